@@ -1,0 +1,16 @@
+//! The data plane: one worker thread per core, one ring each, from accept to the last byte.
+//!
+//! The control plane starts it, tells it what to know ([`Dataplane::publish`]) and where to listen
+//! ([`Dataplane::listen`]), and reads what it reports ([`Dataplane::next_report`]). Nothing in here waits for
+//! anything but its ring.
+
+mod mailbox;
+mod plane;
+mod snapshot;
+mod stats;
+mod tls;
+
+pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef};
+pub use plane::{Dataplane, Settings, StartError};
+pub use snapshot::{Address, Endpoint, Service, ServiceId, Snapshot, Target, Timeouts};
+pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};

@@ -1,0 +1,148 @@
+//! What a worker knows: every service, its credential and its target's addresses, immutable.
+//!
+//! Owns the values that the control plane publishes. A worker reads its snapshot and never waits for a newer
+//! one; whatever changes while a snapshot is in force lies in a [`ServiceRuntime`] of atomics.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use protocol::{Credential, Error, Protocol, Route, TargetFailed};
+
+use crate::stats::ServiceRuntime;
+use crate::tls::TlsSettings;
+
+/// Names a service for as long as the process runs; never given out twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServiceId(pub u32);
+
+/// All services as of one moment.
+#[derive(Default)]
+pub struct Snapshot {
+    /// Every service that has a listener or open sessions.
+    pub services: BTreeMap<ServiceId, Arc<Service>>,
+}
+
+/// One service as of one moment.
+pub struct Service {
+    /// The service.
+    pub id: ServiceId,
+    /// What it speaks.
+    pub protocol: &'static dyn Protocol,
+    /// What its handshakes know of it.
+    pub route: Arc<Route>,
+    /// How many sessions it may have, over all workers.
+    pub sessions_max: u32,
+    /// Its deadlines.
+    pub timeouts: Timeouts,
+    /// Its credential, or `None` while the first one has not come.
+    pub credential: Option<Arc<Credential>>,
+    /// Where its target is.
+    pub target: Target,
+    /// Counters that outlive the snapshot.
+    pub runtime: Arc<ServiceRuntime>,
+    /// TLS settings made of `credential`, built by the first session that needs them.
+    pub(crate) tls: OnceLock<Result<Arc<TlsSettings>, Error>>,
+}
+
+impl Service {
+    /// A service without a credential or a resolved target.
+    pub fn new(
+        id: ServiceId,
+        protocol: &'static dyn Protocol,
+        route: Arc<Route>,
+        sessions_max: u32,
+        timeouts: Timeouts,
+        runtime: Arc<ServiceRuntime>,
+    ) -> Self {
+        Self {
+            id,
+            protocol,
+            route,
+            sessions_max,
+            timeouts,
+            credential: None,
+            target: Target::Unresolved,
+            runtime,
+            tls: OnceLock::new(),
+        }
+    }
+}
+
+/// How long the stages of a connection may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// From the first attempt to connect to the target until one of its addresses took the connection.
+    pub dial: Duration,
+    /// From accept until both legs are up.
+    pub handshake: Duration,
+    /// Without a byte in either direction; `None` is no limit.
+    pub idle: Option<Duration>,
+}
+
+/// Where a service's target is.
+pub enum Target {
+    /// Not known yet: the credential or the resolver's answer is awaited.
+    Unresolved,
+    /// It cannot be known: the credential names no usable place, or the name does not resolve.
+    Failed(Error),
+    /// All its addresses, to be tried in order. Never empty.
+    Resolved(Vec<Arc<Endpoint>>),
+}
+
+impl From<TargetFailed> for Target {
+    fn from(cause: TargetFailed) -> Self {
+        Self::Failed(cause.into())
+    }
+}
+
+/// One address of a target. The same address of the same service is the same `Endpoint` in every snapshot for
+/// as long as sessions are open on it, so that they can be found.
+pub struct Endpoint {
+    /// The address.
+    pub address: Address,
+    sessions: AtomicU32,
+}
+
+impl Endpoint {
+    /// An address that no session uses yet.
+    pub fn new(address: Address) -> Self {
+        Self { address, sessions: AtomicU32::new(0) }
+    }
+
+    /// How many sessions are open on it.
+    pub fn sessions(&self) -> u32 {
+        self.sessions.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn on_open(&self) {
+        self.sessions.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn on_close(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A resolved address of a target.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// IPv4 or IPv6, and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for Address {
+    /// As the Go broker's users know it from its errors: `tcp 127.0.0.1:5432`, `unix /run/x.sock`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp {address}"),
+            Self::Unix(path) => write!(f, "unix {}", path.display()),
+        }
+    }
+}

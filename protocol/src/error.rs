@@ -1,0 +1,328 @@
+//! Everything that can end a connection, sorted by who is to blame.
+//!
+//! Owns the causes, their metric labels and the words that may be said about them. Does not know how a protocol
+//! puts them on the wire: each protocol file maps them in one function.
+//!
+//! No variant may hold a secret or the injected user's name. Strings come from the outside world only (a
+//! resolver, a TLS library, the kernel).
+
+use alloc::string::String;
+use core::fmt;
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The application broke its protocol.
+    Client(ClientMisbehaved),
+    /// The target broke its protocol.
+    Server(ServerMisbehaved),
+    /// Somebody asked for something that we do not do.
+    Unsupported(Unsupported),
+    /// Somebody said no.
+    Denied(Denied),
+    /// A limit was reached.
+    Limit(OverLimit),
+    /// The target could not be reached.
+    Target(TargetFailed),
+    /// We could not do our part.
+    Broker(BrokerFailed),
+    /// Our own mistake.
+    Bug(Bug),
+}
+
+/// The application broke its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClientMisbehaved {
+    /// Plaintext sent behind a request for encryption (CVE-2021-23214).
+    BytesBehindTlsRequest,
+    /// A second request for encryption on one connection.
+    SecondTlsRequest,
+    /// A first packet shorter or longer than the protocol allows.
+    StartupLength,
+    /// A first packet that is not well formed.
+    MalformedStartup,
+    /// An out-of-band request of a wrong length.
+    MalformedCancel,
+    /// It closed before the handshake was over: a health probe does that, so it is no alarm.
+    Closed,
+    /// It did not finish its part in time.
+    HandshakeTimeout,
+}
+
+/// The target broke its protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerMisbehaved {
+    /// Plaintext sent behind the answer to a request for encryption (CVE-2021-23222).
+    BytesBehindTlsAnswer,
+    /// An answer to a request for encryption that is neither yes nor no.
+    TlsAnswer,
+    /// A message that has no place where it came.
+    UnexpectedMessage,
+    /// A message whose inside does not fit its length.
+    MalformedMessage,
+    /// A message longer than a handshake has use for.
+    MessageLength,
+    /// It declared success without having proved that it knows the password.
+    NoProof,
+    /// Its proof is wrong: it does not know the password.
+    WrongProof,
+    /// A SCRAM message that breaks RFC 5802.
+    Scram,
+    /// It asked for more SCRAM iterations than we compute for anybody.
+    ScramIterations,
+    /// It closed before the handshake was over.
+    Closed,
+    /// It did not finish its part in time.
+    HandshakeTimeout,
+}
+
+/// Somebody asked for something that we do not do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// The client speaks a major version of the protocol that we do not: `major.minor`.
+    ClientVersion(u16, u16),
+    /// The client opened with TLS, and this listener has none.
+    ClientTls,
+    /// The target wants a method of authentication that we do not have; its name in the protocol's words.
+    AuthenticationMethod(&'static str),
+    /// The target wants a method whose number we do not know.
+    AuthenticationCode(u32),
+    /// The target offers SASL mechanisms, and none that we have.
+    SaslMechanisms,
+    /// The credential's `sslmode` is none of ours.
+    SslMode,
+}
+
+/// Somebody said no.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Denied {
+    /// The target refused the credential; its own words reached the client.
+    CredentialRefused,
+    /// The target refused the session for another reason; its own words reached the client.
+    ByTarget,
+    /// We refuse to send a password where others could read it.
+    CleartextPassword,
+}
+
+/// A limit was reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OverLimit {
+    /// The service has as many sessions as it may have.
+    ServiceSessions,
+    /// The broker has as many sessions as it may have.
+    Sessions,
+    /// The service forwards as many cancel requests as it may.
+    CancelRate,
+}
+
+/// The target could not be reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetFailed {
+    /// Its name does not resolve: the name, and the resolver's words.
+    Name {
+        /// What was looked up.
+        host: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// No address of it took the connection: the last address tried, and the kernel's words.
+    Dial {
+        /// `address:port`, or a socket's path.
+        address: String,
+        /// Why it failed.
+        reason: String,
+    },
+    /// No address of it answered in time: the last address tried.
+    DialTimeout {
+        /// `address:port`, or a socket's path.
+        address: String,
+    },
+    /// It does not do TLS, and the service requires it.
+    TlsNotOffered,
+    /// The TLS handshake failed or the certificate was not accepted: the cause, in words that Go users know.
+    Tls(String),
+    /// A value of the credential that TLS or the address is made from is unusable: the field, and what it must be.
+    Field {
+        /// The credential's field.
+        name: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+/// We could not do our part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BrokerFailed {
+    /// The service's credential has not come.
+    CredentialMissing,
+    /// A value that the protocol cannot do without is not in the credential: its name.
+    FieldMissing(&'static str),
+    /// A value of the credential cannot be sent: a text with NUL, or not UTF-8. The field's name.
+    FieldUnusable(&'static str),
+    /// The broker is stopping.
+    Shutdown,
+    /// The kernel would not give us what the session needs.
+    Resources,
+}
+
+/// Our own mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A machine was given an answer that it had not asked for.
+    UnexpectedEvent,
+}
+
+impl Error {
+    /// The cause as one bounded word: a metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Client(ClientMisbehaved::Closed) => "client_closed",
+            Self::Client(ClientMisbehaved::HandshakeTimeout) => "client_timeout",
+            Self::Client(_) => "client_protocol",
+            Self::Server(ServerMisbehaved::Closed) => "target_closed",
+            Self::Server(ServerMisbehaved::HandshakeTimeout) => "target_timeout",
+            Self::Server(ServerMisbehaved::NoProof | ServerMisbehaved::WrongProof) => "target_proof",
+            Self::Server(_) => "target_protocol",
+            Self::Unsupported(_) => "unsupported",
+            Self::Denied(Denied::CredentialRefused) => "credential_refused",
+            Self::Denied(Denied::ByTarget) => "target_refused",
+            Self::Denied(Denied::CleartextPassword) => "cleartext_password",
+            Self::Limit(OverLimit::CancelRate) => "cancel_rate",
+            Self::Limit(_) => "session_limit",
+            Self::Target(TargetFailed::Name { .. }) => "name",
+            Self::Target(TargetFailed::Dial { .. }) => "dial",
+            Self::Target(TargetFailed::DialTimeout { .. }) => "dial_timeout",
+            Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
+            Self::Target(TargetFailed::Field { .. }) => "credential_field",
+            Self::Broker(BrokerFailed::CredentialMissing) => "credential_missing",
+            Self::Broker(BrokerFailed::FieldMissing(_) | BrokerFailed::FieldUnusable(_)) => {
+                "credential_field"
+            }
+            Self::Broker(BrokerFailed::Shutdown) => "shutdown",
+            Self::Broker(BrokerFailed::Resources) => "resources",
+            Self::Bug(_) => "bug",
+        }
+    }
+
+    /// Every label that [`Error::label`] can give, in alphabetical order.
+    pub const LABELS: &'static [&'static str] = &[
+        "bug",
+        "cancel_rate",
+        "cleartext_password",
+        "client_closed",
+        "client_protocol",
+        "client_timeout",
+        "credential_field",
+        "credential_missing",
+        "credential_refused",
+        "dial",
+        "dial_timeout",
+        "name",
+        "resources",
+        "session_limit",
+        "shutdown",
+        "target_closed",
+        "target_proof",
+        "target_protocol",
+        "target_refused",
+        "target_timeout",
+        "tls",
+        "unsupported",
+    ];
+}
+
+impl fmt::Display for Error {
+    /// What a person may read of it. Where the Go broker has a phrase that its users search for, it is in here.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Client(cause) => f.write_str(match cause {
+                ClientMisbehaved::BytesBehindTlsRequest => "the client sent bytes behind its request for encryption",
+                ClientMisbehaved::SecondTlsRequest => "the client asked for encryption twice",
+                ClientMisbehaved::StartupLength => "invalid length of startup packet",
+                ClientMisbehaved::MalformedStartup => "invalid startup packet layout",
+                ClientMisbehaved::MalformedCancel => "invalid length of cancel request",
+                ClientMisbehaved::Closed => "the client closed the connection during the handshake",
+                ClientMisbehaved::HandshakeTimeout => "the client did not finish its handshake in time",
+            }),
+            Self::Server(cause) => f.write_str(match cause {
+                ServerMisbehaved::BytesBehindTlsAnswer => "the target sent bytes behind its answer to the TLS request",
+                ServerMisbehaved::TlsAnswer => "the target answered the TLS request with neither yes nor no",
+                ServerMisbehaved::UnexpectedMessage => "the target sent a message out of place",
+                ServerMisbehaved::MalformedMessage => "the target sent a malformed message",
+                ServerMisbehaved::MessageLength => "the target sent a message that is too long for a handshake",
+                ServerMisbehaved::NoProof => "the target declared success without proving that it knows the password",
+                ServerMisbehaved::WrongProof => "the target does not know the password: its SCRAM signature is wrong",
+                ServerMisbehaved::Scram => "the target broke the SCRAM exchange",
+                ServerMisbehaved::ScramIterations => "the target asked for too many SCRAM iterations",
+                ServerMisbehaved::Closed => "the target closed the connection during the handshake",
+                ServerMisbehaved::HandshakeTimeout => "the target did not finish the handshake in time",
+            }),
+            Self::Unsupported(cause) => match cause {
+                Unsupported::ClientVersion(major, minor) => {
+                    write!(f, "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")
+                }
+                Unsupported::ClientTls => f.write_str("TLS towards the client is not supported on this listener"),
+                Unsupported::AuthenticationMethod(name) => {
+                    write!(f, "the target asks for {name} authentication, which is not supported")
+                }
+                Unsupported::AuthenticationCode(code) => write!(f, "Authentication method {code} is not supported"),
+                Unsupported::SaslMechanisms => f.write_str("the target offers no SASL mechanism that is supported"),
+                Unsupported::SslMode => f.write_str(
+                    "unsupported sslmode; only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",
+                ),
+            },
+            Self::Denied(cause) => f.write_str(match cause {
+                Denied::CredentialRefused => "the target refused the credential",
+                Denied::ByTarget => "the target refused the session",
+                Denied::CleartextPassword => {
+                    "refusing to send the password in clear: the target asks for it outside verified TLS; \
+                     see `config: cleartextPassword`"
+                }
+            }),
+            Self::Limit(cause) => f.write_str(match cause {
+                OverLimit::ServiceSessions => "too many sessions of this service; see `limits: sessions`",
+                OverLimit::Sessions => "too many sessions in this broker; see `broker: limits: sessions`",
+                OverLimit::CancelRate => "too many cancel requests",
+            }),
+            Self::Target(cause) => match cause {
+                TargetFailed::Name { host, reason } => write!(f, "dial tcp: lookup {host}: {reason}"),
+                TargetFailed::Dial { address, reason } => write!(f, "dial {address}: connect: {reason}"),
+                TargetFailed::DialTimeout { address } => write!(f, "dial {address}: i/o timeout"),
+                TargetFailed::TlsNotOffered => f.write_str("the backend does not allow SSL connections"),
+                TargetFailed::Tls(reason) => f.write_str(reason),
+                TargetFailed::Field { name, reason } => write!(f, "credential '{name}': {reason}"),
+            },
+            Self::Broker(cause) => match cause {
+                BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
+                BrokerFailed::FieldMissing(name) => write!(f, "the credential has no '{name}'"),
+                BrokerFailed::FieldUnusable(name) => write!(f, "the credential's '{name}' cannot be sent"),
+                BrokerFailed::Shutdown => f.write_str("the broker is shutting down"),
+                BrokerFailed::Resources => f.write_str("the broker is out of descriptors or memory"),
+            },
+            Self::Bug(Bug::UnexpectedEvent) => f.write_str("internal error: unexpected event"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}
+
+macro_rules! from_cause {
+    ($($cause:ident => $variant:ident),* $(,)?) => {
+        $(impl From<$cause> for Error {
+            fn from(cause: $cause) -> Self {
+                Self::$variant(cause)
+            }
+        })*
+    };
+}
+
+from_cause! {
+    ClientMisbehaved => Client,
+    ServerMisbehaved => Server,
+    Unsupported => Unsupported,
+    Denied => Denied,
+    OverLimit => Limit,
+    TargetFailed => Target,
+    BrokerFailed => Broker,
+    Bug => Bug,
+}

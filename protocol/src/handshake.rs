@@ -1,0 +1,206 @@
+//! The interface between a handshake machine and whoever drives it: [`Want`] and [`Event`] are all of it.
+//!
+//! Owns the traits [`Protocol`] and [`Handshake`] and the values that cross them. Knows no protocol.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::fmt;
+
+use zeroize::Zeroizing;
+
+use crate::auth::scram::{ScramDerivation, ScramKeys};
+use crate::tls::{TlsPeer, TlsPolicy};
+use crate::{Credential, Error};
+
+/// One protocol the broker speaks: an entry of [`crate::protocols::ALL`].
+pub trait Protocol: Send + Sync {
+    /// The word for it in the configuration (`connector: pg`), in metric labels and in logs.
+    fn name(&self) -> &'static str;
+
+    /// The port a target listens on when the credential names none.
+    fn default_port(&self) -> u16;
+
+    /// Where the target is, read from the credential.
+    fn destination(&self, credential: &Credential) -> Result<Destination, Error>;
+
+    /// What is wrong with `credential` that can be seen without connecting: one sentence per finding, naming
+    /// the field and the remedy, never the value.
+    fn check(&self, credential: &Credential) -> Vec<String>;
+
+    /// A machine for one accepted connection.
+    fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake>;
+}
+
+/// What a machine knows of the service that it serves.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The service's name, for errors that reach the client.
+    pub service: String,
+    /// Where a password may be sent in clear.
+    pub cleartext_password: CleartextPassword,
+}
+
+/// Where a password may be sent to the target in clear. A Unix socket is always good enough.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CleartextPassword {
+    /// Inside TLS whose certificate was verified.
+    #[default]
+    Verified,
+    /// Inside any TLS.
+    Tls,
+    /// Anywhere.
+    Always,
+}
+
+/// Where a target is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// A host name or address, to be resolved, and a port.
+    Tcp {
+        /// A name, or an IPv4 or IPv6 address without brackets.
+        host: String,
+        /// The TCP port.
+        port: u16,
+    },
+    /// The path of a Unix socket.
+    Unix(String),
+}
+
+/// One handshake: two halves driven as one machine. See the crate's documentation for the steps.
+pub trait Handshake: Send {
+    /// Begins. `entropy` is the only randomness the first try will see.
+    fn start(&mut self, entropy: Entropy, out: &mut Output) -> Result<Next, Error>;
+
+    /// Answers the want of `side`.
+    fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error>;
+
+    /// After [`Next::Refused`]: repeats the target's half alone, from the beginning, on a new connection.
+    fn retry(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Next, Error>;
+
+    /// After [`Next::Refused`]: the target's own words go to the client; the error says the same to the log.
+    fn give_up(&mut self, out: &mut Output) -> Error;
+
+    /// Appends the error that the client should see. Appends nothing where the client could not read it, and
+    /// nothing where it has been told already.
+    fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output);
+}
+
+/// Fresh random bytes for each half.
+pub struct Entropy {
+    /// For what is said to the client.
+    pub client: [u8; 32],
+    /// For what is said to the target.
+    pub target: [u8; 32],
+}
+
+/// Which peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Side {
+    /// The application that connected to us.
+    Client,
+    /// The server we connect to.
+    Target,
+}
+
+impl Side {
+    /// The peer of the other leg.
+    pub fn other(self) -> Self {
+        match self {
+            Self::Client => Self::Target,
+            Self::Target => Self::Client,
+        }
+    }
+}
+
+/// An answer to a [`Want`].
+pub enum Event<'a> {
+    /// All unused input of the side.
+    Bytes(&'a [u8]),
+    /// The service's credential.
+    Credential(Arc<Credential>),
+    /// The connection to the target is there; nothing has been sent on it.
+    Connected(Transport),
+    /// TLS towards the side is up.
+    Encrypted(TlsPeer),
+    /// The keys that were asked for.
+    Derived(Arc<ScramKeys>),
+}
+
+/// What a machine waits for.
+pub enum Want {
+    /// More input from the side.
+    Bytes,
+    /// The service's credential: [`Event::Credential`].
+    Credential,
+    /// A connection to the target: [`Event::Connected`].
+    Connection(Dial),
+    /// TLS on the side's connection: [`Event::Encrypted`]. The output so far goes out in clear before it.
+    Tls(TlsPolicy),
+    /// A key derivation that is too slow for a worker: [`Event::Derived`].
+    Derive(ScramDerivation),
+}
+
+/// Which target a connection is wanted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dial {
+    /// The service's target, all its addresses in order until one answers.
+    Service,
+    /// Each address on which the service has open sessions, one after the other: the machine is restarted by
+    /// [`Handshake::retry`] for each. For out-of-band requests such as PostgreSQL's CancelRequest.
+    OpenSessions,
+}
+
+/// What the connection to the target runs over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A TCP connection.
+    Tcp,
+    /// A Unix socket of this machine.
+    Unix,
+}
+
+/// What the driver does next.
+pub enum Next {
+    /// The side waits for something.
+    Want(Side, Want),
+    /// The target refused the credential: [`Handshake::retry`] or [`Handshake::give_up`].
+    Refused,
+    /// Both legs are up.
+    Relay,
+    /// Nothing more to say to either side: wait until the target closes, then close the client
+    /// ([`Dial::OpenSessions`]).
+    Linger,
+}
+
+/// What a call produced besides its result. Reused from call to call by the driver.
+#[derive(Default)]
+pub struct Output {
+    /// Bytes for the client. They hold no secret.
+    pub client: Vec<u8>,
+    /// Bytes for the target. They may hold a password and are wiped.
+    pub target: Zeroizing<Vec<u8>>,
+    /// How many bytes of the input shown in [`Event::Bytes`] were used.
+    pub used: usize,
+}
+
+/// Why a connection ends, as the client's half is told.
+pub struct Failure<'a> {
+    /// The service's name.
+    pub service: &'a str,
+    /// What went wrong.
+    pub error: &'a Error,
+    /// Finds the log line of this failure.
+    pub request_id: RequestId,
+}
+
+/// Names one connection in logs and in errors that reach the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct RequestId(pub u64);
+
+impl fmt::Display for RequestId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}

@@ -1,0 +1,20 @@
+//! The numbers that peers choose meet these first.
+//!
+//! Owns every bound on what a handshake reads, computes or keeps. A bound without a reason may be deleted.
+
+/// PostgreSQL's own cap on a startup packet (`MAX_STARTUP_PACKET_LENGTH`), its length word included.
+pub const POSTGRES_STARTUP_MAX: usize = 10_000;
+
+/// A message of the target's handshake. The longest legal ones are errors and SASL mechanism lists, far below.
+pub const POSTGRES_AUTH_MESSAGE_MAX: usize = 64 * 1024;
+
+/// A cancel key of protocol 3.2 (protocol documentation, CancelRequest: "The maximum allowed length is 256 bytes").
+pub const POSTGRES_CANCEL_KEY_MAX: usize = 256;
+
+/// The longest SCRAM attribute that we read: nonce, salt, signature. PostgreSQL's own are below 100 bytes.
+pub const SCRAM_ATTRIBUTE_MAX: usize = 1024;
+
+/// About a second of one core. A server that asks for more wants our time, not our proof.
+pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;
+
+const _: () = assert!(POSTGRES_STARTUP_MAX <= POSTGRES_AUTH_MESSAGE_MAX);
