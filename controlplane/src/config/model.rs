@@ -1,0 +1,110 @@
+//! What a configuration file means, once it has been found to be right.
+//!
+//! Owns the checked values: no text is left to be parsed, no default left to be filled in. Knows nothing of YAML.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use dataplane::Timeouts;
+use protocol::{CleartextPassword, Protocol, Secret};
+
+use super::place::Place;
+use crate::providers::Provider;
+
+/// A whole file.
+pub struct Config {
+    /// Where it was read from.
+    pub path: PathBuf,
+    /// Our own settings.
+    pub broker: BrokerConfig,
+    /// The services, in the order of their names.
+    pub services: Vec<ServiceConfig>,
+}
+
+/// The section `broker:`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BrokerConfig {
+    /// Worker threads.
+    pub workers: usize,
+    /// Where health and metrics are served; `None` for `admin: off`.
+    pub admin: Option<SocketAddr>,
+    /// How long open sessions may go on after a stop was asked for.
+    pub drain_timeout: Duration,
+    /// Sessions over all services.
+    pub sessions_max: u32,
+}
+
+/// One service.
+pub struct ServiceConfig {
+    /// Its name: log field, metric label.
+    pub name: String,
+    /// Where it stands in the file.
+    pub place: Place,
+    /// What it speaks.
+    pub protocol: &'static dyn Protocol,
+    /// Where it listens.
+    pub listen_on: ListenOn,
+    /// What its credential is made of, in the order of the values' names.
+    pub credentials: Vec<CredentialConfig>,
+    /// Sessions it may have.
+    pub sessions_max: u32,
+    /// Its deadlines.
+    pub timeouts: Timeouts,
+    /// Whether the broker is unready without its credential.
+    pub required: bool,
+    /// Where its password may be sent in clear.
+    pub cleartext_password: CleartextPassword,
+}
+
+/// Where a service listens: a listener's identity over reloads.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ListenOn {
+    /// A TCP address. An unspecified IPv6 address takes IPv4 too.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix {
+        /// Its path.
+        path: PathBuf,
+        /// Who may connect.
+        access: SocketAccess,
+    },
+}
+
+/// Owner, group and mode of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SocketAccess {
+    /// User id, or ours.
+    pub owner: Option<u32>,
+    /// Group id, or ours.
+    pub group: Option<u32>,
+    /// Permission bits; 0o660 unless the file says otherwise.
+    pub mode: u32,
+}
+
+/// Where one value of a credential comes from.
+pub struct CredentialConfig {
+    /// The value's name: `username`, `password`, `host`, …
+    pub name: String,
+    /// Where it stands in the file.
+    pub place: Place,
+    /// Who has it.
+    pub source: Source,
+}
+
+/// Who has a value.
+pub enum Source {
+    /// The file itself.
+    Literal(Secret),
+    /// A provider of the registry.
+    Provider {
+        /// The provider.
+        provider: &'static dyn Provider,
+        /// What to ask it for.
+        id: String,
+        /// For `file`: keep a trailing newline.
+        raw: bool,
+    },
+    /// A provider that the Go broker had and we do not: fails at use, with this name in the words.
+    Unknown(String),
+}
