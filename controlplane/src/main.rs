@@ -1,2 +1,3 @@
-//! c
+//! The binary `secretless-broker`.
+
 fn main() {}

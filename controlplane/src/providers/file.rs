@@ -1,0 +1,290 @@
+//! `file`: values that lie in files.
+//!
+//! Owns the reading of one file into wiped memory and what a file must be to hold a value. Knows nothing of when
+//! files change.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::Secret;
+use rustix::fs::{FileType, Mode, OFlags};
+use zeroize::Zeroizing;
+
+use super::{FetchError, Fetched, Fetching, Item, Provider, Request};
+use crate::offload::{Lost, offload};
+
+/// The provider `file`.
+pub(super) struct File;
+
+impl Provider for File {
+    fn name(&self) -> &'static str {
+        "file"
+    }
+
+    fn check_id(&self, id: &str) -> Result<(), String> {
+        match id {
+            "" => Err("the path of a file is empty".into()),
+            _ if id.contains('\0') => Err(format!("'{}' cannot be a path", id.escape_debug())),
+            _ => Ok(()),
+        }
+    }
+
+    fn fetch(&self, request: Request) -> Fetching {
+        Box::pin(async move {
+            let names = names(&request);
+            if STUCK.holds(&request) {
+                return Err(FetchError::Unavailable(format!("read {names}: no answer yet")));
+            }
+            let answered = Arc::new(AtomicBool::new(false));
+            let (reading, asked) = (Arc::clone(&answered), request.clone());
+            let read = move || {
+                let fetched = read_all(&asked);
+                reading.store(true, Ordering::Release);
+                fetched
+            };
+            match offload(PATIENCE, read).await {
+                Ok(fetched) => fetched,
+                Err(Lost::Died) => Err(FetchError::Unavailable(format!("read {names}: interrupted"))),
+                Err(Lost::TooSlow) => {
+                    STUCK.add(&request, &answered);
+                    Err(FetchError::Unavailable(format!("read {names}: i/o timeout")))
+                }
+            }
+        })
+    }
+
+    fn watch_path(&self, id: &str) -> Option<PathBuf> {
+        Some(PathBuf::from(id))
+    }
+}
+
+/// Paths that a file system has not answered for in time. They are not asked for again until it has, so that a dead
+/// one holds one thread a path, however long that lasts.
+struct Stuck(Mutex<BTreeMap<String, Arc<AtomicBool>>>);
+
+static STUCK: Stuck = Stuck(Mutex::new(BTreeMap::new()));
+
+impl Stuck {
+    fn add(&self, request: &Request, answered: &Arc<AtomicBool>) {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.extend(request.items.iter().map(|item| (item.id.clone(), Arc::clone(answered))));
+    }
+
+    fn holds(&self, request: &Request) -> bool {
+        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        paths.retain(|_, answered| !answered.load(Ordering::Acquire));
+        request.items.iter().any(|item| paths.contains_key(&item.id))
+    }
+}
+
+fn names(request: &Request) -> String {
+    let ids: Vec<&str> = request.items.iter().map(|item| item.id.as_str()).collect();
+    ids.join(", ")
+}
+
+fn read_all(request: &Request) -> Result<Fetched, FetchError> {
+    let mut fetched = Fetched::new(Vec::with_capacity(request.items.len()));
+    for item in &request.items {
+        let (value, note) = read(item)?;
+        fetched.values.push(value);
+        fetched.notes.extend(note);
+    }
+    fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
+    Ok(fetched)
+}
+
+/// One file's value, and what the operator should know about it.
+fn read(item: &Item) -> Result<(Secret, Option<String>), FetchError> {
+    let path = item.id.as_str();
+    // A FIFO without a writer would hold a blocking open for ever. O_NOCTTY: a terminal must not become ours.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed("open", path, e.into()))?;
+    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("stat", path, e.into()))?;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => {}
+        FileType::Directory => return Err(FetchError::Unusable(format!("read {path}: is a directory"))),
+        _ => return Err(FetchError::Unusable(format!("read {path}: not a regular file"))),
+    }
+    let mut bytes = read_to_end(std::fs::File::from(fd), usize::try_from(stat.st_size).unwrap_or(0))
+        .map_err(|e| failed("read", path, e))?
+        .ok_or_else(|| FetchError::Unusable(format!("read {path}: larger than {BYTES_MAX} bytes")))?;
+    if !item.raw {
+        trim_newline(&mut bytes);
+    }
+    if bytes.is_empty() {
+        return Err(FetchError::Empty(format!("read {path}: the file is empty")));
+    }
+    let note = (stat.st_mode & 0o044 != 0).then(|| {
+        format!(
+            "{path} holds a secret and is readable by its group or by others (mode {:03o})",
+            stat.st_mode & 0o777
+        )
+    });
+    Ok((Secret::from_heap(std::mem::take(&mut bytes)), note))
+}
+
+/// Everything up to the end of the file, or `None` if that is more than a value may have. No copy is left behind:
+/// a buffer that is outgrown wipes itself. `expected` may be wrong; files that are generated when read claim zero.
+fn read_to_end(mut file: impl Read, expected: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut bytes = Zeroizing::new(vec![0; expected.clamp(BYTES_EXPECTED_MIN, BYTES_MAX) + 1]);
+    let mut filled = 0;
+    loop {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if filled > BYTES_MAX {
+            return Ok(None);
+        }
+        if filled == bytes.len() {
+            let mut larger = Zeroizing::new(vec![0; (filled * 2).min(BYTES_MAX + 1)]);
+            larger[..filled].copy_from_slice(&bytes);
+            bytes = larger;
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Some(bytes))
+}
+
+/// One newline, as every editor and `echo` leave it; Windows' form too.
+fn trim_newline(bytes: &mut Vec<u8>) {
+    if bytes.last() == Some(&b'\n') {
+        bytes.pop();
+        if bytes.last() == Some(&b'\r') {
+            bytes.pop();
+        }
+    }
+}
+
+/// The kernel's answer in the words that users of the Go broker search their logs for.
+fn failed(call: &str, path: &str, error: io::Error) -> FetchError {
+    match error.kind() {
+        io::ErrorKind::NotFound => FetchError::NotFound(format!("{call} {path}: no such file or directory")),
+        io::ErrorKind::PermissionDenied => FetchError::Denied(format!("{call} {path}: permission denied")),
+        io::ErrorKind::NotADirectory => FetchError::NotFound(format!("{call} {path}: not a directory")),
+        _ => FetchError::Unavailable(format!("{call} {path}: {error}")),
+    }
+}
+
+/// A password has tens of bytes and a chain of certificates thousands.
+const BYTES_MAX: usize = 1024 * 1024;
+
+/// Spares the short and the generated ones a second buffer.
+const BYTES_EXPECTED_MIN: usize = 4 * 1024;
+
+/// A local file answers in microseconds; a network file system that takes this long is down.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Changes made on another machine of a network file system raise no event here.
+const REFETCH_AFTER: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+
+    use super::*;
+    use crate::testing::TempDir;
+
+    fn fetch(path: &Path, raw: bool) -> Result<Fetched, FetchError> {
+        let request = Request { items: vec![Item { id: path.display().to_string(), raw }] };
+        crate::testing::block_on(File.fetch(request))
+    }
+
+    fn value(path: &Path, raw: bool) -> Vec<u8> {
+        let fetched = fetch(path, raw).unwrap_or_else(|e| panic!("{e}"));
+        fetched.values[0].expose(<[u8]>::to_vec)
+    }
+
+    fn error(path: &Path) -> FetchError {
+        fetch(path, false).err().expect("must not be readable as a value")
+    }
+
+    #[test]
+    fn trims_one_newline_unless_raw() {
+        let dir = TempDir::new();
+        for (content, trimmed) in
+            [("s3\n", "s3"), ("s3\r\n", "s3"), ("s3\n\n", "s3\n"), (" s3 ", " s3 "), ("s3\r", "s3\r")]
+        {
+            let path = dir.file("secret", content);
+            assert_eq!(value(&path, false), trimmed.as_bytes());
+            assert_eq!(value(&path, true), content.as_bytes());
+        }
+    }
+
+    #[test]
+    fn reads_a_value_of_the_largest_size_and_none_beyond() {
+        let dir = TempDir::new();
+        let largest = "x".repeat(1_048_576);
+        assert_eq!(value(&dir.file("largest", &largest), true), largest.as_bytes());
+        assert!(matches!(error(&dir.file("larger", &(largest + "x"))), FetchError::Unusable(_)));
+    }
+
+    #[test]
+    fn reads_on_when_the_size_was_understated() {
+        let content = [7u8; 10_000];
+        let bytes = read_to_end(&content[..], 0).expect("memory does not fail").expect("is not too large");
+        assert_eq!(*bytes, content);
+    }
+
+    #[test]
+    fn says_what_the_kernel_said() {
+        let dir = TempDir::new();
+        let gone = dir.path().join("gone");
+        let words = format!("open {}: no such file or directory", gone.display());
+        assert_eq!(error(&gone), FetchError::NotFound(words));
+    }
+
+    #[test]
+    fn refuses_what_is_no_file_without_waiting_for_it() {
+        let dir = TempDir::new();
+        assert_eq!(
+            error(dir.path()),
+            FetchError::Unusable(format!("read {}: is a directory", dir.path().display()))
+        );
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).expect("makes a fifo");
+        assert_eq!(
+            error(&fifo),
+            FetchError::Unusable(format!("read {}: not a regular file", fifo.display()))
+        );
+    }
+
+    #[test]
+    fn calls_an_empty_file_empty() {
+        let dir = TempDir::new();
+        assert!(matches!(error(&dir.file("empty", "")), FetchError::Empty(_)));
+        assert!(matches!(error(&dir.file("newline", "\n")), FetchError::Empty(_)));
+    }
+
+    #[test]
+    fn warns_of_a_file_that_others_can_read() {
+        let dir = TempDir::new();
+        let path = dir.file("secret", "s3");
+        for (mode, notes) in [(0o600, 0), (0o640, 1), (0o604, 1), (0o611, 0)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("sets the mode");
+            let fetched = fetch(&path, false).unwrap_or_else(|e| panic!("{e}"));
+            assert_eq!(fetched.notes.len(), notes, "{mode:o}");
+            assert!(!fetched.notes.concat().contains("s3"));
+        }
+    }
+
+    #[test]
+    fn does_not_ask_again_for_a_path_that_has_not_answered() {
+        let dir = TempDir::new();
+        let path = dir.file("slow", "s3");
+        let request = Request { items: vec![Item { id: path.display().to_string(), raw: false }] };
+        let answered = Arc::new(AtomicBool::new(false));
+        STUCK.add(&request, &answered);
+        assert!(matches!(error(&path), FetchError::Unavailable(_)));
+        answered.store(true, Ordering::Release);
+        assert_eq!(value(&path, false), b"s3");
+    }
+}

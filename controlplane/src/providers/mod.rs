@@ -1,0 +1,158 @@
+//! The registry: every secret store the broker can ask.
+//!
+//! Owns what a provider is: what it is asked, what it answers, and the causes of its failures. Knows no store.
+//! Configuration, metric labels and the store of values walk [`ALL`]; a new secret store is one file here and one
+//! entry in the list.
+
+mod env;
+mod file;
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+
+use protocol::Secret;
+
+/// Every provider, in the order of the documentation.
+pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File];
+
+/// The provider that the configuration calls `name`.
+pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
+    ALL.iter().copied().find(|provider| provider.name() == name)
+}
+
+/// One secret store: an entry of [`ALL`].
+pub trait Provider: Send + Sync {
+    /// The word for it in the configuration (`from: file`), in metric labels and in logs.
+    fn name(&self) -> &'static str;
+
+    /// Whether `id` is something that it can be asked for. The words of a refusal go to whoever wrote the file.
+    fn check_id(&self, id: &str) -> Result<(), String>;
+
+    /// Fetches every value of `request` in one round: what comes back belongs together. It either has all values
+    /// or fails, within a time that the provider bounds itself.
+    fn fetch(&self, request: Request) -> Fetching;
+
+    /// The path whose change means that the value of `id` may have changed, for stores that live in files.
+    fn watch_path(&self, id: &str) -> Option<PathBuf> {
+        let _ = id;
+        None
+    }
+}
+
+/// A fetch under way.
+pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
+
+/// What a provider is asked for: all values that one service wants of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The values, each once.
+    pub items: Vec<Item>,
+}
+
+/// One value of a [`Request`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// What the provider calls it: a path, a variable's name.
+    pub id: String,
+    /// Whether the value is wanted byte for byte, without the clean-up that suits a person's editor.
+    pub raw: bool,
+}
+
+/// What a provider has answered.
+pub struct Fetched {
+    /// One value for each item of the request, in its order.
+    pub values: Vec<Secret>,
+    /// The store's own name for this state of the values: two answers of one version need no comparison.
+    pub version: Option<String>,
+    /// The lease that all values hang on, where the store gives one.
+    pub lease: Option<Lease>,
+    /// When to ask again although nobody has said that anything changed.
+    pub refetch_at: Option<Instant>,
+    /// From when on the values must not be used any more, although no newer ones have come.
+    pub usable_until: Option<Instant>,
+    /// What the operator should know about where the values lie: one sentence each, never a value.
+    pub notes: Vec<String>,
+}
+
+impl Fetched {
+    /// Values that nothing is known about but that they are the present ones.
+    pub fn new(values: Vec<Secret>) -> Self {
+        Self { values, version: None, lease: None, refetch_at: None, usable_until: None, notes: Vec::new() }
+    }
+}
+
+/// A store's promise about how long values live.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lease {
+    /// The store's name for it.
+    pub id: String,
+    /// How long the values live, counted from the answer.
+    pub duration: Duration,
+    /// Whether its life can be prolonged.
+    pub renewable: bool,
+}
+
+/// Why values did not come, by cause. The words name ids and the world's answers, never a value: they are shown in
+/// logs and by `/ready?full=1`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// The store does not have it.
+    NotFound(String),
+    /// The store has it, and it has no bytes: somebody may be about to write it.
+    Empty(String),
+    /// The store has it, and it cannot be a value: a directory, something too large.
+    Unusable(String),
+    /// The store has it and does not give it to us.
+    Denied(String),
+    /// The store could not be asked, or did not answer in time.
+    Unavailable(String),
+    /// There is no such store in this broker.
+    Unsupported(String),
+}
+
+impl FetchError {
+    /// The cause as one bounded word: a metric label.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NotFound(_) => "not_found",
+            Self::Empty(_) => "empty",
+            Self::Unusable(_) => "unusable",
+            Self::Denied(_) => "denied",
+            Self::Unavailable(_) => "unavailable",
+            Self::Unsupported(_) => "unsupported",
+        }
+    }
+}
+
+impl fmt::Display for FetchError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(words)
+            | Self::Empty(words)
+            | Self::Unusable(words)
+            | Self::Denied(words)
+            | Self::Unavailable(words)
+            | Self::Unsupported(words) => f.write_str(words),
+        }
+    }
+}
+
+impl std::error::Error for FetchError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_every_provider_by_its_own_name_alone() {
+        for provider in ALL {
+            let found = by_name(provider.name()).expect("listed providers are found");
+            assert_eq!(found.name(), provider.name());
+            assert_eq!(ALL.iter().filter(|other| other.name() == provider.name()).count(), 1);
+        }
+        assert!(by_name("keychain").is_none());
+    }
+}
