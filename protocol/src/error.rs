@@ -58,16 +58,16 @@ pub enum ServerMisbehaved {
     TlsAnswer,
     /// A message that has no place where it came.
     UnexpectedMessage,
-    /// A message whose inside does not fit its length.
-    MalformedMessage,
+    /// A message whose inside does not fit its length: what was missing or too much.
+    MalformedMessage(&'static str),
     /// A message longer than a handshake has use for.
     MessageLength,
     /// It declared success without having proved that it knows the password.
     NoProof,
     /// Its proof is wrong: it does not know the password.
     WrongProof,
-    /// A SCRAM message that breaks RFC 5802.
-    Scram,
+    /// A SCRAM message that breaks RFC 5802: what is wrong in it.
+    Scram(&'static str),
     /// It asked for more SCRAM iterations than we compute for anybody.
     ScramIterations,
     /// It closed before the handshake was over.
@@ -113,6 +113,8 @@ pub enum OverLimit {
     Sessions,
     /// The service forwards as many cancel requests as it may.
     CancelRate,
+    /// The client's startup parameters and the credential's together are more than the target reads.
+    StartupPacket,
 }
 
 /// The target could not be reached.
@@ -159,6 +161,8 @@ pub enum BrokerFailed {
     FieldMissing(&'static str),
     /// A value of the credential cannot be sent: a text with NUL, or not UTF-8. The field's name.
     FieldUnusable(&'static str),
+    /// A value of the credential that is a default for a startup parameter holds a NUL byte, or its name does.
+    ParameterUnusable,
     /// The broker is stopping.
     Shutdown,
     /// The kernel would not give us what the session needs.
@@ -188,6 +192,7 @@ impl Error {
             Self::Denied(Denied::ByTarget) => "target_refused",
             Self::Denied(Denied::CleartextPassword) => "cleartext_password",
             Self::Limit(OverLimit::CancelRate) => "cancel_rate",
+            Self::Limit(OverLimit::StartupPacket) => "startup_packet",
             Self::Limit(_) => "session_limit",
             Self::Target(TargetFailed::Name { .. }) => "name",
             Self::Target(TargetFailed::Dial { .. }) => "dial",
@@ -195,9 +200,11 @@ impl Error {
             Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
             Self::Target(TargetFailed::Field { .. }) => "credential_field",
             Self::Broker(BrokerFailed::CredentialMissing) => "credential_missing",
-            Self::Broker(BrokerFailed::FieldMissing(_) | BrokerFailed::FieldUnusable(_)) => {
-                "credential_field"
-            }
+            Self::Broker(
+                BrokerFailed::FieldMissing(_)
+                | BrokerFailed::FieldUnusable(_)
+                | BrokerFailed::ParameterUnusable,
+            ) => "credential_field",
             Self::Broker(BrokerFailed::Shutdown) => "shutdown",
             Self::Broker(BrokerFailed::Resources) => "resources",
             Self::Bug(_) => "bug",
@@ -221,6 +228,7 @@ impl Error {
         "resources",
         "session_limit",
         "shutdown",
+        "startup_packet",
         "target_closed",
         "target_proof",
         "target_protocol",
@@ -244,15 +252,20 @@ impl fmt::Display for Error {
                 ClientMisbehaved::Closed => "the client closed the connection during the handshake",
                 ClientMisbehaved::HandshakeTimeout => "the client did not finish its handshake in time",
             }),
+            Self::Server(ServerMisbehaved::MalformedMessage(what)) => {
+                write!(f, "the target sent a malformed message: {what}")
+            }
+            Self::Server(ServerMisbehaved::Scram(what)) => {
+                write!(f, "the target broke the SCRAM exchange: {what}")
+            }
             Self::Server(cause) => f.write_str(match cause {
+                ServerMisbehaved::MalformedMessage(_) | ServerMisbehaved::Scram(_) => "the target broke its protocol",
                 ServerMisbehaved::BytesBehindTlsAnswer => "the target sent bytes behind its answer to the TLS request",
                 ServerMisbehaved::TlsAnswer => "the target answered the TLS request with neither yes nor no",
                 ServerMisbehaved::UnexpectedMessage => "the target sent a message out of place",
-                ServerMisbehaved::MalformedMessage => "the target sent a malformed message",
                 ServerMisbehaved::MessageLength => "the target sent a message that is too long for a handshake",
                 ServerMisbehaved::NoProof => "the target declared success without proving that it knows the password",
                 ServerMisbehaved::WrongProof => "the target does not know the password: its SCRAM signature is wrong",
-                ServerMisbehaved::Scram => "the target broke the SCRAM exchange",
                 ServerMisbehaved::ScramIterations => "the target asked for too many SCRAM iterations",
                 ServerMisbehaved::Closed => "the target closed the connection during the handshake",
                 ServerMisbehaved::HandshakeTimeout => "the target did not finish the handshake in time",
@@ -283,6 +296,9 @@ impl fmt::Display for Error {
                 OverLimit::ServiceSessions => "too many sessions of this service; see `limits: sessions`",
                 OverLimit::Sessions => "too many sessions in this broker; see `broker: limits: sessions`",
                 OverLimit::CancelRate => "too many cancel requests",
+                OverLimit::StartupPacket => {
+                    "the client's startup parameters and the credential's together are too long for the target"
+                }
             }),
             Self::Target(cause) => match cause {
                 TargetFailed::Name { host, reason } => write!(f, "dial tcp: lookup {host}: {reason}"),
@@ -296,6 +312,9 @@ impl fmt::Display for Error {
                 BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
                 BrokerFailed::FieldMissing(name) => write!(f, "the credential has no '{name}'"),
                 BrokerFailed::FieldUnusable(name) => write!(f, "the credential's '{name}' cannot be sent"),
+                BrokerFailed::ParameterUnusable => {
+                    f.write_str("a value of the credential cannot be sent as a startup parameter: it holds a NUL byte")
+                }
                 BrokerFailed::Shutdown => f.write_str("the broker is shutting down"),
                 BrokerFailed::Resources => f.write_str("the broker is out of descriptors or memory"),
             },

@@ -79,7 +79,12 @@ pub trait Handshake: Send {
     /// After [`Next::Refused`]: repeats the target's half alone, from the beginning, on a new connection.
     fn retry(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Next, Error>;
 
-    /// After [`Next::Refused`]: the target's own words go to the client; the error says the same to the log.
+    /// After [`Next::Refused`]: whether the target blamed the credential itself. If not, it may have meant the
+    /// session: a client can provoke that, so it says nothing against a credential that has worked before.
+    fn refusal_is_certain(&self) -> bool;
+
+    /// After [`Next::Refused`]: the target's own words go to the client; the error says the same to the log. As
+    /// after any other error, [`Handshake::farewell`] comes next: it finds words where the target had none.
     fn give_up(&mut self, out: &mut Output) -> Error;
 
     /// Appends the error that the client should see. Appends nothing where the client could not read it, and

@@ -7,7 +7,7 @@
 //! # Driving a handshake
 //!
 //! 1. [`Protocol::handshake`] gives a fresh [`Handshake`] for one accepted connection.
-//! 2. Call [`Handshake::start`] with 32 fresh random bytes.
+//! 2. Call [`Handshake::start`] with fresh random bytes for each half.
 //! 3. Every call returns a [`Next`]. Before obeying it, send what [`Output`] holds for either side, and drop
 //!    [`Output::used`] bytes from the front of the input that was shown.
 //! 4. [`Next::Want`] names a side and what it waits for. Answer with [`Handshake::handle`], that side, and the
@@ -37,6 +37,8 @@ pub mod limits;
 mod pair;
 pub mod protocols;
 mod secret;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod wire;
 

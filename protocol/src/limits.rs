@@ -2,8 +2,12 @@
 //!
 //! Owns every bound on what a handshake reads, computes or keeps. A bound without a reason may be deleted.
 
-/// PostgreSQL's own cap on a startup packet (`MAX_STARTUP_PACKET_LENGTH`), its length word included.
+/// A startup packet, its length word included. PostgreSQL's own cap (`MAX_STARTUP_PACKET_LENGTH`) is this number
+/// without the length word.
 pub const POSTGRES_STARTUP_MAX: usize = 10_000;
+
+/// Notices that a target may send before it has authenticated us. PostgreSQL sends none; each costs us a look.
+pub const POSTGRES_NOTICES_MAX: u32 = 64;
 
 /// A message of the target's handshake. The longest legal ones are errors and SASL mechanism lists, far below.
 pub const POSTGRES_AUTH_MESSAGE_MAX: usize = 64 * 1024;
@@ -13,6 +17,13 @@ pub const POSTGRES_CANCEL_KEY_MAX: usize = 256;
 
 /// The longest SCRAM attribute that we read: nonce, salt, signature. PostgreSQL's own are below 100 bytes.
 pub const SCRAM_ATTRIBUTE_MAX: usize = 1024;
+
+/// A whole SCRAM message: three attributes and room for extensions that we do not know.
+pub const SCRAM_MESSAGE_MAX: usize = 4 * SCRAM_ATTRIBUTE_MAX;
+
+/// The cause in an error that reaches a client: one line of a terminal or two, whatever a resolver or a TLS
+/// library has to say.
+pub const ERROR_CAUSE_MAX: usize = 200;
 
 /// About a second of one core. A server that asks for more wants our time, not our proof.
 pub const SCRAM_ITERATIONS_MAX: u32 = 1_000_000;

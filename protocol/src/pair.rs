@@ -67,8 +67,13 @@ pub enum TargetStep<R> {
     Want(Want),
     /// It has a value for the client half.
     Give(R),
-    /// The server refused the credential. If nobody has a better one, the client half is given the value.
-    Refused(R),
+    /// The server refused the credential. If nobody has a better one, the client half is given the reply.
+    Refused {
+        /// What the server said.
+        reply: R,
+        /// See [`Handshake::refusal_is_certain`].
+        certain: bool,
+    },
 }
 
 /// A client half and a target half that speak of the same values.
@@ -79,7 +84,12 @@ pub struct Pair<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Re
     target_entropy: [u8; 32],
     /// The first value that the client half gave: what a repeated target half begins with.
     request: Option<C::Request>,
-    refusal: Option<C::Reply>,
+    refusal: Option<Refusal<C::Reply>>,
+}
+
+struct Refusal<R> {
+    reply: R,
+    certain: bool,
 }
 
 impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<C, T> {
@@ -116,8 +126,8 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
     fn on_target(&mut self, step: TargetStep<C::Reply>, out: &mut Output) -> Result<Next, Error> {
         match step {
             TargetStep::Want(want) => Ok(Next::Want(Side::Target, want)),
-            TargetStep::Refused(refusal) => {
-                self.refusal = Some(refusal);
+            TargetStep::Refused { reply, certain } => {
+                self.refusal = Some(Refusal { reply, certain });
                 Ok(Next::Refused)
             }
             TargetStep::Give(reply) => {
@@ -130,6 +140,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
 
 impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Handshake for Pair<C, T> {
     fn start(&mut self, entropy: Entropy, out: &mut Output) -> Result<Next, Error> {
+        out.used = 0;
         self.client = C::new(&self.route, entropy.client);
         self.target_entropy = entropy.target;
         let step = self.client.start(out)?;
@@ -137,6 +148,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
     }
 
     fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
+        out.used = 0;
         match (side, &mut self.target) {
             (Side::Client, _) => {
                 let step = self.client.handle(event, out)?;
@@ -154,16 +166,21 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
         let Some(request) = self.request.clone() else {
             return Err(Bug::UnexpectedEvent.into());
         };
+        out.used = 0;
         self.refusal = None;
         let step = self.target.insert(T::new(&self.route, entropy)).take(request, out)?;
         self.on_target(step, out)
+    }
+
+    fn refusal_is_certain(&self) -> bool {
+        self.refusal.as_ref().is_some_and(|refusal| refusal.certain)
     }
 
     fn give_up(&mut self, out: &mut Output) -> Error {
         let Some(refusal) = self.refusal.take() else {
             return Bug::UnexpectedEvent.into();
         };
-        match self.client.take(refusal, out) {
+        match self.client.take(refusal.reply, out) {
             Err(error) => error,
             Ok(_) => Bug::UnexpectedEvent.into(),
         }

@@ -3,8 +3,11 @@
 //! Owns the `sslmode` family that PostgreSQL and MySQL services share. Knows no TLS library: the data plane
 //! turns a [`TlsPolicy`] and the credential's PEM values into a session.
 
+use alloc::borrow::ToOwned;
 use alloc::boxed::Box;
 use alloc::string::String;
+
+use crate::{Credential, Error, TargetFailed, Unsupported};
 
 /// How far the target's certificate is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +32,68 @@ pub struct TlsPolicy {
     pub alpn: Option<&'static [u8]>,
 }
 
+/// What `sslmode=require` does with an `sslrootcert`: the protocols differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequireWithRoot {
+    /// The chain is checked against it, as libpq does: "If a root CA file exists, the behavior of sslmode=require
+    /// will be the same as that of verify-ca" (PostgreSQL documentation, "SSL Support").
+    ChecksChain,
+    /// Nothing.
+    IgnoresIt,
+}
+
+impl TlsPolicy {
+    /// Reads `sslmode` and `sslhost`. `None` is `disable`; a credential that says nothing requires TLS. `host` is
+    /// the target's.
+    pub fn from_credential(
+        credential: &Credential,
+        host: &str,
+        require: RequireWithRoot,
+    ) -> Result<Option<Self>, Error> {
+        let mode = credential.text("sslmode", Mode::parse).unwrap_or(Ok(Some(Mode::Require)));
+        let verification = match mode.ok().flatten().ok_or(Unsupported::SslMode)? {
+            Mode::Disable => return Ok(None),
+            Mode::Require
+                if require == RequireWithRoot::ChecksChain && credential.field("sslrootcert").is_some() =>
+            {
+                Verification::Chain
+            }
+            Mode::Require => Verification::Nothing,
+            Mode::VerifyCa => Verification::Chain,
+            Mode::VerifyFull => Verification::ChainAndName,
+        };
+        let server_name = match credential.text("sslhost", ToOwned::to_owned) {
+            None => host.to_owned(),
+            Some(Ok(name)) => name,
+            Some(Err(_)) => {
+                return Err(TargetFailed::Field { name: "sslhost", reason: "it must be UTF-8".into() }.into());
+            }
+        };
+        Ok(Some(Self { verification, server_name, alpn: None }))
+    }
+}
+
+/// The values of `sslmode`. `allow` and `prefer` are missing on purpose: they let whoever sits between us and the
+/// target take the encryption away.
+enum Mode {
+    Disable,
+    Require,
+    VerifyCa,
+    VerifyFull,
+}
+
+impl Mode {
+    fn parse(word: &str) -> Option<Self> {
+        match word {
+            "disable" => Some(Self::Disable),
+            "require" => Some(Self::Require),
+            "verify-ca" => Some(Self::VerifyCa),
+            "verify-full" => Some(Self::VerifyFull),
+            _ => None,
+        }
+    }
+}
+
 /// What a machine learns about the peer of a TLS session that has come up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsPeer {
@@ -37,4 +102,55 @@ pub struct TlsPeer {
     /// `tls-server-end-point` channel binding data (RFC 5929 section 4.1): the hash of the leaf certificate,
     /// or `None` where its signature algorithm defines no hash (Ed25519).
     pub end_point: Option<Box<[u8]>>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RequireWithRoot, TlsPolicy, Verification};
+    use crate::testing::credential;
+    use crate::{Error, TargetFailed, Unsupported};
+
+    fn policy(fields: &[(&str, &[u8])]) -> Result<Option<(Verification, alloc::string::String)>, Error> {
+        TlsPolicy::from_credential(&credential(fields), "db.example", RequireWithRoot::ChecksChain)
+            .map(|policy| policy.map(|policy| (policy.verification, policy.server_name)))
+    }
+
+    #[test]
+    fn encryption_is_required_unless_it_is_disabled() {
+        assert_eq!(policy(&[]), Ok(Some((Verification::Nothing, "db.example".into()))));
+        assert_eq!(policy(&[("sslmode", b"")]), Ok(Some((Verification::Nothing, "db.example".into()))));
+        assert_eq!(
+            policy(&[("sslmode", b"require")]),
+            Ok(Some((Verification::Nothing, "db.example".into())))
+        );
+        assert_eq!(policy(&[("sslmode", b"disable")]), Ok(None));
+        assert_eq!(
+            policy(&[("sslmode", b"verify-ca")]),
+            Ok(Some((Verification::Chain, "db.example".into())))
+        );
+        assert_eq!(
+            policy(&[("sslmode", b"verify-full"), ("sslhost", b"pg")]),
+            Ok(Some((Verification::ChainAndName, "pg".into())))
+        );
+    }
+
+    #[test]
+    fn a_root_certificate_makes_require_check_the_chain_where_libpq_does() {
+        let fields: &[(&str, &[u8])] =
+            &[("sslmode", b"require"), ("sslrootcert", b"-----BEGIN CERTIFICATE-----")];
+        assert_eq!(policy(fields), Ok(Some((Verification::Chain, "db.example".into()))));
+        let elsewhere = TlsPolicy::from_credential(&credential(fields), "h", RequireWithRoot::IgnoresIt);
+        assert_eq!(elsewhere.unwrap().unwrap().verification, Verification::Nothing);
+    }
+
+    #[test]
+    fn modes_that_fall_back_to_plaintext_are_refused() {
+        for mode in [&b"prefer"[..], b"allow", b"Require", b"require ", b"\xFF"] {
+            assert_eq!(policy(&[("sslmode", mode)]), Err(Unsupported::SslMode.into()));
+        }
+        assert!(matches!(
+            policy(&[("sslhost", b"\xFF")]),
+            Err(Error::Target(TargetFailed::Field { name: "sslhost", .. }))
+        ));
+    }
 }

@@ -1,5 +1,6 @@
 //! Ways to prove knowledge of a password, shared by protocols.
 
 pub mod channel_binding;
-mod md5;
+pub(crate) mod md5;
+mod saslprep;
 pub mod scram;

@@ -1,0 +1,80 @@
+//! PostgreSQL, protocol 3.0 and 3.2 (PostgreSQL documentation, chapter "Frontend/Backend Protocol").
+//!
+//! The client half accepts any user and no password; the target half logs in with the service's credential. What
+//! the target says after `AuthenticationOk` (parameters, cancel key, `ReadyForQuery`) is not looked at: it is the
+//! first thing that is relayed.
+
+mod address;
+mod check;
+mod client;
+mod errors;
+mod login;
+mod messages;
+mod startup;
+mod target;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use crate::{Credential, Destination, Error, Handshake, Pair, Protocol, Route};
+use client::PostgresClient;
+use startup::Startup;
+use target::{Authenticated, PostgresTarget};
+
+/// See the module's documentation.
+pub(super) struct Postgres;
+
+impl Protocol for Postgres {
+    fn name(&self) -> &'static str {
+        "pg"
+    }
+
+    fn default_port(&self) -> u16 {
+        address::DEFAULT_PORT
+    }
+
+    fn destination(&self, credential: &Credential) -> Result<Destination, Error> {
+        address::destination(credential)
+    }
+
+    fn check(&self, credential: &Credential) -> Vec<String> {
+        check::findings(credential)
+    }
+
+    fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake> {
+        Box::new(Pair::<PostgresClient, PostgresTarget>::new(route))
+    }
+}
+
+/// What the client half asks the target half for.
+#[derive(Clone)]
+enum Request {
+    /// A session.
+    Session(Arc<Startup>),
+    /// That a query of some session be cancelled: the client's packet, unread.
+    Cancel(Arc<[u8]>),
+}
+
+/// What the target half answers.
+enum Reply {
+    /// The session is there.
+    Ready(Ready),
+    /// The target will not have the credential, in its own `ErrorResponse`, if it sent one.
+    CredentialRefused(Option<Box<[u8]>>),
+    /// The target will not have the session, in its own `ErrorResponse`.
+    SessionRefused(Box<[u8]>),
+    /// The target has the cancel request. There is no answer to it.
+    CancelSent,
+}
+
+/// A session that waits for its client.
+struct Ready {
+    /// What `AuthenticationOk` to the client is made from.
+    authenticated: Authenticated,
+    /// The minor version that the target speaks with us.
+    minor: u16,
+    /// The protocol options that the target did not take.
+    options_refused: Vec<Box<[u8]>>,
+}
