@@ -1,0 +1,127 @@
+//! The section `broker:`: our own settings, and what services take over from it.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use dataplane::Timeouts;
+
+use super::cores;
+use super::listen;
+use super::model::BrokerConfig;
+use super::section::{Field, Reader, Section, Unknown};
+use super::values::Bound;
+
+/// What `broker:` says.
+pub(super) struct BrokerSection {
+    /// Our own settings.
+    pub(super) config: BrokerConfig,
+    /// The timeouts of a service that says nothing else.
+    pub(super) timeouts: Timeouts,
+    /// Whether services may listen beyond this machine.
+    pub(super) allow_remote: bool,
+}
+
+impl Default for BrokerSection {
+    fn default() -> Self {
+        Self {
+            config: BrokerConfig {
+                workers: cores::available(),
+                admin: Some(ADMIN),
+                drain_timeout: Duration::from_secs(8),
+                sessions_max: 10_000,
+            },
+            timeouts: Timeouts {
+                dial: Duration::from_secs(10),
+                handshake: Duration::from_secs(30),
+                idle: None,
+            },
+            allow_remote: false,
+        }
+    }
+}
+
+/// Reads `broker:`. What is wrong keeps its default, so that the services can be read too.
+pub(super) fn read<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> BrokerSection {
+    let mut broker = BrokerSection::default();
+    let Some(section) = reader.section(field) else { return broker };
+    section.finish(reader, KEYS, Unknown::Refused);
+
+    if let Some(field) = section.take(reader, "workers") {
+        if let Some(workers) = reader.count(&field, WORKERS_MAX) {
+            broker.config.workers = workers as usize;
+        }
+    }
+    if let Some(field) = section.take(reader, "admin") {
+        broker.config.admin = read_admin(reader, &field);
+    }
+    if let Some(field) = section.take(reader, "drainTimeout") {
+        broker.config.drain_timeout = reader.duration_or_zero(&field).unwrap_or(broker.config.drain_timeout);
+    }
+    if let Some(field) = section.take(reader, "allowRemote") {
+        broker.allow_remote = reader.boolean(&field).unwrap_or(false);
+    }
+    broker.config.sessions_max = read_limits(reader, &section, broker.config.sessions_max);
+    broker.timeouts = read_timeouts(reader, &section, broker.timeouts);
+    broker
+}
+
+/// Reads `limits:` of a service or of the broker: how many sessions.
+pub(super) fn read_limits<'d>(reader: &mut Reader<'d>, section: &Section<'d>, default: u32) -> u32 {
+    let Some(field) = section.take(reader, "limits") else { return default };
+    let Some(limits) = reader.section(&field) else { return default };
+    limits.finish(reader, &["sessions"], Unknown::Refused);
+    limits.take(reader, "sessions").and_then(|field| reader.count(&field, SESSIONS_MAX)).unwrap_or(default)
+}
+
+/// Reads `timeouts:` of a service or of the broker.
+pub(super) fn read_timeouts<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    default: Timeouts,
+) -> Timeouts {
+    let mut timeouts = default;
+    let Some(field) = section.take(reader, "timeouts") else { return timeouts };
+    let Some(section) = reader.section(&field) else { return timeouts };
+    section.finish(reader, &["dial", "handshake", "idle"], Unknown::Refused);
+    if let Some(field) = section.take(reader, "dial") {
+        timeouts.dial = reader.duration(&field).unwrap_or(timeouts.dial);
+    }
+    if let Some(field) = section.take(reader, "handshake") {
+        timeouts.handshake = reader.duration(&field).unwrap_or(timeouts.handshake);
+    }
+    if let Some(field) = section.take(reader, "idle") {
+        timeouts.idle = match reader.duration_or_off(&field) {
+            Some(Bound::After(duration)) => Some(duration),
+            Some(Bound::Off) => None,
+            None => timeouts.idle,
+        };
+    }
+    timeouts
+}
+
+fn read_admin<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<SocketAddr> {
+    const EXPECTED: &str = "host:port or `off`";
+    const HELP: &str = "write it like `127.0.0.1:5335`, or `0.0.0.0:5335` to be reached from other machines";
+    let found = reader.text(field, EXPECTED, HELP)?;
+    if reader.is_off(field) {
+        return None;
+    }
+    match listen::parse_tcp(found, reader.system()) {
+        Ok(address) => Some(address),
+        Err(_) => {
+            reader.unexpected(field, EXPECTED, found, HELP);
+            None
+        }
+    }
+}
+
+/// Where the Go broker answers, but not to other machines.
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5335);
+
+/// More than any machine has cores; each worker costs a thread and a ring.
+const WORKERS_MAX: u32 = 1024;
+
+/// A process cannot have more descriptors, and a session needs two.
+const SESSIONS_MAX: u32 = 500_000_000;
+
+const KEYS: &[&str] = &["workers", "admin", "drainTimeout", "limits", "timeouts", "allowRemote"];

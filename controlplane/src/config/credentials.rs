@@ -1,0 +1,267 @@
+//! `credentials`: where a service's values come from.
+//!
+//! Owns literals and `{from, get}`. No finding of this module holds a value, nor a word that may be one.
+
+use std::path::Path;
+
+use protocol::Secret;
+use zeroize::Zeroizing;
+
+use super::Place;
+use super::model::{CredentialConfig, Source};
+use super::nearest::nearest;
+use super::section::{Field, Reader, Section};
+use super::words::{self, Word};
+use crate::diagnostics::quoted;
+use crate::providers;
+
+/// Literal secrets of a file, for one warning about all of them.
+#[derive(Default)]
+pub(super) struct LiteralSecrets {
+    first: Option<(Place, String)>,
+    count: usize,
+}
+
+/// Reads `credentials:` of a service.
+pub(super) fn read<'d>(
+    reader: &mut Reader<'d>,
+    service: &Section<'d>,
+    place: Place,
+    literals: &mut LiteralSecrets,
+) -> Option<Vec<CredentialConfig>> {
+    let (field, section) = match service.take_combined(reader, "credentials") {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            reader.error(place, &service.path_of("credentials"), BLANK, BLANK_HELP);
+            return None;
+        }
+        Err(()) => return None,
+    };
+    let fields = section.fields(reader);
+    if fields.is_empty() {
+        reader.error(field.place, &field.path, BLANK, BLANK_HELP);
+        return None;
+    }
+    // Every one is read, so that every error is found.
+    let credentials: Vec<_> = fields.values().map(|field| read_one(reader, field, literals)).collect();
+    credentials.into_iter().collect()
+}
+
+impl LiteralSecrets {
+    /// Warns if others than the file's owner may read them.
+    pub(super) fn warn_if_shared(self, reader: &mut Reader<'_>, path: &Path, is_shared: bool) {
+        if let (true, Some((place, key))) = (is_shared, self.first) {
+            let message = match self.count {
+                1 => "the file holds this secret and is readable by group or others".to_owned(),
+                count => format!(
+                    "the file holds {count} secrets, this the first, and is readable by group or others"
+                ),
+            };
+            let help =
+                format!("run `chmod 600 {}`, or take secrets from elsewhere: `from: file`", path.display());
+            reader.warn(place, &key, message, help);
+        }
+    }
+
+    fn note(&mut self, field: &Field<'_>, value: &[u8]) {
+        if is_secret_like(field.key) && !value.is_empty() {
+            self.count += 1;
+            // Services are read by name, so the first in the file may come late.
+            let is_first = self.first.as_ref().is_none_or(|(place, _)| field.place < *place);
+            if is_first {
+                self.first = Some((field.place, field.path.clone()));
+            }
+        }
+    }
+}
+
+fn read_one<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    literals: &mut LiteralSecrets,
+) -> Option<CredentialConfig> {
+    if field.key.is_empty() {
+        reader.error(
+            field.place,
+            &field.path,
+            "a credential's name cannot be blank",
+            "name it, like `password`",
+        );
+        return None;
+    }
+    let source = if reader.is_mapping(field) {
+        let section = reader.section(field)?;
+        refuse_unknown_keys(reader, &section, field);
+        read_provided(reader, &section, field, literals)?
+    } else {
+        literal(field, read_value(reader, field)?, literals)
+    };
+    Some(CredentialConfig { name: field.key.to_owned(), place: field.place, source })
+}
+
+/// Reads `{from, get}`.
+fn read_provided<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    field: &Field<'d>,
+    literals: &mut LiteralSecrets,
+) -> Option<Source> {
+    let raw = section.take(reader, "raw").map(|raw| (reader.boolean(&raw), raw));
+    let get = section.take(reader, "get").map(|get| (read_value(reader, &get), get));
+    let from = section.take(reader, "from");
+    let word = match &from {
+        Some(from) => read_text(reader, from)?,
+        None => Zeroizing::new(String::new()),
+    };
+    let place = from.as_ref().map_or(field.place, |from| from.place);
+    let from_path = section.path_of("from");
+    if word.is_empty() {
+        let list = words::providers().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+        reader.error(
+            place,
+            &from_path,
+            "cannot be blank: expected a provider",
+            format!("the providers are {list}"),
+        );
+        return None;
+    }
+    let (id, get) = match get {
+        Some((id, get)) => (Some(id?), Some(get)),
+        None => (None, None),
+    };
+    let is_raw = match &raw {
+        Some((is_raw, _)) => (*is_raw)?,
+        None => false,
+    };
+    if let (Some((_, raw)), true) = (&raw, *word != "file") {
+        reader.warn(raw.place, &raw.path, "ignored: only `file` has it", "remove it");
+    }
+    if *word == words::LITERAL {
+        return Some(literal(field, id.unwrap_or_default(), literals));
+    }
+    let Some(provider) = providers::by_name(&word) else {
+        return match words::provider(&word) {
+            Word::NotBuilt => {
+                reader.warn(
+                    place,
+                    &from_path,
+                    format!(
+                        "the provider `{}` is not supported yet: connections to this service will fail",
+                        *word
+                    ),
+                    "take the value from `file` or `env` until it is",
+                );
+                Some(Source::Unknown(word.to_string()))
+            }
+            Word::Unknown(help) => {
+                reader.error(place, &from_path, format!("unknown provider{}", shown(&word)), help);
+                None
+            }
+        };
+    };
+    let (get_place, get_path) = (get.map_or(field.place, |get| get.place), section.path_of("get"));
+    let id = match id.map(|mut id| String::from_utf8(std::mem::take(&mut *id))) {
+        Some(Ok(id)) if !id.is_empty() => id,
+        Some(Err(_)) => {
+            reader.error(
+                get_place,
+                &get_path,
+                "expected text, found other bytes",
+                "write it without `!!binary`",
+            );
+            return None;
+        }
+        _ => {
+            let message = format!("cannot be blank: expected what to ask `{}` for", provider.name());
+            reader.error(get_place, &get_path, message, "write `get:` beside `from:`");
+            return None;
+        }
+    };
+    if let Err(refusal) = provider.check_id(&id) {
+        reader.error(
+            get_place,
+            &get_path,
+            refusal,
+            format!("correct what `{}` is asked for", provider.name()),
+        );
+        return None;
+    }
+    Some(Source::Provider { provider, id, raw: is_raw })
+}
+
+fn literal(field: &Field<'_>, mut value: Zeroizing<Vec<u8>>, literals: &mut LiteralSecrets) -> Source {
+    literals.note(field, &value);
+    Source::Literal(Secret::from_heap(std::mem::take(&mut *value)))
+}
+
+/// The value as the Go broker would have it.
+fn read_value<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizing<Vec<u8>>> {
+    let Some(scalar) = reader.scalar(field) else {
+        let message = format!("expected a single value, or `from` and `get`, found {}", reader.kind(field));
+        reader.error(
+            field.place,
+            &field.path,
+            message,
+            "write `name: value`, or `name: {from: provider, get: id}`",
+        );
+        return None;
+    };
+    match scalar.render() {
+        Ok(value) => Some(value),
+        Err(_) => {
+            let help = "remove the tag (`!!…`) and put the value in quotes";
+            reader.error(field.place, &field.path, "the value is not what its tag says", help);
+            None
+        }
+    }
+}
+
+fn read_text<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizing<String>> {
+    let mut value = read_value(reader, field)?;
+    match String::from_utf8(std::mem::take(&mut *value)) {
+        Ok(text) => Some(Zeroizing::new(text)),
+        Err(_) => {
+            reader.error(
+                field.place,
+                &field.path,
+                "expected text, found other bytes",
+                "write it without `!!binary`",
+            );
+            None
+        }
+    }
+}
+
+/// Keys beside `from` and `get` are ignored, as in Go. They are not named: `password: {hunter2}` has a key.
+fn refuse_unknown_keys<'d>(reader: &mut Reader<'d>, section: &Section<'d>, field: &Field<'d>) {
+    const KNOWN: &[&str] = &["from", "get", "raw"];
+    for (key, place) in section.keys() {
+        if KNOWN.contains(&key) {
+            continue;
+        }
+        let help = match nearest(key, KNOWN) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => {
+                "the keys here are `from`, `get` and `raw`; a value with braces goes in quotes".to_owned()
+            }
+        };
+        reader.warn(place, &field.path, "unknown key, ignored", help);
+    }
+}
+
+/// A provider's word may be shown, unless it looks like a value that went astray.
+fn shown(word: &str) -> String {
+    let is_word =
+        word.len() <= 20 && word.bytes().all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'-' | b'_'));
+    if is_word { format!(" {}", quoted(word)) } else { String::new() }
+}
+
+/// Whether a value of that name is what others must not see. A host or a port is not.
+fn is_secret_like(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "passphrase", "secret", "token", "key"].iter().any(|word| name.contains(word))
+        && !["keyid", "hostkey"].iter().any(|word| name.contains(word))
+}
+
+const BLANK: &str = "cannot be blank: expected at least one credential";
+const BLANK_HELP: &str = "write `credentials:` with `host`, `username` and `password` under it";

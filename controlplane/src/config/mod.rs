@@ -1,0 +1,189 @@
+//! The configuration: from a file to checked values, or to everything that is wrong with it.
+//!
+//! [`load`] is all that the rest of the program needs, at start, for `check` and at a reload. Nothing of a file
+//! is taken over before all of it was found right.
+
+mod accounts;
+mod broker;
+mod claims;
+mod cores;
+mod credentials;
+mod listen;
+mod model;
+mod nearest;
+mod place;
+mod section;
+mod service;
+mod source;
+mod system;
+mod values;
+mod words;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use self::broker::BrokerSection;
+use self::claims::Claims;
+use self::credentials::LiteralSecrets;
+use self::section::{Findings, Reader, Section, Unknown};
+use self::service::Shared;
+use self::system::System;
+use crate::diagnostics::{Report, Severity, quoted};
+
+pub use model::{BrokerConfig, Config, CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source};
+pub use place::Place;
+
+/// What to load.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadRequest {
+    /// The file; without one, the first that exists of `./secretless.yml`, `~/.secretless.yml` and
+    /// `/etc/secretless.yml`.
+    pub file: Option<PathBuf>,
+    /// Whether services may listen beyond this machine, whatever the file says of that.
+    pub allow_remote: bool,
+}
+
+/// A file that may be used.
+pub struct Loaded {
+    /// What it says.
+    pub config: Config,
+    /// What its author should know.
+    pub warnings: Report,
+}
+
+/// Loads a file. On an error the report has all errors of the file, and its warnings.
+pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
+    let path = source::find(request.file.as_deref())?;
+    let file = source::read(&path)?;
+    read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)
+}
+
+/// Reads `bytes` as a file would be read, without asking the system for anything. For fuzzing: whatever the bytes
+/// are, this returns, and holds memory in proportion to their number.
+pub fn parse_for_fuzz(bytes: &[u8]) -> Result<Loaded, Report> {
+    let path = Path::new("fuzz.yml");
+    match std::str::from_utf8(bytes) {
+        Ok(text) => read(path, text, true, true, &System::NONE),
+        Err(_) => Err(Report::of_error(Some(path), "expected UTF-8", "")),
+    }
+}
+
+fn read(
+    path: &Path,
+    text: &str,
+    is_shared: bool,
+    allow_remote: bool,
+    system: &System,
+) -> Result<Loaded, Report> {
+    let mut findings = Findings::new(path.to_owned());
+    let document = match yaml::parse(text) {
+        Ok(document) => document,
+        Err(error) => {
+            let message = format!("not valid YAML: {}", error.message);
+            findings.add(Severity::Error, Some(error.place), "", message, error.help.to_owned());
+            return Err(findings.into_report());
+        }
+    };
+    let mut reader = Reader::new(&document, system, findings);
+    if let Some(second) = document.second {
+        reader.warn(second, "", "a second document begins here: only the first counts", "remove the `---`");
+    }
+    let config = read_root(&mut reader, path, is_shared, allow_remote);
+    let report = reader.into_findings().into_report();
+    match config {
+        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report }),
+        _ => Err(report),
+    }
+}
+
+fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote: bool) -> Option<Config> {
+    let root = reader.root()?;
+    // A file of another version would only earn errors about keys that are right in it.
+    if !is_version_2(reader, &root) {
+        return None;
+    }
+    root.finish(reader, &["version", "services", "broker"], Unknown::Ignored);
+
+    let broker_field = root.take(reader, "broker");
+    let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
+    let mut shared = Shared {
+        broker: &broker,
+        allow_remote: allow_remote || broker.allow_remote,
+        claims: Claims::default(),
+        literals: LiteralSecrets::default(),
+    };
+    if let Some(admin) = broker.config.admin {
+        // Nothing is taken yet.
+        drop(shared.claims.claim_tcp(admin, "broker.admin"));
+    }
+    let services = read_services(reader, &root, &mut shared);
+    let Shared { literals, .. } = shared;
+    literals.warn_if_shared(reader, path, is_shared);
+    Some(Config { path: path.to_owned(), services: services?, broker: broker.config })
+}
+
+fn read_services<'d>(
+    reader: &mut Reader<'d>,
+    root: &Section<'d>,
+    shared: &mut Shared<'_>,
+) -> Option<Vec<ServiceConfig>> {
+    const BLANK: &str = "cannot be blank: expected at least one service";
+    const HELP: &str =
+        "write a name under `services:`, and `connector`, `listenOn` and `credentials` under that";
+    let (field, section) = match root.take_combined(reader, "services") {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            reader.error(Place::START, "services", BLANK, HELP);
+            return None;
+        }
+        Err(()) => return None,
+    };
+    let fields = section.fields(reader);
+    if fields.is_empty() {
+        reader.error(field.place, &field.path, BLANK, HELP);
+        return None;
+    }
+    let services: Vec<_> = fields.values().map(|field| service::read(reader, field, shared)).collect();
+    services.into_iter().collect()
+}
+
+/// Whether the file says that it is of version 2.
+fn is_version_2<'d>(reader: &mut Reader<'d>, root: &Section<'d>) -> bool {
+    const EXPECTED: &str = "`version: \"2\"`";
+    let field = root.take(reader, "version");
+    let (found, place) = match &field {
+        Some(field) => match reader.text(field, EXPECTED, "write `version: \"2\"`") {
+            Some(found) => (found, field.place),
+            None => return false,
+        },
+        None => ("", Place::START),
+    };
+    match found {
+        "2" | "v2" => return true,
+        "" if root.has("services") && !root.has("listeners") => reader.error(
+            place,
+            "version",
+            format!("cannot be blank: expected {EXPECTED}"),
+            "write `version: \"2\"` above `services:`",
+        ),
+        "" | "1" | "v1" => reader.error(
+            place,
+            "version",
+            format!("v1 configuration is not supported: expected {EXPECTED}"),
+            "convert it: write `version: \"2\"` and `services:`; each handler becomes a service with its name, its \
+             `type` or its listener's `protocol` as `connector`, its listener's `address` as `listenOn: \
+             tcp://address` or `socket` as `listenOn: unix://path`, and each credential as `name: {from: provider, \
+             get: id}`",
+        ),
+        _ => reader.error(
+            place,
+            "version",
+            format!("unknown configuration version {}: expected {EXPECTED}", quoted(found)),
+            "write `version: \"2\"`",
+        ),
+    }
+    false
+}

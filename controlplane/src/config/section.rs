@@ -1,0 +1,362 @@
+//! Mappings as sections with known keys, and the findings about them.
+//!
+//! Owns key paths, duplicates, unknown keys and the collecting of findings. Knows no key of the configuration.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use super::Place;
+use super::nearest::nearest;
+use super::system::System;
+use super::yaml::{Document, Entry, MergeFault, NodeId, Scalar, Shape};
+use crate::diagnostics::{Finding, Report, Severity, quoted};
+
+/// A document being read, and what has been found so far.
+pub(super) struct Reader<'d> {
+    document: &'d Document<'d>,
+    system: &'d System,
+    findings: Findings,
+}
+
+/// Findings about one file.
+pub(super) struct Findings {
+    file: PathBuf,
+    report: Report,
+}
+
+/// A mapping whose keys have a meaning.
+pub(super) struct Section<'d> {
+    /// The path of the section itself; empty for the root.
+    path: String,
+    /// Its keys in the order in which they count.
+    entries: Vec<Entry<'d>>,
+}
+
+/// A key's value.
+pub(super) struct Field<'d> {
+    /// The key.
+    pub(super) key: &'d str,
+    /// The key with all sections around it.
+    pub(super) path: String,
+    /// Where the value is, or the key if there is none.
+    pub(super) place: Place,
+    node: NodeId,
+}
+
+/// What becomes of a key that nobody knows.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// The section is ours: a typing error must not go unnoticed.
+    Refused,
+    /// The Go broker ignores it, and its files shall load.
+    Ignored,
+}
+
+impl<'d> Reader<'d> {
+    pub(super) fn new(document: &'d Document<'d>, system: &'d System, findings: Findings) -> Self {
+        Self { document, system, findings }
+    }
+
+    /// What may be asked of the machine.
+    pub(super) fn system(&self) -> &'d System {
+        self.system
+    }
+
+    pub(super) fn into_findings(self) -> Findings {
+        self.findings
+    }
+
+    /// Adds an error about `path`.
+    pub(super) fn error(
+        &mut self,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.findings.add(Severity::Error, Some(place), path, message.into(), help.into());
+    }
+
+    /// Adds a warning about `path`.
+    pub(super) fn warn(
+        &mut self,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.findings.add(Severity::Warning, Some(place), path, message.into(), help.into());
+    }
+
+    /// Adds a warning about the file as a whole.
+    pub(super) fn warn_file(&mut self, message: impl Into<String>, help: impl Into<String>) {
+        self.findings.add(Severity::Warning, None, "", message.into(), help.into());
+    }
+
+    /// The keys of the document's root: `None`, and an error, if it is no mapping.
+    pub(super) fn root(&mut self) -> Option<Section<'d>> {
+        let Some(root) = self.document.root() else {
+            let help = "write `version: \"2\"`, then `services:`";
+            self.error(
+                Place::START,
+                "",
+                "the file is empty: expected the keys `version` and `services`",
+                help,
+            );
+            return None;
+        };
+        if !matches!(self.document.shape(root), Shape::Mapping(_)) {
+            let found = self.describe(root);
+            self.error(
+                self.document.place(root),
+                "",
+                format!("expected the keys `version` and `services`, found {found}"),
+                "a configuration is a mapping: `version: \"2\"`, then `services:`",
+            );
+            return None;
+        }
+        let entries = self.entries(root, "");
+        Some(Section { path: String::new(), entries })
+    }
+
+    /// The section that `field` is. A null is an empty section. `None`, and an error, if it is something else.
+    pub(super) fn section(&mut self, field: &Field<'d>) -> Option<Section<'d>> {
+        if self.document.scalar(field.node).is_some_and(Scalar::is_null) {
+            return Some(Section { path: field.path.clone(), entries: Vec::new() });
+        }
+        if !self.is_mapping(field) {
+            let found = self.describe(field.node);
+            self.error(
+                field.place,
+                &field.path,
+                format!("expected a mapping, found {found}"),
+                format!("write keys under `{}:`, each on a line of its own and indented", field.key),
+            );
+            return None;
+        }
+        let entries = self.entries(field.node, &field.path);
+        Some(Section { path: field.path.clone(), entries })
+    }
+
+    /// Whether `field` is a mapping.
+    pub(super) fn is_mapping(&self, field: &Field<'_>) -> bool {
+        matches!(self.document.shape(field.node), Shape::Mapping(_))
+    }
+
+    /// The scalar that `field` is.
+    pub(super) fn scalar(&self, field: &Field<'_>) -> Option<&'d Scalar<'d>> {
+        self.document.scalar(field.node)
+    }
+
+    /// The text of `field`, blank for a null. `None`, and an error, if it is a list or a mapping.
+    pub(super) fn text(&mut self, field: &Field<'_>, expected: &str, help: &str) -> Option<&'d str> {
+        let document = self.document;
+        match document.scalar(field.node) {
+            Some(scalar) => Some(scalar.word()),
+            None => {
+                let found = self.describe(field.node);
+                self.error(field.place, &field.path, format!("expected {expected}, found {found}"), help);
+                None
+            }
+        }
+    }
+
+    /// What `field` is, for the words "found …" of an error. Never says a value.
+    pub(super) fn kind(&self, field: &Field<'_>) -> &'static str {
+        self.describe(field.node)
+    }
+
+    fn describe(&self, node: NodeId) -> &'static str {
+        match self.document.shape(node) {
+            Shape::Scalar(scalar) if scalar.is_null() => "nothing",
+            Shape::Scalar(_) => "a single value",
+            Shape::Sequence(_) => "a list",
+            Shape::Mapping(_) => "a mapping",
+        }
+    }
+
+    fn entries(&mut self, node: NodeId, path: &str) -> Vec<Entry<'d>> {
+        let findings = &mut self.findings;
+        self.document.entries(node, &mut |fault| findings.add_merge_fault(fault, path))
+    }
+
+    /// `entry` as a field of `path`.
+    fn field(&self, entry: &Entry<'d>, path: &str) -> Field<'d> {
+        let absent = self.document.scalar(entry.value).is_some_and(Scalar::is_absent);
+        let place = if absent { entry.place } else { self.document.place(entry.value) };
+        Field { key: entry.key, path: join(path, entry.key), place, node: entry.value }
+    }
+}
+
+impl<'d> Section<'d> {
+    /// Whether it has no key.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether it has `key`.
+    pub(super) fn has(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key)
+    }
+
+    /// Its keys, as often as they are given.
+    pub(super) fn keys(&self) -> impl Iterator<Item = (&'d str, Place)> {
+        self.entries.iter().map(|entry| (entry.key, entry.place))
+    }
+
+    /// The path of `key` in this section.
+    pub(super) fn path_of(&self, key: &str) -> String {
+        join(&self.path, key)
+    }
+
+    /// The value of `key`: the last one, as in Go, with a warning if somebody may not have meant that.
+    pub(super) fn take(&self, reader: &mut Reader<'d>, key: &str) -> Option<Field<'d>> {
+        let mut found = self.entries.iter().filter(|entry| entry.key == key);
+        let first = found.next()?;
+        let last = found.fold(first, |earlier, later| self.note_replaced(reader, earlier, later));
+        Some(reader.field(last, &self.path))
+    }
+
+    /// Like [`Section::take`], for what several equal keys add up to, as in Go.
+    /// `Err` if it is there and no mapping; the error is noted.
+    pub(super) fn take_combined(
+        &self,
+        reader: &mut Reader<'d>,
+        key: &str,
+    ) -> Result<Option<(Field<'d>, Section<'d>)>, ()> {
+        let mut own: Option<&Entry<'d>> = None;
+        let mut field = None;
+        let mut combined = Section { path: self.path_of(key), entries: Vec::new() };
+        for entry in self.entries.iter().filter(|entry| entry.key == key) {
+            if let (0, Some(first)) = (entry.merges, own) {
+                reader.warn(
+                    entry.place,
+                    &combined.path,
+                    format!("the key is given twice, first in line {}: both count", first.place.line),
+                    "put everything under one of them",
+                );
+            }
+            if entry.merges == 0 {
+                own.get_or_insert(entry);
+            }
+            let part = reader.field(entry, &self.path);
+            combined.entries.extend(reader.section(&part).ok_or(())?.entries);
+            field = Some(part);
+        }
+        Ok(field.map(|field| (field, combined)))
+    }
+
+    /// All values, by key.
+    pub(super) fn fields(&self, reader: &mut Reader<'d>) -> BTreeMap<&'d str, Field<'d>> {
+        let mut last: BTreeMap<&'d str, &Entry<'d>> = BTreeMap::new();
+        for entry in &self.entries {
+            match last.get_mut(entry.key) {
+                Some(earlier) => *earlier = self.note_replaced(reader, earlier, entry),
+                None => drop(last.insert(entry.key, entry)),
+            }
+        }
+        last.into_iter().map(|(key, entry)| (key, reader.field(entry, &self.path))).collect()
+    }
+
+    /// Deals with every key that is not in `known`.
+    pub(super) fn finish(&self, reader: &mut Reader<'d>, known: &[&str], unknown: Unknown) {
+        for entry in &self.entries {
+            if known.contains(&entry.key) {
+                continue;
+            }
+            let path = self.path_of(entry.key);
+            let keys = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
+            let help = match nearest(entry.key, known) {
+                Some(key) => format!("did you mean `{key}`?"),
+                None => format!("the keys here are {keys}"),
+            };
+            match unknown {
+                Unknown::Refused => reader.error(entry.place, &path, "unknown key", help),
+                Unknown::Ignored => reader.warn(entry.place, &path, "unknown key, ignored", help),
+            }
+        }
+    }
+
+    /// Which of two equal keys counts: the later. A warning if that may surprise.
+    fn note_replaced<'e>(
+        &self,
+        reader: &mut Reader<'d>,
+        earlier: &'e Entry<'d>,
+        later: &'e Entry<'d>,
+    ) -> &'e Entry<'d> {
+        let line = earlier.place.line;
+        if earlier.merges == 0 && later.merges == 0 {
+            reader.warn(
+                later.place,
+                &self.path_of(later.key),
+                format!("the key is given twice, first in line {line}: this one counts"),
+                "remove one of them",
+            );
+        } else if earlier.merges == 0 {
+            reader.warn(
+                earlier.place,
+                &self.path_of(later.key),
+                format!("a merge below replaces this by line {}", later.place.line),
+                "put `<<` above the keys that shall count",
+            );
+        }
+        later
+    }
+}
+
+impl Findings {
+    pub(super) fn new(file: PathBuf) -> Self {
+        Self { file, report: Report::default() }
+    }
+
+    pub(super) fn add(
+        &mut self,
+        severity: Severity,
+        place: Option<Place>,
+        path: &str,
+        message: String,
+        help: String,
+    ) {
+        self.report.push(Finding {
+            severity,
+            file: Some(self.file.clone()),
+            place,
+            key: path.to_owned(),
+            message,
+            help,
+        });
+    }
+
+    /// All findings in the order of the file.
+    pub(super) fn into_report(mut self) -> Report {
+        self.report.sort();
+        self.report
+    }
+
+    fn add_merge_fault(&mut self, fault: MergeFault, path: &str) {
+        let (place, message, help) = match fault {
+            MergeFault::KeyNotText(place) => (
+                place,
+                "expected a key, found a list or a mapping",
+                "keys are words; quote a word that starts with `[` or `{`",
+            ),
+            MergeFault::NotAMapping(place) => (
+                place,
+                "map merge requires map or sequence of maps as the value",
+                "write `<<: *name`, where `&name` stands before a mapping",
+            ),
+            MergeFault::TooDeep(place) => (place, "merges nest too deeply", "merge the mappings directly"),
+            MergeFault::TooMany(place) => {
+                (place, "the file has too many keys once its aliases are unfolded", "use fewer aliases")
+            }
+        };
+        self.add(Severity::Error, Some(place), path, message.to_owned(), help.to_owned());
+    }
+}
+
+/// `path.key`; a key that is no plain word is quoted, so that dots stay unambiguous.
+fn join(path: &str, key: &str) -> String {
+    let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
+    let key = if plain { key.to_owned() } else { quoted(key) };
+    if path.is_empty() { key } else { format!("{path}.{key}") }
+}

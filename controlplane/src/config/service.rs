@@ -1,0 +1,225 @@
+//! One service: what it speaks, where it listens, what it may.
+
+use protocol::{CleartextPassword, Protocol, protocols};
+
+use super::Place;
+use super::broker::{self, BrokerSection};
+use super::claims::Claims;
+use super::credentials::{self, LiteralSecrets};
+use super::listen;
+use super::model::{ListenOn, ServiceConfig};
+use super::section::{Field, Reader, Section, Unknown};
+use super::words::{self, Word};
+use crate::diagnostics::quoted;
+
+/// What all services of a file share.
+pub(super) struct Shared<'b> {
+    /// What `broker:` says.
+    pub(super) broker: &'b BrokerSection,
+    /// Whether services may listen beyond this machine.
+    pub(super) allow_remote: bool,
+    /// Addresses that are taken.
+    pub(super) claims: Claims,
+    /// Literal secrets so far.
+    pub(super) literals: LiteralSecrets,
+}
+
+/// Reads one service. `None`, and errors, if it cannot be served.
+pub(super) fn read<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    shared: &mut Shared<'_>,
+) -> Option<ServiceConfig> {
+    check_name(reader, field);
+    let section = reader.section(field)?;
+    if section.is_empty() {
+        reader.error(
+            field.place,
+            &field.path,
+            "cannot be blank: expected `connector`, `listenOn` and `credentials`",
+            "write them under the service's name, indented",
+        );
+        return None;
+    }
+    section.finish(reader, KEYS, Unknown::Ignored);
+
+    // Every part is read before any is missed, so that every error is found.
+    let protocol = read_protocol(reader, &section, field);
+    let listen_on = listen::read(reader, &section, field.place);
+    if let Some(listen_on) = &listen_on {
+        check_reach(reader, &section, field, listen_on, shared);
+    }
+    let credentials = credentials::read(reader, &section, field.place, &mut shared.literals);
+    let cleartext_password = read_config(reader, &section);
+    let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
+    let timeouts = broker::read_timeouts(reader, &section, shared.broker.timeouts);
+    let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
+
+    Some(ServiceConfig {
+        name: field.key.to_owned(),
+        place: field.place,
+        protocol: protocol?,
+        listen_on: listen_on?,
+        credentials: credentials?,
+        sessions_max,
+        timeouts,
+        required,
+        cleartext_password,
+    })
+}
+
+/// The name goes into logs, metrics and errors that clients see.
+fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
+    if field.key.is_empty() || field.key.chars().any(char::is_control) {
+        reader.error(
+            field.place,
+            &field.path,
+            "expected a name without control characters",
+            "logs, metrics and errors show the name: use letters, digits, `-` and `_`",
+        );
+    }
+}
+
+fn read_protocol<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: &Field<'d>,
+) -> Option<&'static dyn Protocol> {
+    const EXPECTED: &str = "the name of a connector";
+    let help = "write it like `connector: pg`";
+    let word_of = |reader: &mut Reader<'d>, key| match section.take(reader, key) {
+        Some(field) => reader.text(&field, EXPECTED, help).map(|word| (word, field.place)),
+        None => Some(("", service.place)),
+    };
+    let connector = word_of(reader, "connector");
+    let deprecated = word_of(reader, "protocol");
+    let (connector, deprecated) = (connector?, deprecated?);
+    if !deprecated.0.is_empty() {
+        warn_deprecated(reader, section, service, deprecated.1, !connector.0.is_empty());
+    }
+    let (key, (word, place)) =
+        if connector.0.is_empty() { ("protocol", deprecated) } else { ("connector", connector) };
+    if word.is_empty() {
+        reader.error(
+            connector.1,
+            &section.path_of("connector"),
+            format!("missing 'connector' key on service '{}': expected {EXPECTED}", service.key),
+            help,
+        );
+        return None;
+    }
+    if let Some(protocol) = protocols::by_name(word) {
+        return Some(protocol);
+    }
+    let path = section.path_of(key);
+    match words::connector(word) {
+        Word::NotBuilt => {
+            reader.error(
+                place,
+                &path,
+                format!("the connector `{word}` of service {} is not supported yet", quoted(service.key)),
+                "remove the service, or leave it to the Go broker until it is",
+            );
+        }
+        Word::Unknown(help) => {
+            reader.error(
+                place,
+                &path,
+                format!("missing service connector {word:?}: there is no such connector"),
+                help,
+            );
+        }
+    }
+    None
+}
+
+fn warn_deprecated<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: &Field<'d>,
+    place: Place,
+    has_connector: bool,
+) {
+    let outcome = if has_connector { " 'connector' is what counts." } else { "" };
+    reader.warn(
+        place,
+        &section.path_of("protocol"),
+        format!(
+            "'protocol' key found on service '{}'. 'protocol' is now deprecated and will be removed in a future release.{outcome}",
+            service.key
+        ),
+        if has_connector { "remove `protocol`" } else { "rename the key to `connector`" },
+    );
+}
+
+/// Whether the service may listen where it wants to: beyond this machine only if somebody said so, and only where
+/// nobody else does.
+fn check_reach<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: &Field<'d>,
+    listen_on: &ListenOn,
+    shared: &mut Shared<'_>,
+) {
+    let place = section.take(reader, "listenOn").map_or(service.place, |field| field.place);
+    let path = section.path_of("listenOn");
+    let own = section.take(reader, "allowRemote").and_then(|field| reader.boolean(&field));
+    if !listen::is_local(listen_on) && !own.unwrap_or(shared.allow_remote) {
+        reader.error(
+            place,
+            &path,
+            "expected an address of this machine alone: anybody who reaches this one is served without a password",
+            "listen on 127.0.0.1 or a Unix socket; or say `allowRemote: true` on the service or under `broker:`, or start with --allow-remote",
+        );
+    }
+    if let Err(other) = shared.claims.claim(listen_on, &service.path) {
+        reader.error(
+            place,
+            &path,
+            format!("{} listens there already, so {} cannot: address already in use", other, service.path),
+            "give each its own port or path",
+        );
+    }
+}
+
+/// Reads `config:`, which belongs to the connector.
+fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> CleartextPassword {
+    const EXPECTED: &str = "`verified`, `tls` or `always`";
+    const HELP: &str = "`verified`: in TLS with a checked certificate; `tls`: in any TLS; `always`: anywhere";
+    let default = CleartextPassword::default();
+    let Some(field) = section.take(reader, "config") else { return default };
+    if !reader.is_mapping(&field) {
+        if reader.kind(&field) != "nothing" {
+            reader.warn(field.place, &field.path, "ignored: this connector expects a mapping", "remove it");
+        }
+        return default;
+    }
+    let Some(config) = reader.section(&field) else { return default };
+    config.finish(reader, &["cleartextPassword"], Unknown::Ignored);
+    let Some(field) = config.take(reader, "cleartextPassword") else { return default };
+    match reader.text(&field, EXPECTED, HELP) {
+        Some("verified") => CleartextPassword::Verified,
+        Some("tls") => CleartextPassword::Tls,
+        Some("always") => CleartextPassword::Always,
+        Some(found) => {
+            reader.unexpected(&field, EXPECTED, found, HELP);
+            default
+        }
+        None => default,
+    }
+}
+
+/// `debug` was left over in files of the Go broker, which ignored it.
+const KEYS: &[&str] = &[
+    "connector",
+    "protocol",
+    "listenOn",
+    "credentials",
+    "config",
+    "limits",
+    "timeouts",
+    "socket",
+    "allowRemote",
+    "required",
+    "debug",
+];

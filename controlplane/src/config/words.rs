@@ -1,0 +1,63 @@
+//! Words that the Go broker knows and this one does not yet, so that they can be told from typing errors.
+//!
+//! Owns these words. The ones that work are in the registries.
+
+use super::nearest::nearest;
+
+/// What a word for a connector or a provider is to us.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It means something to users, and is not built.
+    NotBuilt,
+    /// It means nothing. The remedy is here.
+    Unknown(String),
+}
+
+/// What `word` is, if no protocol has that name.
+pub(super) fn connector(word: &str) -> Word {
+    let built: Vec<&str> = protocol::protocols::ALL.iter().map(|protocol| protocol.name()).collect();
+    classify(word, "connector", &built, CONNECTORS_NOT_BUILT)
+}
+
+/// What `word` is, if no provider has that name.
+pub(super) fn provider(word: &str) -> Word {
+    let built: Vec<&str> = providers().collect();
+    classify(word, "provider", &built, PROVIDERS_NOT_BUILT)
+}
+
+/// The providers that work.
+pub(super) fn providers() -> impl Iterator<Item = &'static str> {
+    std::iter::once(LITERAL).chain(crate::providers::ALL.iter().map(|provider| provider.name()))
+}
+
+fn classify(word: &str, what: &str, built: &[&str], not_built: &[&str]) -> Word {
+    if not_built.contains(&word) {
+        return Word::NotBuilt;
+    }
+    let list = built.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    Word::Unknown(match nearest(word, built) {
+        Some(meant) => format!("did you mean `{meant}`? The {what}s are {list}"),
+        None if built.len() == 1 => format!("the only {what} is {list}"),
+        None => format!("the {what}s are {list}"),
+    })
+}
+
+/// The provider of values that stand in the file.
+pub(super) const LITERAL: &str = "literal";
+
+const CONNECTORS_NOT_BUILT: &[&str] =
+    &["mysql", "mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
+
+const PROVIDERS_NOT_BUILT: &[&str] = &[
+    "aws",
+    "azure",
+    "command",
+    "conjur",
+    "gcp",
+    "http",
+    "keychain",
+    "keyring",
+    "kubernetes",
+    "local",
+    "vault",
+];
