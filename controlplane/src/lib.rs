@@ -3,6 +3,7 @@
 //! One thread reads the configuration, fetches credentials, resolves names, answers health and metrics, and tells
 //! the data plane what to know. It never sees a connection's bytes.
 
+pub mod cli;
 pub mod config;
 pub mod diagnostics;
 mod offload;
