@@ -1,1 +1,19 @@
-//! Placeholder
+//! What the black-box tests stand on: real servers and clients, obtained and started.
+//!
+//! [`obtain`] brings what cargo does not; [`postgres`] starts servers, [`broker`] the broker; [`wait`] waits for
+//! conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
+
+#![expect(
+    clippy::panic,
+    reason = "a panic is how a helper of tests fails, with words for whoever reads them"
+)]
+
+pub mod certificates;
+pub mod failure;
+pub mod obtain;
+pub mod places;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod say;
+pub mod wait;

