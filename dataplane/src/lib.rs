@@ -4,13 +4,29 @@
 //! ([`Dataplane::listen`]), and reads what it reports ([`Dataplane::next_report`]). Nothing in here waits for
 //! anything but its ring.
 
+mod closing;
+mod context;
+mod credentials;
+mod failures;
+mod handshake;
+mod io;
+mod keys;
+mod leg;
+mod listener;
 mod mailbox;
 mod plane;
+mod relay;
+mod session;
 mod snapshot;
 mod stats;
+mod target;
+mod timers;
 mod tls;
+mod worker;
 
 pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef};
 pub use plane::{Dataplane, Settings, StartError};
 pub use snapshot::{Address, Endpoint, Service, ServiceId, Snapshot, Target, Timeouts};
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
+
+pub use io::socket::refuse_new_connections;

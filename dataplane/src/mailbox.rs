@@ -6,13 +6,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
-use protocol::Generation;
 use protocol::auth::scram::ScramKeys;
+use protocol::{Error, Generation, RequestId};
 use rustix::event::{EventfdFlags, eventfd};
 
+use crate::keys::KeyJobId;
 use crate::snapshot::{ServiceId, Snapshot};
 
 /// Names a listener for as long as the process runs; never given out twice.
@@ -34,8 +35,9 @@ pub struct ListenerMail {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SessionRef {
     /// The worker, counted from 0.
-    pub worker: u16,
-    pub(crate) token: u64,
+    pub worker: usize,
+    pub(crate) slot: u32,
+    pub(crate) request_id: RequestId,
 }
 
 /// To a worker.
@@ -47,9 +49,9 @@ pub(crate) enum Mail {
     /// Serve what is queued on this listener, then let go of it.
     Retire(ListenerId),
     /// What became of a refused credential: whether a newer one is in the snapshot.
-    Verdict { session: u64, retry: bool },
+    Verdict { session: SessionRef, retry: bool },
     /// Keys that were derived for sessions of this worker.
-    Keys { job: u64, keys: Arc<ScramKeys> },
+    Keys { job: KeyJobId, keys: Arc<ScramKeys> },
     /// Say farewell to every handshake and session, and end when none is left.
     CloseSessions,
     /// End, at once.
@@ -90,6 +92,30 @@ pub enum Report {
     AcceptResumed(ListenerId),
     /// A listener is dead: its socket gives an error that will not go away.
     ListenerDead(ListenerId, String),
+    /// A connection failed: a line for the log, at most a few a second for the same cause of the same service.
+    Failed {
+        /// Whose connection.
+        service: ServiceId,
+        /// Which connection.
+        request_id: RequestId,
+        /// Why.
+        error: Error,
+        /// How many like it were not reported since the last one.
+        suppressed: u64,
+    },
+    /// A session that had been established has ended; sent only if [`crate::Settings::report_sessions`].
+    Ended {
+        /// Whose session.
+        service: ServiceId,
+        /// Which session.
+        request_id: RequestId,
+        /// From accept to the end.
+        lasted: Duration,
+        /// Bytes relayed from the client to the target.
+        to_target: u64,
+        /// Bytes relayed from the target to the client.
+        to_client: u64,
+    },
 }
 
 /// One direction between one worker and the control plane.

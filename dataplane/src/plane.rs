@@ -5,11 +5,21 @@
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::sync::Arc;
-use std::time::Instant;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
-use crate::mailbox::{ListenerId, ListenerMail, Report, SessionRef};
+use crate::context::{Context, EntropySource, Shared};
+use crate::credentials::{KeyCache, Proofs};
+use crate::failures::{CancelRate, FailureLog};
+use crate::io::{Uring, UringError};
+use crate::keys::{KeyClient, KeyThread};
+use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef};
 use crate::snapshot::Snapshot;
+use crate::timers::Timers;
+use crate::tls::{SystemRoots, TlsCache};
+use crate::worker::Worker;
 
 /// How to start the data plane.
 pub struct Settings {
@@ -19,6 +29,8 @@ pub struct Settings {
     pub sessions_max: u32,
     /// Certificates of the system's trusted roots, DER, for services that verify without roots of their own.
     pub system_roots: Vec<Vec<u8>>,
+    /// Whether [`Report::Ended`] is wanted.
+    pub report_sessions: bool,
 }
 
 /// Why the data plane could not start: one line that names the likely cause and the remedy.
@@ -47,74 +59,218 @@ impl fmt::Display for StartError {
 impl std::error::Error for StartError {}
 
 /// All workers. Dropping it stops them.
-pub struct Dataplane {}
+pub struct Dataplane {
+    workers: Vec<WorkerHandle>,
+    reports: Arc<Queue<Report>>,
+    shared: Arc<Shared>,
+    started: Instant,
+    /// Dropped last: workers hand jobs to it.
+    keys: KeyThread,
+}
+
+struct WorkerHandle {
+    mailbox: Arc<Queue<Mail>>,
+    heartbeat: Arc<AtomicU64>,
+    thread: Option<JoinHandle<()>>,
+}
 
 impl Dataplane {
     /// Starts the workers. They accept nothing yet.
-    pub fn start(_settings: Settings) -> Result<Self, StartError> {
-        unimplemented!()
+    pub fn start(settings: Settings) -> Result<Self, StartError> {
+        let roots = SystemRoots::new(settings.system_roots);
+        let keys = KeyThread::start().map_err(StartError::Resources)?;
+        let connections = settings.sessions_max as usize + 4096;
+        let reports = Arc::new(Queue::new(connections.min(1 << 16)).map_err(StartError::Resources)?);
+        let mut seed = [0; 8];
+        getrandom::fill(&mut seed).map_err(|error| StartError::Resources(io::Error::other(error)))?;
+        let shared = Arc::new(Shared {
+            sessions_max: settings.sessions_max,
+            sessions: AtomicU32::new(0),
+            connections: AtomicU32::new(0),
+            next_request: AtomicU64::new(u64::from_ne_bytes(seed)),
+            report_sessions: settings.report_sessions,
+        });
+        let mut plane = Self { workers: Vec::new(), reports, shared, started: Instant::now(), keys };
+        for index in 0..settings.workers {
+            let mailbox = Arc::new(Queue::new(connections.min(1 << 16)).map_err(StartError::Resources)?);
+            let seed = Seed {
+                index,
+                mailbox: Arc::clone(&mailbox),
+                reports: Arc::clone(&plane.reports),
+                shared: Arc::clone(&plane.shared),
+                heartbeat: Arc::new(AtomicU64::new(0)),
+                started: plane.started,
+                keys: plane.keys.client(),
+                roots: roots.clone(),
+            };
+            let heartbeat = Arc::clone(&seed.heartbeat);
+            let (answer, started) = mpsc::sync_channel(1);
+            let thread = thread::Builder::new()
+                .name(format!("worker-{index}"))
+                .spawn(move || seed.run(&answer))
+                .map_err(StartError::Resources)?;
+            plane.workers.push(WorkerHandle { mailbox, heartbeat, thread: Some(thread) });
+            match started.recv() {
+                Ok(Ok(())) => {}
+                Ok(Err(refused)) => {
+                    return Err(StartError::Ring { error: refused.error, cause: refused.cause });
+                }
+                Err(_) => return Err(StartError::Resources(io::Error::other("a worker died at its start"))),
+            }
+        }
+        Ok(plane)
     }
 
     /// How many workers there are.
     pub fn workers(&self) -> usize {
-        unimplemented!()
+        self.workers.len()
     }
 
     /// Puts `snapshot` in force: every connection accepted after this returns sees it or a newer one, and every
     /// session that waits for a credential or an address looks at it.
-    pub fn publish(&self, _snapshot: &Arc<Snapshot>) {
-        unimplemented!()
+    pub fn publish(&self, snapshot: &Arc<Snapshot>) {
+        self.tell_all(|| Mail::Snapshot(Arc::clone(snapshot)));
     }
 
     /// Accepts on `listener`, on all workers. Its service must have been published before.
-    pub fn listen(&self, _listener: &ListenerMail) {
-        unimplemented!()
+    pub fn listen(&self, listener: &ListenerMail) {
+        self.tell_all(|| Mail::Listen(listener.clone()));
     }
 
     /// Serves what is queued on the listener, then lets go of it: [`Report::Retired`] comes from each worker.
     /// No new connection may reach the socket any more when this is called.
-    pub fn retire(&self, _listener: ListenerId) {
-        unimplemented!()
+    pub fn retire(&self, listener: ListenerId) {
+        self.tell_all(|| Mail::Retire(listener));
     }
 
     /// Answers [`Report::Refused`]: with `retry`, the session tries again with the credential of the newest
     /// published snapshot; without, the target's own words go to its client.
-    pub fn verdict(&self, _session: SessionRef, _retry: bool) {
-        unimplemented!()
+    pub fn verdict(&self, session: SessionRef, retry: bool) {
+        if let Some(worker) = self.workers.get(session.worker) {
+            worker.tell(Mail::Verdict { session, retry });
+        }
     }
 
     /// Ends every handshake and session, each with a farewell where its protocol has one.
     pub fn close_sessions(&self) {
-        unimplemented!()
+        self.tell_all(|| Mail::CloseSessions);
     }
 
     /// The next report of any worker, or `None` if there is none at the moment.
     pub fn next_report(&self) -> Option<Report> {
-        unimplemented!()
+        self.reports.pop()
     }
 
-    /// Readable when reports may have come. Call [`Dataplane::begin_wait`] before waiting for it.
+    /// Readable when reports may have come. Call [`Dataplane::begin_wait`] before waiting for it, and
+    /// [`Dataplane::end_wait`] after.
     pub fn reports_fd(&self) -> BorrowedFd<'_> {
-        unimplemented!()
+        self.reports.wake_fd()
     }
 
     /// Says that the caller is about to wait for [`Dataplane::reports_fd`]; `false` if reports are there.
     pub fn begin_wait(&self) -> bool {
-        unimplemented!()
+        self.reports.prepare_to_sleep()
+    }
+
+    /// The caller waits no longer.
+    pub fn end_wait(&self) {
+        self.reports.on_awake();
+        self.reports.clear_wake();
     }
 
     /// When each worker last went round its loop; an idle worker does so at least every second.
     pub fn heartbeats(&self) -> Vec<Instant> {
-        unimplemented!()
+        let at = |worker: &WorkerHandle| {
+            self.started + Duration::from_millis(worker.heartbeat.load(Ordering::Relaxed))
+        };
+        self.workers.iter().map(at).collect()
     }
 
     /// Connections that exist now, handshakes and farewells included, over all workers.
     pub fn connections(&self) -> usize {
-        unimplemented!()
+        self.shared.connections.load(Ordering::Relaxed) as usize
     }
 
     /// Stops the workers and waits for their threads. Sessions that are still open are cut.
     pub fn stop(self) {
-        unimplemented!()
+        drop(self);
+    }
+
+    fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for worker in &self.workers {
+            worker.tell(mail());
+        }
+    }
+}
+
+impl Drop for Dataplane {
+    fn drop(&mut self) {
+        self.tell_all(|| Mail::Stop);
+        for worker in &mut self.workers {
+            if let Some(thread) = worker.thread.take() {
+                // A panic over there has been printed; there is nothing to add here.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl WorkerHandle {
+    /// Puts mail into the worker's box. It is larger than what can be under way, so a full one means a worker that has
+    /// been stuck for long: the caller, who has nothing better to do, waits for it.
+    fn tell(&self, mut mail: Mail) {
+        while let Err(refused) = self.mailbox.push(mail) {
+            if self.thread.as_ref().is_none_or(JoinHandle::is_finished) {
+                return;
+            }
+            mail = refused;
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// What a worker is made of, on its own thread: a ring belongs to the thread that made it.
+struct Seed {
+    index: usize,
+    mailbox: Arc<Queue<Mail>>,
+    reports: Arc<Queue<Report>>,
+    shared: Arc<Shared>,
+    heartbeat: Arc<AtomicU64>,
+    started: Instant,
+    keys: KeyClient,
+    roots: SystemRoots,
+}
+
+impl Seed {
+    fn run(self, answer: &mpsc::SyncSender<Result<(), UringError>>) {
+        let io = match Uring::new() {
+            Ok(io) => io,
+            Err(refused) => return drop(answer.send(Err(refused))),
+        };
+        let cx = Context {
+            io,
+            worker: self.index,
+            now: Instant::now(),
+            round: 1,
+            snapshot: Arc::default(),
+            shared: self.shared,
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            settling: Vec::new(),
+            starved: Vec::new(),
+            parked: Vec::new(),
+            keys: KeyCache::new(self.keys),
+            tls: TlsCache::new(self.roots),
+            proofs: Proofs::default(),
+            failures: FailureLog::default(),
+            cancels: CancelRate::default(),
+            reports: self.reports,
+            mailbox: self.mailbox,
+            entropy: EntropySource::new(),
+        };
+        let mut worker = Worker::new(cx, self.heartbeat, self.started);
+        if answer.send(Ok(())).is_ok() {
+            worker.run();
+        }
     }
 }

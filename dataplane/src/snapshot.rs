@@ -7,14 +7,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use protocol::{Credential, Error, Protocol, Route, TargetFailed};
 
 use crate::stats::ServiceRuntime;
-use crate::tls::TlsSettings;
 
 /// Names a service for as long as the process runs; never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,10 +42,10 @@ pub struct Service {
     pub credential: Option<Arc<Credential>>,
     /// Where its target is.
     pub target: Target,
+    /// Addresses that are not the target's any more but have open sessions: a cancel request may belong there.
+    pub lingering: Vec<Arc<Endpoint>>,
     /// Counters that outlive the snapshot.
     pub runtime: Arc<ServiceRuntime>,
-    /// TLS settings made of `credential`, built by the first session that needs them.
-    pub(crate) tls: OnceLock<Result<Arc<TlsSettings>, Error>>,
 }
 
 impl Service {
@@ -67,8 +66,8 @@ impl Service {
             timeouts,
             credential: None,
             target: Target::Unresolved,
+            lingering: Vec::new(),
             runtime,
-            tls: OnceLock::new(),
         }
     }
 }

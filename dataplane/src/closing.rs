@@ -1,0 +1,94 @@
+//! The last stage: what is on its way is sent, the peer is told, and input is drained for a while.
+//!
+//! Owns the farewell's bounds. A socket that is closed with unread input resets the connection, and the peer loses
+//! what it was told last: so its input is read and thrown away, for a bounded time and amount.
+
+use std::time::Duration;
+
+use protocol::Side;
+
+use crate::context::Context;
+use crate::io::Io;
+use crate::session::{Session, Stage};
+
+/// How long a peer may take to read its farewell and close.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How much a peer may send meanwhile.
+const DRAIN_MAX: usize = 1024 * 1024;
+
+/// A session that closes.
+pub(crate) struct Closing {
+    /// The side that is waited for, or `None` once nobody is.
+    lingering: Option<Side>,
+    drained: usize,
+}
+
+impl Closing {
+    pub(crate) fn new(lingering: Option<Side>) -> Self {
+        Self { lingering, drained: 0 }
+    }
+
+    /// Nobody is waited for.
+    pub(crate) fn over() -> Self {
+        Self::new(None)
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.lingering.is_none()
+    }
+}
+
+impl Session {
+    fn lingering(&self) -> Option<Side> {
+        match &self.stage {
+            Stage::Closing(closing) => closing.lingering,
+            Stage::Handshake(_) | Stage::Relay(_) => None,
+        }
+    }
+
+    /// Begins to wait for the lingering side; lets go of the other.
+    pub(crate) fn linger<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(side) = self.lingering() else { return self.bury_all(cx) };
+        if side == Side::Target {
+            if let Some(tls) = &mut self.tls {
+                tls.close();
+            }
+            self.flush_tls(cx);
+            self.client.abandon(&mut cx.io);
+        }
+        let Some(leg) = self.leg(side) else { return self.bury_all(cx) };
+        leg.finish();
+        leg.receive(&mut cx.io);
+        cx.dirty.push((self.slot, side));
+        self.set_deadline(Some(cx.now + LINGER), cx);
+    }
+
+    /// Input that nobody wants any more.
+    pub(crate) fn on_closing_data<I: Io>(&mut self, side: Side, len: usize, cx: &mut Context<I>) {
+        let Stage::Closing(closing) = &mut self.stage else { return };
+        if closing.lingering == Some(side) {
+            closing.drained += len;
+            if closing.drained > DRAIN_MAX {
+                self.bury_all(cx);
+            }
+        }
+    }
+
+    /// `side` has closed, or, if `gone`, cannot be told anything any more.
+    pub(crate) fn on_closing_end<I: Io>(&mut self, side: Side, gone: bool, cx: &mut Context<I>) {
+        match self.lingering() {
+            Some(lingering) if lingering != side => {}
+            Some(_) if !gone => self.end_lingering(cx),
+            _ => self.bury_all(cx),
+        }
+    }
+
+    /// Ends the session if the lingering side has closed and has been sent everything.
+    pub(crate) fn end_lingering<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(side) = self.lingering() else { return };
+        if self.leg(side).is_none_or(|leg| leg.has_ended() && leg.is_finished()) {
+            self.bury_all(cx);
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! What a worker's sessions share.
+//!
+//! Owns the worker's view of the world: its driver, its snapshot, its clock and its caches. Holds no session.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Instant;
+
+use protocol::{Entropy, Error, RequestId, Side};
+
+use crate::credentials::{KeyCache, Proofs};
+use crate::failures::{CancelRate, FailureLog};
+use crate::io::Io;
+use crate::mailbox::{Mail, Queue, Report};
+use crate::snapshot::{Service, ServiceId, Snapshot};
+use crate::stats::WorkerStats;
+use crate::timers::Timers;
+use crate::tls::TlsCache;
+
+/// What all workers share: a few numbers, no lock.
+pub(crate) struct Shared {
+    /// Sessions that the process may have.
+    pub(crate) sessions_max: u32,
+    /// Sessions that count towards it.
+    pub(crate) sessions: AtomicU32,
+    /// Connections of any kind, farewells included.
+    pub(crate) connections: AtomicU32,
+    /// Where request ids begin; random, so that two runs do not use the same.
+    pub(crate) next_request: AtomicU64,
+    /// Whether ends of sessions are reported.
+    pub(crate) report_sessions: bool,
+}
+
+impl Shared {
+    /// Takes a place for one session; `false` if all are taken.
+    pub(crate) fn admit(&self) -> bool {
+        let max = self.sessions_max;
+        self.sessions
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |open| (open < max).then_some(open + 1))
+            .is_ok()
+    }
+
+    /// Gives a place back.
+    pub(crate) fn leave(&self) {
+        self.sessions.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// A request id that no other connection of this run has.
+    pub(crate) fn request_id(&self) -> RequestId {
+        // An odd multiplier permutes 64-bit numbers: ids look unrelated and never repeat.
+        RequestId(self.next_request.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+}
+
+/// What a worker's sessions share.
+pub(crate) struct Context<I> {
+    pub(crate) io: I,
+    /// Which worker this is.
+    pub(crate) worker: usize,
+    /// The time at which this round began.
+    pub(crate) now: Instant,
+    /// Counts the turns: a send of this round may still turn out short.
+    pub(crate) round: u64,
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) timers: Timers,
+    /// Legs that have something to hand to the kernel before the next turn.
+    pub(crate) dirty: Vec<(u32, Side)>,
+    /// Legs to look at when the turn is over: a finish or a retry waits for its sends.
+    pub(crate) settling: Vec<(u32, Side)>,
+    /// Legs whose receive found no buffer: all buffers are back when the turn is over.
+    pub(crate) starved: Vec<(u32, Side)>,
+    /// Sessions that wait for something of the snapshot.
+    pub(crate) parked: Vec<u32>,
+    pub(crate) keys: KeyCache,
+    pub(crate) tls: TlsCache,
+    pub(crate) proofs: Proofs,
+    pub(crate) failures: FailureLog,
+    pub(crate) cancels: CancelRate,
+    pub(crate) reports: Arc<Queue<Report>>,
+    pub(crate) mailbox: Arc<Queue<Mail>>,
+    pub(crate) entropy: EntropySource,
+}
+
+impl<I: Io> Context<I> {
+    /// The service as of now, or `None` if it is gone.
+    pub(crate) fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
+        self.snapshot.services.get(&id)
+    }
+
+    /// Tells the control plane. A full queue loses the report: whoever depends on an answer has a deadline.
+    pub(crate) fn report(&self, report: Report) {
+        let _ = self.reports.push(report);
+    }
+
+    /// Counts and reports a failed connection.
+    pub(crate) fn on_failed(&mut self, service: &Service, request_id: RequestId, error: &Error) {
+        self.stats(service).on_failed(error);
+        if let Some(suppressed) = self.failures.admit(service.id, error, self.now) {
+            self.report(Report::Failed { service: service.id, request_id, error: error.clone(), suppressed });
+        }
+    }
+
+    /// This worker's counters of `service`.
+    pub(crate) fn stats<'a>(&self, service: &'a Service) -> &'a WorkerStats {
+        service.runtime.worker(self.worker)
+    }
+}
+
+/// Random bytes for handshakes, from the kernel, a page at a time.
+pub(crate) struct EntropySource {
+    bytes: [u8; 4096],
+    used: usize,
+}
+
+impl EntropySource {
+    pub(crate) fn new() -> Self {
+        Self { bytes: [0; 4096], used: 4096 }
+    }
+
+    /// 32 bytes that nobody else gets, or `None` if the kernel gives none.
+    pub(crate) fn draw(&mut self) -> Option<[u8; 32]> {
+        if self.used + 32 > self.bytes.len() {
+            getrandom::fill(&mut self.bytes).ok()?;
+            self.used = 0;
+        }
+        let drawn = &mut self.bytes[self.used..self.used + 32];
+        let entropy = <[u8; 32]>::try_from(&*drawn).expect("the slice has 32 bytes");
+        drawn.fill(0);
+        self.used += 32;
+        Some(entropy)
+    }
+
+    /// For both halves of a handshake.
+    pub(crate) fn draw_pair(&mut self) -> Option<Entropy> {
+        Some(Entropy { client: self.draw()?, target: self.draw()? })
+    }
+}

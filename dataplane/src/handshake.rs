@@ -1,0 +1,445 @@
+//! The first stage of a session: a machine of the protocol crate and what it needs.
+//!
+//! Owns the driving of the machine: it shows input, sends output, and answers wants, at once where the answer is
+//! there, else when it comes. Does not know what any byte means.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use protocol::auth::scram::ScramKeys;
+use protocol::tls::TlsPolicy;
+use protocol::{
+    BrokerFailed, ClientMisbehaved, Credential, Dial, Error, Event, Failure, Handshake, Next, Output,
+    RequestId, ServerMisbehaved, Side, Want,
+};
+use zeroize::Zeroizing;
+
+use crate::context::Context;
+use crate::credentials::Lookup;
+use crate::io::{Chunk, Io};
+use crate::mailbox::Report;
+use crate::session::{Session, Stage};
+use crate::snapshot::Service;
+use crate::target::Dialing;
+
+/// Input of one side that may wait for its turn. Whoever sends more before its handshake is over is not received
+/// from until then.
+const INPUT_MAX: usize = 64 * 1024;
+
+/// A handshake under way.
+pub(crate) struct Handshaking {
+    machine: Box<dyn Handshake>,
+    out: Output,
+    /// Unused input of the client.
+    client_in: Vec<u8>,
+    /// Unused input of the target, decrypted where there is TLS.
+    target_in: Vec<u8>,
+    /// The side whose input the machine was shown last, and used nothing of: it must be shown more.
+    shown_in_vain: Option<Side>,
+    waiting: Waiting,
+    pub(crate) dialing: Option<Dialing>,
+    /// The credential that the machine was given.
+    credential: Option<Arc<Credential>>,
+    /// When the attempt with that credential began.
+    attempt_began: Instant,
+}
+
+/// What the machine waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    /// More input.
+    Input(Side),
+    Credential,
+    Connection(Dial),
+    Tls,
+    Keys,
+    Verdict,
+    /// Nothing: the target closes when it is done.
+    TargetEnd,
+}
+
+impl Handshaking {
+    /// A handshake that has not begun.
+    pub(crate) fn new(machine: Box<dyn Handshake>, now: Instant) -> Self {
+        Self {
+            machine,
+            out: Output::default(),
+            client_in: Vec::new(),
+            target_in: Vec::new(),
+            shown_in_vain: None,
+            waiting: Waiting::Input(Side::Client),
+            dialing: None,
+            credential: None,
+            attempt_began: now,
+        }
+    }
+
+    fn input(&mut self, side: Side) -> &mut Vec<u8> {
+        match side {
+            Side::Client => &mut self.client_in,
+            Side::Target => &mut self.target_in,
+        }
+    }
+
+    /// Shows the machine all unused input of `side` and drops what it used.
+    fn show(&mut self, side: Side) -> Result<Next, Error> {
+        self.out.used = 0;
+        let input = match side {
+            Side::Client => &mut self.client_in,
+            Side::Target => &mut self.target_in,
+        };
+        let next = self.machine.handle(side, Event::Bytes(input), &mut self.out);
+        input.drain(..self.out.used.min(input.len()));
+        self.shown_in_vain = (self.out.used == 0).then_some(side);
+        next
+    }
+
+    /// Gives the machine an answer of `side` other than input.
+    fn tell(&mut self, side: Side, event: Event<'_>) -> Result<Next, Error> {
+        self.shown_in_vain = None;
+        self.machine.handle(side, event, &mut self.out)
+    }
+
+    /// What the client is told about `error`.
+    pub(crate) fn farewell(&mut self, service: &Service, request_id: RequestId, error: &Error) -> Vec<u8> {
+        let failure = Failure { service: &service.route.service, error, request_id };
+        self.machine.farewell(&failure, &mut self.out);
+        std::mem::take(&mut self.out.client)
+    }
+
+    /// What each side has sent beyond its handshake.
+    pub(crate) fn into_residues(self) -> (Vec<u8>, Vec<u8>) {
+        (self.client_in, self.target_in)
+    }
+}
+
+impl Session {
+    fn handshaking(&mut self) -> Option<&mut Handshaking> {
+        match &mut self.stage {
+            Stage::Handshake(handshaking) => Some(handshaking),
+            Stage::Relay(_) | Stage::Closing(_) => None,
+        }
+    }
+
+    /// Starts the machine.
+    pub(crate) fn begin_handshake<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(entropy) = cx.entropy.draw_pair() else {
+            return self.fail(&BrokerFailed::Resources.into(), cx);
+        };
+        let Some(handshaking) = self.handshaking() else { return };
+        let next = handshaking.machine.start(entropy, &mut handshaking.out);
+        self.obey(next, cx);
+    }
+
+    /// Gives the machine an answer of `side` and goes on.
+    pub(crate) fn answer<I: Io>(&mut self, side: Side, event: Event<'_>, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        let next = handshaking.tell(side, event);
+        self.obey(next, cx);
+    }
+
+    /// Does what the machine says until it has to wait for somebody.
+    fn obey<I: Io>(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
+        loop {
+            self.send_output(cx);
+            let (service, slot) = (self.service.id, self.slot);
+            let Some(handshaking) = self.handshaking() else { return };
+            let want = match next {
+                Err(error) => return self.fail(&error, cx),
+                Ok(Next::Relay) => return self.on_both_up(cx),
+                Ok(Next::Linger) => {
+                    handshaking.waiting = Waiting::TargetEnd;
+                    return self.await_input(Side::Target, cx);
+                }
+                Ok(Next::Refused) => return self.on_refused(cx),
+                Ok(Next::Want(side, Want::Bytes)) => {
+                    if handshaking.input(side).is_empty() || handshaking.shown_in_vain == Some(side) {
+                        handshaking.waiting = Waiting::Input(side);
+                        return self.await_input(side, cx);
+                    }
+                    next = handshaking.show(side);
+                    continue;
+                }
+                Ok(Next::Want(_, want)) => want,
+            };
+            next = match want {
+                Want::Bytes => return,
+                Want::Credential => {
+                    match cx.service(service).and_then(|service| service.credential.clone()) {
+                        Some(credential) => {
+                            handshaking.credential = Some(Arc::clone(&credential));
+                            handshaking.attempt_began = cx.now;
+                            handshaking.tell(Side::Target, Event::Credential(credential))
+                        }
+                        None => {
+                            handshaking.waiting = Waiting::Credential;
+                            cx.parked.push(slot);
+                            return cx.report(Report::CredentialWanted(service));
+                        }
+                    }
+                }
+                Want::Derive(derivation) => match cx.keys.find(service, derivation, slot, &cx.mailbox) {
+                    Lookup::Here(keys) => handshaking.tell(Side::Target, Event::Derived(keys)),
+                    Lookup::Waiting => return handshaking.waiting = Waiting::Keys,
+                    Lookup::Busy => return self.fail(&BrokerFailed::Resources.into(), cx),
+                },
+                Want::Connection(dial) => {
+                    handshaking.waiting = Waiting::Connection(dial);
+                    return self.begin_dial(dial, cx);
+                }
+                Want::Tls(policy) => {
+                    handshaking.waiting = Waiting::Tls;
+                    return self.begin_tls(&policy, cx);
+                }
+            };
+        }
+    }
+
+    /// Sends what the machine has put out for either side.
+    fn send_output<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        let to_client = std::mem::take(&mut handshaking.out.client);
+        let to_target = std::mem::take(&mut handshaking.out.target);
+        self.send_client(to_client, cx);
+        if !to_target.is_empty() {
+            self.send_target(to_target, cx);
+        }
+    }
+
+    /// Sends bytes of our own to the client.
+    pub(crate) fn send_client<I: Io>(&mut self, bytes: Vec<u8>, cx: &mut Context<I>) {
+        if !bytes.is_empty() {
+            self.client.enqueue(Chunk::Bytes(Bytes::from(bytes)));
+            cx.dirty.push((self.slot, Side::Client));
+        }
+    }
+
+    /// Sends bytes of our own to the target, encrypted where there is TLS.
+    fn send_target<I: Io>(&mut self, bytes: Zeroizing<Vec<u8>>, cx: &mut Context<I>) {
+        let Some(leg) = &mut self.target else { return };
+        let chunk = match &mut self.tls {
+            None => Chunk::Wiped { bytes, sent: 0 },
+            Some(tls) => Chunk::Bytes(tls.encrypt(&bytes)),
+        };
+        leg.enqueue(chunk);
+        cx.dirty.push((self.slot, Side::Target));
+    }
+
+    /// The machine waits for input of `side`. If that side has ended, it waits in vain.
+    fn await_input<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let Some(leg) = self.leg(side) else { return };
+        if leg.has_ended() {
+            return self.on_handshake_end(side, cx);
+        }
+        // It may have been paused while nobody used its input.
+        leg.receive(&mut cx.io);
+    }
+
+    /// Data of either side.
+    pub(crate) fn on_handshake_data<I: Io>(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) {
+        let Stage::Handshake(handshaking) = &mut self.stage else { return };
+        match (side, &mut self.tls) {
+            // What a target says to a request that has no answer, nobody reads.
+            (Side::Target, _) if handshaking.waiting == Waiting::TargetEnd => return,
+            (Side::Target, Some(tls)) => {
+                let decrypted = tls.decrypt(data, &mut handshaking.target_in);
+                self.flush_tls(cx);
+                if let Err(error) = decrypted {
+                    return self.fail(&error, cx);
+                }
+            }
+            _ => handshaking.input(side).extend_from_slice(data),
+        }
+        let Stage::Handshake(handshaking) = &mut self.stage else { return };
+        let full = handshaking.input(side).len() > INPUT_MAX;
+        let has_input = !handshaking.input(side).is_empty();
+        match handshaking.waiting {
+            Waiting::Input(wanted) if wanted == side && has_input => {
+                let next = handshaking.show(side);
+                self.obey(next, cx);
+            }
+            Waiting::Tls if side == Side::Target => self.go_on_with_tls(cx),
+            _ if full => {
+                if let Some(leg) = self.leg(side) {
+                    leg.pause(&mut cx.io);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A receive was paused because nobody used its input, and is over.
+    pub(crate) fn on_handshake_paused<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        if handshaking.input(side).len() <= INPUT_MAX
+            && let Some(leg) = self.leg(side)
+        {
+            leg.receive(&mut cx.io);
+        }
+    }
+
+    /// Either side will send nothing more.
+    pub(crate) fn on_handshake_end<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        match (side, handshaking.waiting) {
+            (Side::Target, Waiting::TargetEnd) => self.on_target_done(cx),
+            (Side::Target, _) => self.fail(&ServerMisbehaved::Closed.into(), cx),
+            // What the client has sent already is still worth an answer.
+            (Side::Client, waiting) => {
+                let expected = waiting == Waiting::Input(Side::Client);
+                if expected || handshaking.client_in.is_empty() && waiting != Waiting::TargetEnd {
+                    self.fail(&ClientMisbehaved::Closed.into(), cx);
+                }
+            }
+        }
+    }
+
+    /// The machine wants TLS towards the target.
+    fn begin_tls<I: Io>(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        // The machine has refused bytes behind the answer to its TLS request, so nothing in clear is left.
+        debug_assert!(handshaking.target_in.is_empty(), "nothing in clear may reach the TLS session");
+        handshaking.target_in.clear();
+        let session = match &handshaking.credential {
+            Some(credential) => cx.tls.session(service, credential, policy),
+            None => Err(BrokerFailed::CredentialMissing.into()),
+        };
+        match session {
+            Ok(session) => self.tls = Some(session),
+            Err(error) => return self.fail(&error, cx),
+        }
+        self.flush_tls(cx);
+    }
+
+    /// Sends what the TLS session has to say by itself.
+    pub(crate) fn flush_tls<I: Io>(&mut self, cx: &mut Context<I>) {
+        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return };
+        let ciphertext = tls.take_ciphertext();
+        if !ciphertext.is_empty() {
+            leg.enqueue(Chunk::Bytes(ciphertext));
+            cx.dirty.push((self.slot, Side::Target));
+        }
+    }
+
+    fn go_on_with_tls<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(tls) = &mut self.tls else { return };
+        if let Some(peer) = tls.peer() {
+            self.answer(Side::Target, Event::Encrypted(peer), cx);
+        }
+    }
+
+    /// A newer snapshot is in force.
+    pub(crate) fn on_snapshot<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        match handshaking.waiting {
+            Waiting::Credential => self.obey(Ok(Next::Want(Side::Target, Want::Credential)), cx),
+            Waiting::Connection(dial) if handshaking.dialing.is_none() => self.begin_dial(dial, cx),
+            _ => {}
+        }
+    }
+
+    /// Keys have been derived that this session may wait for.
+    pub(crate) fn on_keys<I: Io>(&mut self, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
+        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys) {
+            self.answer(Side::Target, Event::Derived(keys), cx);
+        }
+    }
+
+    /// The target refused the credential: the control plane may know a newer one.
+    fn on_refused<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.waiting = Waiting::Verdict;
+        let Some(generation) = handshaking.credential.as_ref().map(|credential| credential.generation())
+        else {
+            return self.on_verdict(false, cx);
+        };
+        let certain = handshaking.machine.refusal_is_certain();
+        cx.proofs.on_refused(service);
+        self.detach_target(cx);
+        cx.report(Report::Refused { service, generation, session, certain });
+    }
+
+    /// What became of the refused credential.
+    pub(crate) fn on_verdict<I: Io>(&mut self, retry: bool, cx: &mut Context<I>) {
+        let entropy = cx.entropy.draw();
+        let Some(handshaking) = self.handshaking() else { return };
+        if handshaking.waiting != Waiting::Verdict {
+            return;
+        }
+        match (retry, entropy) {
+            (true, Some(entropy)) => {
+                handshaking.target_in.clear();
+                handshaking.shown_in_vain = None;
+                let next = handshaking.machine.retry(entropy, &mut handshaking.out);
+                self.obey(next, cx);
+            }
+            _ => {
+                let error = handshaking.machine.give_up(&mut handshaking.out);
+                self.send_output(cx);
+                self.fail(&error, cx);
+            }
+        }
+    }
+
+    /// The target has closed after a request that has no answer: on to the next address, if there is one.
+    fn on_target_done<I: Io>(&mut self, cx: &mut Context<I>) {
+        let entropy = cx.entropy.draw();
+        self.detach_target(cx);
+        let Some(handshaking) = self.handshaking() else { return };
+        let more = handshaking.dialing.as_ref().is_some_and(Dialing::has_more);
+        match entropy {
+            Some(entropy) if more => {
+                handshaking.target_in.clear();
+                handshaking.shown_in_vain = None;
+                let next = handshaking.machine.retry(entropy, &mut handshaking.out);
+                self.obey(next, cx);
+            }
+            _ => self.begin_closing(Some(Side::Client), cx),
+        }
+    }
+
+    /// The handshake succeeded.
+    fn on_both_up<I: Io>(&mut self, cx: &mut Context<I>) {
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);
+        let attempt_began = handshaking.attempt_began;
+        if let Some(generation) = handshaking.credential.as_ref().map(|credential| credential.generation())
+            && cx.proofs.admit(service, generation, cx.now)
+        {
+            cx.report(Report::Proven { service, generation, attempt_began });
+        }
+        self.begin_relay(endpoint, cx);
+    }
+
+    /// The handshake's deadline, or one of the dial's, has passed.
+    pub(crate) fn on_handshake_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+        let over = cx.now >= self.handshake_deadline();
+        let Some(handshaking) = self.handshaking() else { return };
+        if !over {
+            return self.on_dial_deadline(cx);
+        }
+        let error = match handshaking.waiting {
+            Waiting::Input(Side::Client) => ClientMisbehaved::HandshakeTimeout.into(),
+            Waiting::Credential | Waiting::Keys => BrokerFailed::CredentialMissing.into(),
+            Waiting::Connection(_) => match &handshaking.dialing {
+                Some(dialing) => dialing.timeout(),
+                None => BrokerFailed::CredentialMissing.into(),
+            },
+            // Nobody could say whether there is a better credential: the target's own words are the best answer.
+            Waiting::Verdict => return self.on_verdict(false, cx),
+            Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
+            Waiting::Input(Side::Target) | Waiting::Tls => ServerMisbehaved::HandshakeTimeout.into(),
+        };
+        self.fail(&error, cx);
+    }
+
+    /// Whether a connect is with the kernel.
+    pub(crate) fn is_dialing(&self) -> bool {
+        matches!(&self.stage, Stage::Handshake(handshaking) if matches!(handshaking.waiting, Waiting::Connection(_)))
+    }
+}

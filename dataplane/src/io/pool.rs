@@ -1,0 +1,138 @@
+//! The worker's receive buffers and who has them.
+//!
+//! Owns their memory. A buffer is *free*, *provided* (the kernel may write into it at any moment) or *leased*
+//! (it was received into and somebody reads it). A [`Lease`] gives its buffer back when it is dropped.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
+use std::cell::RefCell;
+use std::ops::Deref;
+use std::ptr::NonNull;
+use std::rc::Rc;
+
+/// Bytes of one buffer: enough for a bulk transfer to be worth a system call, and as large as a TLS record.
+pub(super) const BUFFER_LEN: usize = 16 * 1024;
+
+const PAGE: usize = 4096;
+
+/// Memory that lies at a multiple of the page size, zeroed, for the kernel to share.
+pub(super) struct Pages {
+    start: NonNull<u8>,
+    layout: Layout,
+}
+
+impl Pages {
+    /// At least `len` bytes; `len` is not zero.
+    pub(super) fn new(len: usize) -> Self {
+        let layout = Layout::from_size_align(len.max(1).next_multiple_of(PAGE), PAGE)
+            .expect("a pool is far below isize::MAX");
+        // SAFETY: the layout's size is at least one page: `len.max(1)` is rounded up.
+        let start = unsafe { alloc_zeroed(layout) };
+        let Some(start) = NonNull::new(start) else { handle_alloc_error(layout) };
+        Self { start, layout }
+    }
+
+    pub(super) fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+}
+
+impl Drop for Pages {
+    fn drop(&mut self) {
+        // SAFETY: `start` came from `alloc_zeroed(self.layout)` in `new`, and only this drop frees it.
+        unsafe { dealloc(self.start.as_ptr(), self.layout) };
+    }
+}
+
+/// The buffers of one worker.
+pub(super) struct Pool {
+    shared: Rc<Shared>,
+}
+
+struct Shared {
+    memory: Pages,
+    count: u16,
+    /// Buffers that nobody has. The one that came back last goes out first: it is still in the cache.
+    free: RefCell<Vec<u16>>,
+}
+
+impl Pool {
+    pub(super) fn new(count: u16) -> Self {
+        let memory = Pages::new(usize::from(count) * BUFFER_LEN);
+        Self { shared: Rc::new(Shared { memory, count, free: RefCell::new((0..count).rev().collect()) }) }
+    }
+
+    /// Takes a free buffer, for the kernel to write into: its number and its first byte.
+    pub(super) fn take(&self) -> Option<(u16, NonNull<u8>)> {
+        let index = self.shared.free.borrow_mut().pop()?;
+        Some((index, self.shared.address(index)))
+    }
+
+    /// The first `len` bytes of buffer `index`, which the kernel has filled and will not touch again until the
+    /// lease is dropped and the buffer was taken anew.
+    ///
+    /// # Panics
+    /// If the kernel names a buffer or a length that it was not given.
+    pub(super) fn lease(&self, index: u16, len: usize) -> Lease {
+        assert!(
+            index < self.shared.count && len <= BUFFER_LEN,
+            "the kernel answered with a buffer that it was not given"
+        );
+        Lease { shared: Rc::clone(&self.shared), index, len }
+    }
+}
+
+impl Shared {
+    fn address(&self, index: u16) -> NonNull<u8> {
+        debug_assert!(index < self.count, "buffers are counted from 0");
+        // SAFETY: `index < count`, and `memory` was allocated for `count` buffers of BUFFER_LEN bytes in `Pool::new`.
+        unsafe { self.memory.start().add(usize::from(index) * BUFFER_LEN) }
+    }
+}
+
+/// A buffer that something was received into. Reads as its bytes; goes back to the pool when it is dropped.
+pub(crate) struct Lease {
+    shared: Rc<Shared>,
+    index: u16,
+    len: usize,
+}
+
+impl Deref for Lease {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        let start = self.shared.address(self.index);
+        // SAFETY: buffer `index` has left the free list in `Pool::take` and comes back only in `drop` below, so
+        // between the kernel's completion (the only caller of `Pool::lease`) and that drop nobody writes to it;
+        // `len <= BUFFER_LEN` was checked there, and the memory was zeroed when it was allocated.
+        unsafe { std::slice::from_raw_parts(start.as_ptr(), self.len) }
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.shared.free.borrow_mut().push(self.index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pool;
+
+    #[test]
+    fn a_dropped_lease_is_the_next_buffer_taken() {
+        let pool = Pool::new(2);
+        let (first, _) = pool.take().expect("two are free");
+        let (second, _) = pool.take().expect("one is free");
+        assert!(pool.take().is_none());
+        drop(pool.lease(first, 1));
+        assert_eq!(pool.take().map(|(index, _)| index), Some(first));
+        drop(pool.lease(second, 0));
+        assert_eq!(pool.take().map(|(index, _)| index), Some(second));
+    }
+
+    #[test]
+    #[should_panic(expected = "not given")]
+    fn a_buffer_that_does_not_exist_is_no_lease() {
+        drop(Pool::new(2).lease(2, 1));
+    }
+}

@@ -1,0 +1,270 @@
+//! The io_uring driver: one ring, one thread.
+//!
+//! Owns the ring, the buffers it receives into, and everything that the kernel reads from until the turn is over.
+//! The only file that builds submissions. Knows no session.
+
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::time::Duration;
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::{IoUring, cqueue, opcode};
+use rustix::io::Errno;
+
+use super::buffer_ring::{BufferRing, GROUP};
+use super::probe::{self, UringError};
+use super::token::Token;
+use super::{Chunks, Completion, Interest, Io, Received};
+
+/// Set in the `user_data` of a send, whose other bits are its place in `sends`. No [`Token`] has a kind this high.
+const SEND: u64 = 0xff << 56;
+
+/// `user_data` of a cancel, whose own completion says nothing that the cancelled request's does not.
+const CANCEL: u64 = 0xfe << 56;
+
+/// How many submissions may wait for the next turn before they are handed over early.
+const SUBMISSIONS: u32 = 4096;
+
+/// One ring.
+pub(crate) struct Uring {
+    ring: ManuallyDrop<IoUring>,
+    buffers: ManuallyDrop<BufferRing>,
+    /// The sends of this turn: their memory belongs to the kernel until the submission has returned.
+    sends: Vec<Send>,
+    /// What came back before its turn was over.
+    finished: Vec<cqueue::Entry>,
+}
+
+struct Send {
+    token: Token,
+    chunks: Chunks,
+    /// What `SENDMSG` reads besides the chunks: on the heap, so that `sends` may grow.
+    message: Option<Box<Message>>,
+    /// Set by a completion: how far it got, and why no further.
+    short: Option<(usize, Option<Errno>)>,
+}
+
+struct Message {
+    header: libc::msghdr,
+    pieces: Vec<libc::iovec>,
+}
+
+impl Uring {
+    /// A ring of the calling thread, probed: a refusal names its likely cause.
+    pub(crate) fn new() -> Result<Self, UringError> {
+        let ring = probe::ring(SUBMISSIONS)?;
+        let buffers = BufferRing::register(&ring).map_err(UringError::buffers)?;
+        Ok(Self {
+            ring: ManuallyDrop::new(ring),
+            buffers: ManuallyDrop::new(buffers),
+            sends: Vec::new(),
+            finished: Vec::new(),
+        })
+    }
+
+    fn push(&mut self, entry: &Entry) {
+        loop {
+            // SAFETY: what the entry points to lives until the submission has returned: a send's chunks and
+            // message lie in `self.sends` until `turn` takes them out behind its submit loop; no other request
+            // that this file builds points to memory of ours.
+            let pushed = unsafe { self.ring.submission().push(entry) };
+            if pushed.is_ok() {
+                return;
+            }
+            self.submit(None);
+        }
+    }
+
+    /// Hands over what waits; with `wait`, until something completes or the time has passed.
+    fn submit(&mut self, mut wait: Option<Duration>) {
+        loop {
+            let result = match wait {
+                None => self.ring.submitter().submit(),
+                Some(time) => {
+                    let time = Timespec::from(time);
+                    let args = SubmitArgs::new().timespec(&time);
+                    self.ring.submitter().submit_with_args(1, &args)
+                }
+            };
+            self.reap();
+            if self.ring.submission().is_empty() {
+                return;
+            }
+            // EBUSY: completions had overflowed, and have been reaped. EAGAIN: the kernel is short of memory for
+            // a moment. Nothing was lost either way: the submissions are still in the queue.
+            if let Err(error) = result
+                && !matches!(
+                    error.raw_os_error(),
+                    Some(libc::EBUSY | libc::EAGAIN | libc::EINTR | libc::ETIME)
+                )
+            {
+                // Nothing that a peer does leads here; the kernel has taken the ring away, and no session can go on.
+                std::process::abort();
+            }
+            wait = None;
+        }
+    }
+
+    fn reap(&mut self) {
+        self.finished.extend(self.ring.completion());
+    }
+
+    fn on_send(&mut self, entry: &cqueue::Entry) {
+        let index = usize::try_from(entry.user_data() & !SEND).unwrap_or(usize::MAX);
+        if let Some(send) = self.sends.get_mut(index) {
+            send.short = Some(match usize::try_from(entry.result()) {
+                Ok(sent) => (sent, None),
+                Err(_) if entry.result() == -libc::EAGAIN => (0, None),
+                Err(_) => (0, Some(Errno::from_raw_os_error(-entry.result()))),
+            });
+        }
+    }
+
+    fn completion(&mut self, token: Token, entry: &cqueue::Entry) -> Option<Completion> {
+        use super::Kind;
+        let result = usize::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result()));
+        Some(match token.kind {
+            Kind::Accept => Completion::Accepted(
+                token,
+                result.map(|_| {
+                    // SAFETY: a successful accept's result is a descriptor that was made for this completion, and
+                    // completions are taken off the ring once: nobody else owns it.
+                    unsafe { OwnedFd::from_raw_fd(entry.result()) }
+                }),
+            ),
+            Kind::ClientReceive | Kind::TargetReceive => {
+                let armed = cqueue::more(entry.flags());
+                let received = match (result, cqueue::buffer_select(entry.flags())) {
+                    (Ok(len), Some(index)) => {
+                        let lease = self.buffers.lease(index, len);
+                        if len == 0 { Received::End } else { Received::Data(lease) }
+                    }
+                    (Ok(_), None) => Received::End,
+                    (Err(Errno::NOBUFS), _) => {
+                        self.buffers.on_exhausted();
+                        Received::NoBuffer
+                    }
+                    (Err(Errno::CANCELED), _) => Received::Cancelled,
+                    (Err(error), _) => Received::Failed(error),
+                };
+                Completion::Received { token, received, armed }
+            }
+            Kind::Wake | Kind::ClientWritable | Kind::TargetWritable => Completion::Ready(token),
+            Kind::ClientSend | Kind::TargetSend => return None,
+        })
+    }
+}
+
+impl Io for Uring {
+    fn accept(&mut self, token: Token, listener: BorrowedFd<'_>) {
+        let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), std::ptr::null_mut(), std::ptr::null_mut())
+            .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
+            .build();
+        self.push(&entry.user_data(token.pack()));
+    }
+
+    fn receive(&mut self, token: Token, socket: BorrowedFd<'_>) {
+        let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build();
+        self.push(&entry.user_data(token.pack()));
+    }
+
+    fn send(&mut self, token: Token, socket: BorrowedFd<'_>, chunks: Chunks) {
+        // MSG_DONTWAIT: whatever the socket does not take at once is ours again when the submission returns.
+        // MSG_WAITALL: a partial send is finished or counted, never silently short. With both, a completion
+        // comes only when something is left (CQE_SKIP_SUCCESS).
+        const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+        let fd = Fd(socket.as_raw_fd());
+        let mut message = None;
+        let entry = match chunks.as_slice() {
+            [] => return,
+            [chunk] => {
+                let bytes = chunk.bytes();
+                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+                opcode::Send::new(fd, bytes.as_ptr(), len).flags(FLAGS).build()
+            }
+            several => {
+                let message = message.insert(Message::new(several));
+                opcode::SendMsg::new(fd, &raw const message.header).flags(FLAGS.cast_unsigned()).build()
+            }
+        };
+        let user_data = SEND | self.sends.len() as u64;
+        // The chunks' bytes do not move with them: a lease, `Bytes` and a vector all keep theirs elsewhere.
+        self.sends.push(Send { token, chunks, message, short: None });
+        self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(user_data));
+    }
+
+    fn poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, interest: Interest) {
+        let events = match interest {
+            Interest::Readable => libc::POLLIN,
+            Interest::Writable => libc::POLLOUT,
+        };
+        let entry =
+            opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), u32::from(events.cast_unsigned())).build();
+        self.push(&entry.user_data(token.pack()));
+    }
+
+    fn cancel(&mut self, token: Token) {
+        let entry = opcode::AsyncCancel::new(token.pack()).build();
+        self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(CANCEL));
+    }
+
+    fn turn(&mut self, wait: Duration, completions: &mut Vec<Completion>) {
+        self.buffers.provide();
+        self.submit(Some(if self.finished.is_empty() { wait } else { Duration::ZERO }));
+        let finished = std::mem::take(&mut self.finished);
+        for entry in finished.iter().filter(|entry| entry.user_data() & SEND == SEND) {
+            self.on_send(entry);
+        }
+        // Every send was attempted inside the submission and is over: drop what it sent from, or give it back.
+        for send in self.sends.drain(..) {
+            drop(send.message);
+            if let Some((sent, error)) = send.short {
+                completions.push(Completion::SendShort {
+                    token: send.token,
+                    sent,
+                    error,
+                    chunks: send.chunks,
+                });
+            }
+        }
+        for entry in &finished {
+            if let Some(token) = Token::unpack(entry.user_data())
+                && let Some(completion) = self.completion(token, entry)
+            {
+                completions.push(completion);
+            }
+        }
+        self.finished = finished;
+        self.finished.clear();
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        BufferRing::unregister(&self.ring.submitter());
+        // SAFETY: `ring` is not used after this line; `drop` runs once.
+        unsafe { ManuallyDrop::drop(&mut self.ring) };
+        // SAFETY: `buffers` is not used after this line. The kernel does not write to them any more: they were
+        // unregistered above, and no request was given another address to receive to.
+        unsafe { ManuallyDrop::drop(&mut self.buffers) };
+    }
+}
+
+impl Message {
+    fn new(chunks: &[super::Chunk]) -> Box<Self> {
+        let pieces = chunks
+            .iter()
+            .map(|chunk| {
+                let bytes = chunk.bytes();
+                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+            })
+            .collect();
+        // SAFETY: `msghdr` is integers and pointers, for which all zeros is "none".
+        let header: libc::msghdr = unsafe { std::mem::zeroed() };
+        let mut message = Box::new(Self { header, pieces });
+        message.header.msg_iov = message.pieces.as_mut_ptr();
+        message.header.msg_iovlen = message.pieces.len();
+        message
+    }
+}

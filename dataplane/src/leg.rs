@@ -1,0 +1,250 @@
+//! One connection of a session, to its client or to its target.
+//!
+//! Owns the socket, what is on its way to it, and which requests about it the kernel still holds. Knows nothing of
+//! what the bytes mean.
+//!
+//! Bytes on their way out take one of two ways. As long as the socket takes everything, they are *queued*: sent in
+//! this very turn, straight from the buffer they were received into. When it does not, the rest is *spilled*:
+//! copied out, so that a peer who stops reading holds no receive buffer, and sent when the socket has room again.
+//! While something is spilled the other leg is not received from, so a spill is never longer than what one turn of
+//! the ring can still deliver.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, OwnedFd};
+
+use protocol::Side;
+
+use crate::io::{Chunk, Chunks, Interest, Io, Kind, Token, socket};
+
+/// Chunks of one send; the kernel takes at most 1,024 pieces (`UIO_MAXIOV`).
+const CHUNKS_MAX: usize = 512;
+
+/// One connection.
+pub(crate) struct Leg {
+    socket: OwnedFd,
+    side: Side,
+    /// Names the leg in tokens; its kind is replaced by each request's own.
+    name: Token,
+    receiving: Receiving,
+    /// A poll for room in the socket, or for the end of its connect, is with the kernel.
+    polling: bool,
+    queued: Chunks,
+    /// What the socket did not take. A send is under way, or `polling`, as long as it is not empty.
+    spilled: VecDeque<Chunk>,
+    /// A send of what had been spilled is under way in this turn.
+    retrying: bool,
+    /// The worker's round in which something was sent last: until it is over, the send may turn out short.
+    sent_in: u64,
+    finish: Finish,
+    /// The peer will send nothing more.
+    ended: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    Off,
+    Armed,
+    /// A cancel is under way; data may still come before the receive's last completion.
+    Cancelling,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Finish {
+    No,
+    /// As soon as everything is sent.
+    Wanted,
+    Done,
+}
+
+impl Leg {
+    /// A leg over `socket`. `name` tells its slot, generation and epoch.
+    pub(crate) fn new(socket: OwnedFd, side: Side, name: Token) -> Self {
+        Self {
+            socket,
+            side,
+            name,
+            receiving: Receiving::Off,
+            polling: false,
+            queued: Chunks::None,
+            spilled: VecDeque::new(),
+            retrying: false,
+            sent_in: 0,
+            finish: Finish::No,
+            ended: false,
+        }
+    }
+
+    pub(crate) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    pub(crate) fn side(&self) -> Side {
+        self.side
+    }
+
+    /// Which of the session's connections to this side it is.
+    pub(crate) fn epoch(&self) -> u8 {
+        self.name.epoch
+    }
+
+    fn token(&self, client: Kind, target: Kind) -> Token {
+        let kind = match self.side {
+            Side::Client => client,
+            Side::Target => target,
+        };
+        Token { kind, ..self.name }
+    }
+
+    fn receive_token(&self) -> Token {
+        self.token(Kind::ClientReceive, Kind::TargetReceive)
+    }
+
+    fn writable_token(&self) -> Token {
+        self.token(Kind::ClientWritable, Kind::TargetWritable)
+    }
+
+    /// Receives from now on, unless the peer has ended or a receive is with the kernel already.
+    pub(crate) fn receive(&mut self, io: &mut impl Io) {
+        if self.receiving == Receiving::Off && !self.ended {
+            io.receive(self.receive_token(), self.socket.as_fd());
+            self.receiving = Receiving::Armed;
+        }
+    }
+
+    /// Receives no more, once what is under way has come.
+    pub(crate) fn pause(&mut self, io: &mut impl Io) {
+        if self.receiving == Receiving::Armed {
+            io.cancel(self.receive_token());
+            self.receiving = Receiving::Cancelling;
+        }
+    }
+
+    /// The receive's last completion has come.
+    pub(crate) fn on_receive_over(&mut self) {
+        self.receiving = Receiving::Off;
+    }
+
+    /// The peer will send nothing more.
+    pub(crate) fn on_end(&mut self) {
+        self.ended = true;
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Waits for the end of the socket's connect.
+    pub(crate) fn await_connect(&mut self, io: &mut impl Io) {
+        io.poll(self.writable_token(), self.socket.as_fd(), Interest::Writable);
+        self.polling = true;
+    }
+
+    /// Puts `chunk` behind everything that is on its way.
+    pub(crate) fn enqueue(&mut self, chunk: Chunk) {
+        if self.spilled.is_empty() {
+            self.queued.push(chunk);
+        } else {
+            self.spilled.push_back(chunk.after(0));
+        }
+    }
+
+    /// Whether the socket does not take what it is given: the other leg should not be received from.
+    pub(crate) fn is_congested(&self) -> bool {
+        !self.spilled.is_empty() || self.retrying
+    }
+
+    /// Says to the peer, behind everything that is on its way, that nothing more will come.
+    pub(crate) fn finish(&mut self) {
+        if self.finish == Finish::No {
+            self.finish = Finish::Wanted;
+        }
+    }
+
+    /// Whether the peer has been told that nothing more will come.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finish == Finish::Done
+    }
+
+    /// Hands what is queued to the kernel; a finish that is due is done when nothing is left.
+    pub(crate) fn flush(&mut self, io: &mut impl Io, round: u64) {
+        if !self.queued.is_empty() {
+            self.sent_in = round;
+            let token = self.token(Kind::ClientSend, Kind::TargetSend);
+            io.send(token, self.socket.as_fd(), std::mem::take(&mut self.queued));
+        } else if self.finish == Finish::Wanted && !self.is_congested() && self.sent_in != round {
+            socket::finish_writing(self.socket.as_fd());
+            self.finish = Finish::Done;
+        }
+    }
+
+    /// Whether a finish waits for sends to be over.
+    pub(crate) fn wants_flush(&self) -> bool {
+        self.finish == Finish::Wanted
+    }
+
+    /// A send was not whole: keeps the rest and waits for room.
+    pub(crate) fn on_short(&mut self, sent: usize, chunks: Chunks, io: &mut impl Io) {
+        self.retrying = false;
+        let mut skip = sent;
+        // What was spilled before came later: the rest of this send goes in front of it, in its order.
+        let mut rest = VecDeque::new();
+        for chunk in chunks.into_vec() {
+            let len = chunk.bytes().len();
+            if skip >= len {
+                skip -= len;
+            } else {
+                rest.push_back(chunk.after(skip));
+                skip = 0;
+            }
+        }
+        rest.append(&mut self.spilled);
+        self.spilled = rest;
+        self.await_room(io);
+    }
+
+    fn await_room(&mut self, io: &mut impl Io) {
+        if !self.polling {
+            io.poll(self.writable_token(), self.socket.as_fd(), Interest::Writable);
+            self.polling = true;
+        }
+    }
+
+    /// The poll is over; with something spilled, tries to send it in this turn.
+    pub(crate) fn on_writable(&mut self) {
+        self.polling = false;
+        if !self.spilled.is_empty() && self.queued.is_empty() {
+            for chunk in self.spilled.drain(..self.spilled.len().min(CHUNKS_MAX)) {
+                self.queued.push(chunk);
+            }
+            self.retrying = true;
+        }
+    }
+
+    /// The turn in which spilled bytes were sent is over, and they all went out: `true` if nothing is left.
+    pub(crate) fn on_retried(&mut self, io: &mut impl Io) -> bool {
+        if !std::mem::take(&mut self.retrying) {
+            return false;
+        }
+        if self.spilled.is_empty() {
+            return true;
+        }
+        self.await_room(io);
+        false
+    }
+
+    /// Ends everything that the kernel still holds, and forgets what was not sent.
+    pub(crate) fn abandon(&mut self, io: &mut impl Io) {
+        self.queued = Chunks::None;
+        self.spilled.clear();
+        self.retrying = false;
+        self.pause(io);
+        if self.polling {
+            io.cancel(self.writable_token());
+        }
+    }
+
+    /// Whether the kernel holds no request of this leg any more, so that its socket may be closed.
+    pub(crate) fn is_joined(&self) -> bool {
+        self.receiving == Receiving::Off && !self.polling
+    }
+}

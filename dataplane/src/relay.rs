@@ -1,0 +1,176 @@
+//! The stage in which bytes are moved.
+//!
+//! Owns the two directions and their ends: half-close is kept, residues go first, and a side that does not read
+//! stops the other from being received. Does not look at bytes.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use protocol::Side;
+use rustix::io::Errno;
+
+use crate::context::Context;
+use crate::io::{Chunk, Io, Lease};
+use crate::session::{Session, Stage};
+
+/// What is counted of a session that relays.
+pub(crate) struct Relay {
+    last_activity: Instant,
+    to_target: u64,
+    to_client: u64,
+}
+
+impl Relay {
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { last_activity: now, to_target: 0, to_client: 0 }
+    }
+
+    /// Bytes moved from the client to the target.
+    pub(crate) fn to_target(&self) -> u64 {
+        self.to_target
+    }
+
+    /// Bytes moved from the target to the client.
+    pub(crate) fn to_client(&self) -> u64 {
+        self.to_client
+    }
+}
+
+impl Session {
+    /// Delivers what each side has sent beyond its handshake, then lets both be received from.
+    pub(crate) fn relay_residues<I: Io>(
+        &mut self,
+        from_client: Vec<u8>,
+        from_target: Vec<u8>,
+        cx: &mut Context<I>,
+    ) {
+        if !from_client.is_empty() {
+            self.relay_chunk(Side::Client, Chunk::Bytes(Bytes::from(from_client)), cx);
+        }
+        if !from_target.is_empty() {
+            self.deliver(Side::Target, Chunk::Bytes(Bytes::from(from_target)), cx);
+        }
+        for side in [Side::Client, Side::Target] {
+            if self.leg(side).is_some_and(|leg| leg.has_ended()) {
+                self.on_relay_end(side, None, cx);
+            } else {
+                self.resume(side, cx);
+            }
+        }
+    }
+
+    /// Data of `from`.
+    pub(crate) fn on_relay_data<I: Io>(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
+        let (Side::Target, Some(tls)) = (from, &mut self.tls) else {
+            return self.relay_chunk(from, Chunk::Lease(lease), cx);
+        };
+        let mut plaintext = Vec::new();
+        let decrypted = tls.decrypt(&lease, &mut plaintext);
+        let closed = tls.is_closed();
+        drop(lease);
+        self.flush_tls(cx);
+        if !plaintext.is_empty() {
+            self.deliver(from, Chunk::Bytes(Bytes::from(plaintext)), cx);
+        }
+        if decrypted.is_err() {
+            self.on_relay_end(from, Some(Errno::CONNABORTED), cx);
+        } else if closed {
+            if let Some(leg) = &mut self.target {
+                leg.on_end();
+                leg.pause(&mut cx.io);
+            }
+            self.on_relay_end(from, None, cx);
+        }
+    }
+
+    /// Moves a chunk of plaintext of `from` to the other side, encrypted where that side wants it.
+    fn relay_chunk<I: Io>(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+        match (from, &mut self.tls) {
+            (Side::Client, Some(tls)) => {
+                let ciphertext = tls.encrypt(chunk.bytes());
+                let len = chunk.bytes().len();
+                drop(chunk);
+                self.deliver_counted(from, Chunk::Bytes(ciphertext), len, cx);
+            }
+            _ => self.deliver(from, chunk, cx),
+        }
+    }
+
+    fn deliver<I: Io>(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+        let len = chunk.bytes().len();
+        self.deliver_counted(from, chunk, len, cx);
+    }
+
+    fn deliver_counted<I: Io>(&mut self, from: Side, chunk: Chunk, len: usize, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        relay.last_activity = cx.now;
+        let len = len as u64;
+        let stats = self.service.runtime.worker(cx.worker);
+        let to = match from {
+            Side::Client => {
+                relay.to_target += len;
+                stats.bytes_to_target.add(len);
+                self.target.as_mut()
+            }
+            Side::Target => {
+                relay.to_client += len;
+                stats.bytes_to_client.add(len);
+                Some(&mut self.client)
+            }
+        };
+        let Some(to) = to else { return };
+        to.enqueue(chunk);
+        let congested = to.is_congested();
+        cx.dirty.push((self.slot, from.other()));
+        if congested && let Some(source) = self.leg(from) {
+            source.pause(&mut cx.io);
+        }
+    }
+
+    /// Receives from `side` again, if the other side takes what it is given.
+    pub(crate) fn resume<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let congested = self.leg(side.other()).is_none_or(|leg| leg.is_congested());
+        if !congested && let Some(leg) = self.leg(side) {
+            leg.receive(&mut cx.io);
+        }
+    }
+
+    /// `side` will send nothing more, or is gone altogether.
+    pub(crate) fn on_relay_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+        if error.is_some() {
+            // Nothing can be sent to `side` any more: what it has sent is delivered, and that is all.
+            return self.begin_closing(Some(side.other()), cx);
+        }
+        if side == Side::Client {
+            if let Some(tls) = &mut self.tls {
+                tls.close();
+            }
+            self.flush_tls(cx);
+        }
+        if let Some(other) = self.leg(side.other()) {
+            other.finish();
+        }
+        cx.dirty.push((self.slot, side.other()));
+    }
+
+    /// Ends the session once both directions are done.
+    pub(crate) fn end_if_finished<I: Io>(&mut self, cx: &mut Context<I>) {
+        let client_done = self.client.has_ended() && self.client.is_finished();
+        let target_done = self.target.as_ref().is_none_or(|leg| leg.has_ended() && leg.is_finished());
+        if client_done && target_done {
+            self.begin_closing(None, cx);
+        }
+    }
+
+    /// The session may have been idle for too long.
+    pub(crate) fn on_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &self.stage else { return };
+        let Some(idle) = self.service.timeouts.idle else { return };
+        let deadline = relay.last_activity + idle;
+        if cx.now >= deadline {
+            self.begin_closing(Some(Side::Client), cx);
+        } else {
+            self.set_deadline(Some(deadline), cx);
+        }
+    }
+}

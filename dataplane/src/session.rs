@@ -1,0 +1,437 @@
+//! One connection of a client and everything that belongs to it.
+//!
+//! Owns the slot and its stage; the only file that changes a stage. What happens inside a stage stands in
+//! `handshake.rs`, `relay.rs` and `closing.rs`.
+//!
+//! ```text
+//!   accept ──► Handshake ──► Relay ──┐
+//!                  │                 ├──► Closing ──► gone, once the kernel holds nothing of it
+//!                  └── failure ──────┘
+//! ```
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use protocol::{ClientMisbehaved, Error, RequestId, Side};
+use rustix::io::Errno;
+
+use crate::closing::Closing;
+use crate::context::Context;
+use crate::handshake::Handshaking;
+use crate::io::{Chunks, Io, Kind, Received, Token, socket};
+use crate::leg::Leg;
+use crate::mailbox::{Report, SessionRef};
+use crate::relay::Relay;
+use crate::snapshot::{Endpoint, Service};
+use crate::tls::TlsSession;
+
+/// One connection of a client.
+pub(crate) struct Session {
+    pub(crate) slot: u32,
+    generation: u16,
+    pub(crate) request_id: RequestId,
+    /// The service as of accept; its credential and addresses are read from the newest snapshot when needed.
+    pub(crate) service: Arc<Service>,
+    pub(crate) client: Leg,
+    pub(crate) target: Option<Leg>,
+    /// TLS towards the target. With it, what the target leg carries is ciphertext.
+    pub(crate) tls: Option<Box<TlsSession>>,
+    /// Legs that are closed as soon as the kernel holds nothing of them.
+    dying: Vec<Leg>,
+    /// Connections to targets so far.
+    epoch: u8,
+    pub(crate) stage: Stage,
+    pub(crate) accepted: Instant,
+    deadline: Option<Instant>,
+    /// Whether the session counts towards the limits.
+    admitted: bool,
+    /// The address on which the session is open.
+    endpoint: Option<Arc<Endpoint>>,
+}
+
+/// Where in its life a session is.
+pub(crate) enum Stage {
+    Handshake(Box<Handshaking>),
+    Relay(Relay),
+    Closing(Closing),
+}
+
+impl Session {
+    /// A session for a connection that has just been accepted.
+    pub(crate) fn open<I: Io>(
+        slot: u32,
+        generation: u16,
+        socket: OwnedFd,
+        service: Arc<Service>,
+        cx: &mut Context<I>,
+    ) -> Self {
+        socket::tune(socket.as_fd());
+        cx.stats(&service).opened.add(1);
+        cx.shared.connections.fetch_add(1, Ordering::Relaxed);
+        let name = Token { kind: Kind::ClientReceive, epoch: 0, generation, slot };
+        let handshaking = Handshaking::new(service.protocol.handshake(Arc::clone(&service.route)), cx.now);
+        let mut session = Self {
+            slot,
+            generation,
+            request_id: cx.shared.request_id(),
+            client: Leg::new(socket, Side::Client, name),
+            target: None,
+            tls: None,
+            dying: Vec::new(),
+            epoch: 0,
+            stage: Stage::Handshake(Box::new(handshaking)),
+            accepted: cx.now,
+            deadline: None,
+            admitted: false,
+            endpoint: None,
+            service,
+        };
+        session.set_deadline(Some(session.handshake_deadline()), cx);
+        session.client.receive(&mut cx.io);
+        session.begin_handshake(cx);
+        session
+    }
+
+    /// Whether a token is of this session, not of an earlier tenant of the slot.
+    pub(crate) fn is_named_by(&self, token: Token) -> bool {
+        token.generation == self.generation
+    }
+
+    /// How the control plane names this session.
+    pub(crate) fn reference<I: Io>(&self, cx: &Context<I>) -> SessionRef {
+        SessionRef { worker: cx.worker, slot: self.slot, request_id: self.request_id }
+    }
+
+    /// When the handshake must be over.
+    pub(crate) fn handshake_deadline(&self) -> Instant {
+        self.accepted + self.service.timeouts.handshake
+    }
+
+    pub(crate) fn set_deadline<I: Io>(&mut self, deadline: Option<Instant>, cx: &mut Context<I>) {
+        cx.timers.replace(self.slot, self.deadline, deadline);
+        self.deadline = deadline;
+    }
+
+    /// The leg of `side`, if there is one.
+    pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::Client => Some(&mut self.client),
+            Side::Target => self.target.as_mut(),
+        }
+    }
+
+    /// Makes `socket` the session's connection to its target.
+    pub(crate) fn attach_target(&mut self, socket: OwnedFd) -> &mut Leg {
+        self.epoch = self.epoch.wrapping_add(1);
+        let name = Token {
+            kind: Kind::TargetReceive,
+            epoch: self.epoch,
+            generation: self.generation,
+            slot: self.slot,
+        };
+        self.target.insert(Leg::new(socket, Side::Target, name))
+    }
+
+    /// Lets go of the connection to the target: it is closed when the kernel holds nothing of it any more.
+    pub(crate) fn detach_target<I: Io>(&mut self, cx: &mut Context<I>) {
+        self.tls = None;
+        if let Some(mut leg) = self.target.take() {
+            leg.abandon(&mut cx.io);
+            self.bury(leg);
+        }
+        if let Some(endpoint) = self.endpoint.take() {
+            endpoint.on_close();
+        }
+    }
+
+    fn bury(&mut self, leg: Leg) {
+        if !leg.is_joined() {
+            self.dying.push(leg);
+        }
+    }
+
+    /// Counts the session towards the limits of its service and of the process, once.
+    pub(crate) fn admit<I: Io>(&mut self, cx: &Context<I>) -> Result<(), Error> {
+        use protocol::OverLimit;
+        if self.admitted {
+            return Ok(());
+        }
+        if !self.service.runtime.admit(self.service.sessions_max) {
+            return Err(OverLimit::ServiceSessions.into());
+        }
+        if !cx.shared.admit() {
+            self.service.runtime.leave();
+            return Err(OverLimit::Sessions.into());
+        }
+        self.admitted = true;
+        Ok(())
+    }
+
+    /// Both legs are up: from now on bytes are moved.
+    pub(crate) fn begin_relay<I: Io>(&mut self, endpoint: Option<Arc<Endpoint>>, cx: &mut Context<I>) {
+        if let Some(endpoint) = &endpoint {
+            endpoint.on_open();
+        }
+        self.endpoint = endpoint;
+        let stats = cx.stats(&self.service);
+        stats.established.add(1);
+        stats.handshake.record(cx.now.duration_since(self.accepted));
+        let relay = Relay::new(cx.now);
+        let Stage::Handshake(handshaking) = std::mem::replace(&mut self.stage, Stage::Relay(relay)) else {
+            return;
+        };
+        self.set_deadline(self.service.timeouts.idle.map(|idle| cx.now + idle), cx);
+        let (client_residue, target_residue) = handshaking.into_residues();
+        self.relay_residues(client_residue, target_residue, cx);
+    }
+
+    /// Ends the session: tells the client why, where it can be told, and closes.
+    pub(crate) fn fail<I: Io>(&mut self, error: &Error, cx: &mut Context<I>) {
+        cx.on_failed(&self.service, self.request_id, error);
+        if let Stage::Handshake(handshaking) = &mut self.stage {
+            let farewell = handshaking.farewell(&self.service, self.request_id, error);
+            self.send_client(farewell, cx);
+        }
+        self.begin_closing(Some(Side::Client), cx);
+    }
+
+    /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.
+    pub(crate) fn begin_closing<I: Io>(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
+        let was = std::mem::replace(&mut self.stage, Stage::Closing(Closing::new(lingering)));
+        if let Stage::Relay(relay) = was
+            && cx.shared.report_sessions
+        {
+            cx.report(Report::Ended {
+                service: self.service.id,
+                request_id: self.request_id,
+                lasted: cx.now.duration_since(self.accepted),
+                to_target: relay.to_target(),
+                to_client: relay.to_client(),
+            });
+        }
+        if lingering != Some(Side::Target) {
+            self.detach_target(cx);
+        }
+        self.linger(cx);
+    }
+
+    /// Closes what is left: the session is over as soon as the kernel holds nothing of it.
+    pub(crate) fn bury_all<I: Io>(&mut self, cx: &mut Context<I>) {
+        self.detach_target(cx);
+        self.client.abandon(&mut cx.io);
+        self.set_deadline(None, cx);
+        self.stage = Stage::Closing(Closing::over());
+    }
+
+    /// Whether nothing is left: the slot may be used again.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(&self.stage, Stage::Closing(closing) if closing.is_over())
+            && self.dying.is_empty()
+            && self.client.is_joined()
+    }
+
+    /// The slot is given up.
+    pub(crate) fn on_gone<I: Io>(&mut self, cx: &mut Context<I>) {
+        self.set_deadline(None, cx);
+        if self.admitted {
+            self.service.runtime.leave();
+            cx.shared.leave();
+        }
+        cx.stats(&self.service).closed.add(1);
+        cx.shared.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    // What the worker tells a session. Each may end it: see `is_over`.
+
+    /// Something was received on the leg of `side` and `epoch`.
+    pub(crate) fn on_received<I: Io>(
+        &mut self,
+        token: Token,
+        side: Side,
+        received: Received,
+        armed: bool,
+        cx: &mut Context<I>,
+    ) {
+        if !armed {
+            match self.leg_of(token, side) {
+                Some(leg) => leg.on_receive_over(),
+                None => return,
+            }
+        }
+        if !self.is_current(token, side) {
+            self.dying.retain(|leg| !leg.is_joined());
+            return;
+        }
+        match received {
+            Received::Cancelled => self.on_paused(side, cx),
+            Received::NoBuffer => cx.starved.push((self.slot, side)),
+            Received::End => self.on_end(side, None, cx),
+            Received::Failed(error) => self.on_end(side, Some(error), cx),
+            Received::Data(lease) => match &mut self.stage {
+                Stage::Handshake(_) => self.on_handshake_data(side, &lease, cx),
+                Stage::Relay(_) => self.on_relay_data(side, lease, cx),
+                Stage::Closing(_) => self.on_closing_data(side, lease.len(), cx),
+            },
+        }
+    }
+
+    /// A receive that was paused is over. If the reason has gone meanwhile, it begins anew.
+    fn on_paused<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        match &self.stage {
+            Stage::Handshake(_) => self.on_handshake_paused(side, cx),
+            Stage::Relay(_) => self.resume(side, cx),
+            Stage::Closing(_) => {}
+        }
+    }
+
+    /// The leg may be received from again: a buffer is there.
+    pub(crate) fn on_fed<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        match &self.stage {
+            Stage::Relay(_) => self.resume(side, cx),
+            Stage::Handshake(_) | Stage::Closing(_) => {
+                if let Some(leg) = self.leg(side) {
+                    leg.receive(&mut cx.io);
+                }
+            }
+        }
+    }
+
+    fn on_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+        if let Some(leg) = self.leg(side) {
+            leg.on_end();
+        }
+        match &self.stage {
+            Stage::Handshake(_) => self.on_handshake_end(side, cx),
+            Stage::Relay(_) => self.on_relay_end(side, error, cx),
+            Stage::Closing(_) => self.on_closing_end(side, error.is_some(), cx),
+        }
+    }
+
+    /// A send to the leg of `side` was not whole.
+    pub(crate) fn on_short<I: Io>(
+        &mut self,
+        token: Token,
+        side: Side,
+        sent: usize,
+        error: Option<Errno>,
+        chunks: Chunks,
+        cx: &mut Context<I>,
+    ) {
+        if !self.is_current(token, side) {
+            return;
+        }
+        if let Some(error) = error {
+            return self.on_broken(side, error, cx);
+        }
+        if let Some(leg) = self.leg(side) {
+            leg.on_short(sent, chunks, &mut cx.io);
+        }
+        if matches!(self.stage, Stage::Relay(_))
+            && let Some(source) = self.leg(side.other())
+        {
+            source.pause(&mut cx.io);
+        }
+    }
+
+    /// Nothing can be sent to the leg of `side` any more.
+    fn on_broken<I: Io>(&mut self, side: Side, error: Errno, cx: &mut Context<I>) {
+        match &self.stage {
+            Stage::Handshake(_) if side == Side::Client => self.fail(&ClientMisbehaved::Closed.into(), cx),
+            // The target may have said why before it closed: its words are still to be received.
+            Stage::Handshake(_) => {}
+            Stage::Relay(_) => self.on_relay_end(side, Some(error), cx),
+            Stage::Closing(_) => self.on_closing_end(side, true, cx),
+        }
+    }
+
+    /// The socket of `side` has room, or its connect has been decided.
+    pub(crate) fn on_writable<I: Io>(&mut self, token: Token, side: Side, cx: &mut Context<I>) {
+        match self.leg_of(token, side) {
+            Some(leg) => leg.on_writable(),
+            None => return,
+        }
+        if !self.is_current(token, side) {
+            self.dying.retain(|leg| !leg.is_joined());
+            return;
+        }
+        if matches!(self.stage, Stage::Handshake(_)) && side == Side::Target && self.is_dialing() {
+            return self.on_connect_decided(cx);
+        }
+        cx.dirty.push((self.slot, side));
+        cx.settling.push((self.slot, side));
+    }
+
+    /// Hands what is queued for `side` to the kernel.
+    pub(crate) fn flush<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let slot = self.slot;
+        if let Some(leg) = self.leg(side) {
+            if leg.wants_flush() {
+                cx.settling.push((slot, side));
+            }
+            leg.flush(&mut cx.io, cx.round);
+        }
+    }
+
+    /// A turn is over in which `side` had something to settle.
+    pub(crate) fn on_settled<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        let Some(leg) = self.leg(side) else { return };
+        let drained = leg.on_retried(&mut cx.io);
+        if leg.wants_flush() {
+            leg.flush(&mut cx.io, cx.round);
+        }
+        match &self.stage {
+            Stage::Relay(_) => {
+                if drained {
+                    self.resume(side.other(), cx);
+                }
+                self.end_if_finished(cx);
+            }
+            Stage::Closing(_) => self.end_lingering(cx),
+            Stage::Handshake(_) => {}
+        }
+    }
+
+    /// The deadline has passed.
+    pub(crate) fn on_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+        self.deadline = None;
+        match &self.stage {
+            Stage::Handshake(_) => self.on_handshake_deadline(cx),
+            Stage::Relay(_) => self.on_idle_deadline(cx),
+            Stage::Closing(_) => self.bury_all(cx),
+        }
+    }
+
+    /// The broker ends all sessions.
+    pub(crate) fn on_shutdown<I: Io>(&mut self, cx: &mut Context<I>) {
+        match &self.stage {
+            Stage::Handshake(_) => self.fail(&protocol::BrokerFailed::Shutdown.into(), cx),
+            Stage::Relay(_) => {
+                self.begin_closing(Some(Side::Client), cx);
+            }
+            Stage::Closing(_) => {}
+        }
+    }
+
+    /// The leg that a completion is about, current or dying.
+    fn leg_of(&mut self, token: Token, side: Side) -> Option<&mut Leg> {
+        match side {
+            Side::Client => Some(&mut self.client),
+            Side::Target => self
+                .target
+                .as_mut()
+                .into_iter()
+                .chain(&mut self.dying)
+                .find(|leg| leg.side() == side && leg.epoch() == token.epoch),
+        }
+    }
+
+    /// Whether a completion is about a leg that is still in use.
+    fn is_current(&self, token: Token, side: Side) -> bool {
+        match side {
+            Side::Client => true,
+            Side::Target => self.target.as_ref().is_some_and(|leg| leg.epoch() == token.epoch),
+        }
+    }
+}

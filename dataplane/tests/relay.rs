@@ -1,0 +1,328 @@
+//! The relay between real sockets: order, ends, residues, back-pressure, limits.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+mod support;
+
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use support::{Bed, Options};
+
+/// Long enough that only a hang meets it.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn target() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A client whose handshake byte has been sent together with `residue`.
+fn connect(bed: &Bed, residue: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(bed.address).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_write_timeout(Some(DEADLINE)).unwrap();
+    client.write_all(&[b"x", residue].concat()).unwrap();
+    client
+}
+
+fn accept(listener: &TcpListener) -> TcpStream {
+    let (target, _) = listener.accept().unwrap();
+    target.set_read_timeout(Some(DEADLINE)).unwrap();
+    target.set_write_timeout(Some(DEADLINE)).unwrap();
+    target
+}
+
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        thread::yield_now();
+    }
+}
+
+/// A sequence of bytes of which every part can be told from every other.
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len / 8 + 1)
+        .flat_map(|i| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
+        .take(len)
+        .collect()
+}
+
+#[test]
+fn bytes_behind_the_handshake_reach_the_target_first() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let mut client = connect(&bed, b"residue ");
+    let mut target = accept(&listener);
+    client.write_all(b"and more").unwrap();
+    let mut received = [0; 16];
+    target.read_exact(&mut received).unwrap();
+    assert_eq!(&received, b"residue and more");
+    target.write_all(b"answer").unwrap();
+    let mut answer = [0; 6];
+    client.read_exact(&mut answer).unwrap();
+    assert_eq!(&answer, b"answer");
+}
+
+#[test]
+fn a_client_that_has_finished_still_gets_its_answer() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let mut client = connect(&bed, b"question");
+    let mut target = accept(&listener);
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut question = Vec::new();
+    target.read_to_end(&mut question).unwrap();
+    assert_eq!(question, b"question");
+    target.write_all(b"a late answer").unwrap();
+    drop(target);
+    let mut answer = Vec::new();
+    client.read_to_end(&mut answer).unwrap();
+    assert_eq!(answer, b"a late answer");
+    drop(client);
+    await_that("the session to end", || bed.plane.connections() == 0);
+}
+
+#[test]
+fn a_target_that_has_finished_is_still_sent_to() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let mut client = connect(&bed, b"");
+    let mut target = accept(&listener);
+    target.shutdown(Shutdown::Write).unwrap();
+    let mut nothing = Vec::new();
+    client.read_to_end(&mut nothing).unwrap();
+    assert!(nothing.is_empty());
+    client.write_all(b"and yet it moves").unwrap();
+    drop(client);
+    let mut received = Vec::new();
+    target.read_to_end(&mut received).unwrap();
+    assert_eq!(received, b"and yet it moves");
+}
+
+#[test]
+fn much_data_in_both_directions_arrives_as_it_was_sent() {
+    const LEN: usize = 64 << 20;
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let client = connect(&bed, b"");
+    let target = accept(&listener);
+    let send = |mut socket: TcpStream| {
+        thread::spawn(move || {
+            let data = pattern(LEN);
+            // Small and large pieces by turns.
+            let mut rest = data.as_slice();
+            for size in [1usize, 100_000, 17, 1 << 20, 4096].into_iter().cycle() {
+                let (piece, behind) = rest.split_at(size.min(rest.len()));
+                socket.write_all(piece).unwrap();
+                rest = behind;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            socket.shutdown(Shutdown::Write).unwrap();
+        })
+    };
+    let receive = |mut socket: TcpStream| {
+        thread::spawn(move || {
+            let mut data = Vec::new();
+            socket.read_to_end(&mut data).unwrap();
+            data
+        })
+    };
+    let senders = [send(client.try_clone().unwrap()), send(target.try_clone().unwrap())];
+    let receivers = [receive(client), receive(target)];
+    let expected = pattern(LEN);
+    for receiver in receivers {
+        assert!(receiver.join().unwrap() == expected, "bytes were lost, doubled or reordered");
+    }
+    for sender in senders {
+        sender.join().unwrap();
+    }
+    let totals = bed.runtime.totals();
+    assert_eq!((totals.bytes_to_target, totals.bytes_to_client), (LEN as u64, LEN as u64));
+}
+
+#[test]
+fn a_reader_that_stops_stops_the_writer_and_nobody_else() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let mut stopped = connect(&bed, b"");
+    let mut flooder = accept(&listener);
+    flooder.set_nonblocking(true).unwrap();
+    let block = vec![7u8; 1 << 20];
+    let mut sent = 0usize;
+    // Until nothing more goes in for as long as another session's round trips take.
+    let mut quiet = 0;
+    let mut other = connect(&bed, b"");
+    let mut other_target = accept(&listener);
+    while quiet < 200 {
+        match flooder.write(&block) {
+            Ok(n) => {
+                sent += n;
+                quiet = 0;
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+        other.write_all(b"ping").unwrap();
+        let mut ping = [0; 4];
+        other_target.read_exact(&mut ping).unwrap();
+        quiet += 1;
+    }
+    // What lies in the two sockets' buffers and ours together; without back-pressure it would be without bound.
+    assert!(sent < 64 << 20, "{sent} bytes were taken for a reader that does not read");
+    flooder.set_nonblocking(false).unwrap();
+    flooder.shutdown(Shutdown::Write).unwrap();
+    let mut received = Vec::new();
+    stopped.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), sent);
+}
+
+#[test]
+fn a_reset_of_one_side_ends_the_other() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let client = connect(&bed, b"");
+    let mut target = accept(&listener);
+    rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
+    drop(client);
+    let mut rest = Vec::new();
+    // Whether it sees the end or a reset, it sees that it is over.
+    let _ = target.read_to_end(&mut rest);
+    drop(target);
+    await_that("the session to end", || bed.plane.connections() == 0);
+}
+
+#[test]
+fn a_session_waits_for_a_credential_that_has_not_come() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options { with_credential: false, ..Options::default() });
+    let mut client = connect(&bed, b"early");
+    await_that("the report", || {
+        std::iter::from_fn(|| bed.plane.next_report())
+            .any(|report| matches!(report, dataplane::Report::CredentialWanted(_)))
+    });
+    bed.publish(true);
+    let mut target = accept(&listener);
+    let mut early = [0; 5];
+    target.read_exact(&mut early).unwrap();
+    target.write_all(b"late").unwrap();
+    let mut late = [0; 4];
+    client.read_exact(&mut late).unwrap();
+    assert_eq!(&late, b"late");
+}
+
+#[test]
+fn a_credential_that_never_comes_is_told_at_the_deadline() {
+    let (_listener, address) = target();
+    let mut options = Options { with_credential: false, ..Options::default() };
+    options.timeouts.handshake = Duration::from_millis(50);
+    let bed = Bed::new(address, options);
+    let mut client = connect(&bed, b"");
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    assert_eq!(told, "!the credential is not there yet");
+}
+
+#[test]
+fn a_target_that_refuses_is_told_with_its_address() {
+    let (listener, address) = target();
+    drop(listener);
+    let bed = Bed::new(address, Options::default());
+    let mut client = connect(&bed, b"");
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    assert_eq!(told, format!("!dial tcp {address}: connect: connection refused"));
+}
+
+#[test]
+fn sessions_beyond_the_limit_are_told_so_and_places_come_back() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options { sessions_max: 2, ..Options::default() });
+    let first = connect(&bed, b"");
+    let _first_target = accept(&listener);
+    let _second = connect(&bed, b"");
+    let _second_target = accept(&listener);
+    let mut told = String::new();
+    connect(&bed, b"").read_to_string(&mut told).unwrap();
+    assert_eq!(told, "!too many sessions of this service; see `limits: sessions`");
+    drop(first);
+    drop(_first_target);
+    await_that("a place", || bed.runtime.sessions() == 1);
+    let mut third = connect(&bed, b"hello");
+    let mut third_target = accept(&listener);
+    let mut hello = [0; 5];
+    third_target.read_exact(&mut hello).unwrap();
+    third_target.write_all(b"!").unwrap();
+    third.read_exact(&mut hello[..1]).unwrap();
+}
+
+#[test]
+fn a_thousand_sessions_at_once_each_get_their_own_bytes() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options { workers: 2, sessions_max: 2000, ..Options::default() });
+    let echo = thread::spawn(move || {
+        let mut targets = Vec::new();
+        for _ in 0..1000 {
+            targets.push(accept(&listener));
+        }
+        for target in &mut targets {
+            let mut bytes = [0; 8];
+            target.read_exact(&mut bytes).unwrap();
+            target.write_all(&bytes).unwrap();
+        }
+        targets
+    });
+    let mut clients: Vec<TcpStream> = (0..1000u64).map(|i| connect(&bed, &i.to_le_bytes())).collect();
+    let targets = echo.join().unwrap();
+    for (i, client) in clients.iter_mut().enumerate() {
+        let mut bytes = [0; 8];
+        client.read_exact(&mut bytes).unwrap();
+        assert_eq!(u64::from_le_bytes(bytes), i as u64);
+    }
+    drop((clients, targets));
+    await_that("all sessions to end", || bed.plane.connections() == 0);
+    assert_eq!(bed.runtime.totals().closed, 1000);
+}
+
+#[test]
+fn a_retired_listener_serves_what_is_queued_and_is_let_go_of() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options { workers: 2, ..Options::default() });
+    let mut client = connect(&bed, b"queued");
+    bed.plane.retire(dataplane::ListenerId(1));
+    let (told, retired) = mpsc::channel();
+    let mut count = 0;
+    await_that("both workers to let go", || {
+        count += std::iter::from_fn(|| bed.plane.next_report())
+            .filter(|report| matches!(report, dataplane::Report::Retired(_)))
+            .count();
+        count == 2
+    });
+    told.send(()).unwrap();
+    retired.recv().unwrap();
+    let mut target = accept(&listener);
+    let mut queued = [0; 6];
+    target.read_exact(&mut queued).unwrap();
+    target.write_all(b"served").unwrap();
+    client.read_exact(&mut queued).unwrap();
+    assert_eq!(&queued, b"served");
+    assert!(TcpStream::connect(bed.address).is_err(), "the socket is closed");
+}
+
+#[test]
+fn closing_all_sessions_tells_handshakes_why() {
+    let (_listener, address) = target();
+    let bed = Bed::new(address, Options { with_credential: false, ..Options::default() });
+    let mut client = connect(&bed, b"");
+    await_that("the connection", || bed.plane.connections() == 1);
+    bed.plane.close_sessions();
+    let mut told = String::new();
+    client.read_to_string(&mut told).unwrap();
+    assert_eq!(told, "!the broker is shutting down");
+}

@@ -1,0 +1,155 @@
+//! A data plane under test: a protocol whose handshake is as short as can be, and real sockets around it.
+
+use std::collections::BTreeMap;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use dataplane::{
+    Address, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId, ServiceRuntime, Settings,
+    Snapshot, Target, Timeouts,
+};
+use protocol::{
+    Bug, CleartextPassword, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation,
+    Handshake, Next, Output, Protocol, Route, Side, Want,
+};
+
+/// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up. Failures are
+/// told to the client as `!` and their words.
+pub(crate) struct OneByte;
+
+impl Protocol for OneByte {
+    fn name(&self) -> &'static str {
+        "one-byte"
+    }
+
+    fn default_port(&self) -> u16 {
+        1
+    }
+
+    fn destination(&self, _: &Credential) -> Result<Destination, Error> {
+        Err(Bug::UnexpectedEvent.into())
+    }
+
+    fn check(&self, _: &Credential) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn handshake(&self, _: Arc<Route>) -> Box<dyn Handshake> {
+        Box::new(OneByteHandshake)
+    }
+}
+
+struct OneByteHandshake;
+
+impl Handshake for OneByteHandshake {
+    fn start(&mut self, _: Entropy, _: &mut Output) -> Result<Next, Error> {
+        Ok(Next::Want(Side::Client, Want::Bytes))
+    }
+
+    fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
+        match (side, event) {
+            (Side::Client, Event::Bytes(bytes)) if !bytes.is_empty() => {
+                out.used = 1;
+                Ok(Next::Want(Side::Target, Want::Credential))
+            }
+            (_, Event::Credential(_)) => Ok(Next::Want(Side::Target, Want::Connection(Dial::Service))),
+            (_, Event::Connected(_)) => Ok(Next::Relay),
+            _ => Err(Bug::UnexpectedEvent.into()),
+        }
+    }
+
+    fn retry(&mut self, _: [u8; 32], _: &mut Output) -> Result<Next, Error> {
+        Err(Bug::UnexpectedEvent.into())
+    }
+
+    fn refusal_is_certain(&self) -> bool {
+        false
+    }
+
+    fn give_up(&mut self, _: &mut Output) -> Error {
+        Bug::UnexpectedEvent.into()
+    }
+
+    fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output) {
+        out.client.extend_from_slice(format!("!{}", failure.error).as_bytes());
+    }
+}
+
+/// A data plane with one service on a free loopback port.
+pub(crate) struct Bed {
+    pub(crate) plane: Dataplane,
+    pub(crate) address: SocketAddr,
+    pub(crate) runtime: Arc<ServiceRuntime>,
+    target: SocketAddr,
+    options: Options,
+}
+
+/// What a test may change about the service.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub(crate) workers: usize,
+    pub(crate) sessions_max: u32,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) with_credential: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            sessions_max: 1000,
+            timeouts: Timeouts {
+                dial: Duration::from_secs(10),
+                handshake: Duration::from_secs(30),
+                idle: None,
+            },
+            with_credential: true,
+        }
+    }
+}
+
+impl Bed {
+    /// Relays to `target`.
+    pub(crate) fn new(target: SocketAddr, options: Options) -> Self {
+        let plane = Dataplane::start(Settings {
+            workers: options.workers,
+            sessions_max: options.sessions_max + 100,
+            system_roots: Vec::new(),
+            report_sessions: false,
+        })
+        .expect("the kernel lets us have a ring");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let runtime = Arc::new(ServiceRuntime::new(options.workers));
+        let bed = Self { plane, address, runtime, target, options };
+        bed.publish(bed.options.with_credential);
+        bed.plane.listen(&ListenerMail {
+            id: ListenerId(1),
+            service: ServiceId(1),
+            socket: Arc::new(OwnedFd::from(listener)),
+        });
+        bed
+    }
+
+    /// Puts a snapshot in force, with or without the credential.
+    pub(crate) fn publish(&self, with_credential: bool) {
+        let route = Route { service: "bed".into(), cleartext_password: CleartextPassword::default() };
+        let mut service = Service::new(
+            ServiceId(1),
+            &OneByte,
+            Arc::new(route),
+            self.options.sessions_max,
+            self.options.timeouts,
+            Arc::clone(&self.runtime),
+        );
+        if with_credential {
+            service.credential = Some(Arc::new(Credential::new(Generation(1), BTreeMap::new())));
+        }
+        service.target = Target::Resolved(vec![Arc::new(Endpoint::new(Address::Tcp(self.target)))]);
+        let services = BTreeMap::from([(ServiceId(1), Arc::new(service))]);
+        self.plane.publish(&Arc::new(Snapshot { services }));
+    }
+}
