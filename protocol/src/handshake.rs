@@ -31,6 +31,12 @@ pub trait Protocol: Send + Sync {
 
     /// A machine for one accepted connection.
     fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake>;
+
+    /// Handshakes written down, for the tests and fuzz targets that walk all protocols.
+    #[cfg(any(test, feature = "testing"))]
+    fn transcripts(&self) -> Vec<crate::testing::Transcript> {
+        Vec::new()
+    }
 }
 
 /// What a machine knows of the service that it serves.

@@ -37,8 +37,8 @@ pub mod limits;
 mod pair;
 pub mod protocols;
 mod secret;
-#[cfg(test)]
-mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 pub mod tls;
 mod wire;
 

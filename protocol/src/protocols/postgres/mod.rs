@@ -12,6 +12,8 @@ mod login;
 mod messages;
 mod startup;
 mod target;
+#[cfg(any(test, feature = "testing"))]
+mod transcripts;
 
 use alloc::boxed::Box;
 use alloc::string::String;
@@ -45,6 +47,11 @@ impl Protocol for Postgres {
 
     fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake> {
         Box::new(Pair::<PostgresClient, PostgresTarget>::new(route))
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn transcripts(&self) -> Vec<crate::testing::Transcript> {
+        transcripts::all()
     }
 }
 

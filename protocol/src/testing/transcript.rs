@@ -1,0 +1,371 @@
+//! Handshakes written down: who sends what, and what the machine does about it.
+//!
+//! Owns the script and its playing, whole or cut into pieces. Knows no protocol.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::{Driver, Wire, credential, describe, hex, route};
+use crate::tls::{TlsPeer, TlsPolicy};
+use crate::{CleartextPassword, Dial, Error, Event, Next, Protocol, Side, Transport, Want};
+
+/// A handshake from its first byte to its end. Each step is checked against what the machine really does.
+pub struct Transcript {
+    /// What it shows, as a sentence.
+    pub name: &'static str,
+    cleartext_password: CleartextPassword,
+    credential: Vec<(&'static str, Vec<u8>)>,
+    steps: Vec<Step>,
+    /// Why it cannot be cut: what counts is what comes together.
+    whole: Option<&'static str>,
+}
+
+enum Step {
+    Sends(Side, Vec<u8>),
+    IsSent(Side, Vec<u8>),
+    Credential,
+    Connection(Dial, Transport),
+    Tls(TlsPolicy, TlsPeer),
+    Keys { salt: Vec<u8>, iterations: u32 },
+    Refused { certain: bool },
+    Retry(Vec<(&'static str, Vec<u8>)>),
+    GiveUp(Error),
+    Fails(Error),
+    FailsOutside(Error),
+    Relays { from_client: Vec<u8>, from_target: Vec<u8> },
+    Lingers,
+    Again,
+    Waits(Side),
+}
+
+/// How the peers' bytes arrive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cut {
+    /// Each step at once.
+    Whole,
+    /// One step in two pieces: the step, counted from 0 over those that send, and where it is cut.
+    At(usize, usize),
+    /// Each byte by itself.
+    Bytes,
+}
+
+impl Transcript {
+    /// A transcript for a service whose credential is `username=svc`, `password=pencil`.
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            cleartext_password: CleartextPassword::default(),
+            credential: alloc::vec![("username", b"svc".to_vec()), ("password", b"pencil".to_vec())],
+            steps: Vec::new(),
+            whole: None,
+        }
+    }
+
+    /// Sets a field of the credential; an empty value takes it away.
+    #[must_use]
+    pub fn field(mut self, name: &'static str, value: &[u8]) -> Self {
+        self.credential.retain(|(other, _)| *other != name);
+        self.credential.push((name, value.to_vec()));
+        self
+    }
+
+    /// Sets where a password may be sent in clear.
+    #[must_use]
+    pub fn cleartext_password(mut self, rule: CleartextPassword) -> Self {
+        self.cleartext_password = rule;
+        self
+    }
+
+    /// Says why this one cannot be cut into pieces.
+    #[must_use]
+    pub fn whole(mut self, reason: &'static str) -> Self {
+        self.whole = Some(reason);
+        self
+    }
+
+    /// The client sends these bytes.
+    #[must_use]
+    pub fn client(self, bytes: impl Wire) -> Self {
+        self.step(Step::Sends(Side::Client, bytes.into_bytes()))
+    }
+
+    /// The target sends these bytes.
+    #[must_use]
+    pub fn target(self, bytes: impl Wire) -> Self {
+        self.step(Step::Sends(Side::Target, bytes.into_bytes()))
+    }
+
+    /// The client is sent exactly this, no more and no less, since the last look.
+    #[must_use]
+    pub fn to_client(self, bytes: impl Wire) -> Self {
+        self.step(Step::IsSent(Side::Client, bytes.into_bytes()))
+    }
+
+    /// The target is sent exactly this, no more and no less, since the last look.
+    #[must_use]
+    pub fn to_target(self, bytes: impl Wire) -> Self {
+        self.step(Step::IsSent(Side::Target, bytes.into_bytes()))
+    }
+
+    /// The machine wants the credential and gets it.
+    #[must_use]
+    pub fn credential(self) -> Self {
+        self.step(Step::Credential)
+    }
+
+    /// The machine wants a connection to the service's target and gets one.
+    #[must_use]
+    pub fn connection(self, transport: Transport) -> Self {
+        self.step(Step::Connection(Dial::Service, transport))
+    }
+
+    /// The machine wants a connection to each open session's target and gets one.
+    #[must_use]
+    pub fn connection_of_open_sessions(self, transport: Transport) -> Self {
+        self.step(Step::Connection(Dial::OpenSessions, transport))
+    }
+
+    /// The machine wants TLS by this policy and gets it from this peer.
+    #[must_use]
+    pub fn tls(self, policy: TlsPolicy, peer: TlsPeer) -> Self {
+        self.step(Step::Tls(policy, peer))
+    }
+
+    /// The machine wants keys for this salt and gets them.
+    #[must_use]
+    pub fn keys(self, salt: &[u8], iterations: u32) -> Self {
+        self.step(Step::Keys { salt: salt.to_vec(), iterations })
+    }
+
+    /// The machine says that the target refused the credential.
+    #[must_use]
+    pub fn is_refused(self, certain: bool) -> Self {
+        self.step(Step::Refused { certain })
+    }
+
+    /// The driver tries again with other values in the credential.
+    #[must_use]
+    pub fn retry(self, fields: &[(&'static str, &[u8])]) -> Self {
+        let fields = fields.iter().map(|(name, value)| (*name, value.to_vec())).collect();
+        self.step(Step::Retry(fields))
+    }
+
+    /// The driver has no better credential, and the machine says this.
+    #[must_use]
+    pub fn gives_up(self, error: impl Into<Error>) -> Self {
+        self.step(Step::GiveUp(error.into()))
+    }
+
+    /// The machine fails, and the driver has it say farewell.
+    #[must_use]
+    pub fn fails(self, error: impl Into<Error>) -> Self {
+        self.step(Step::Fails(error.into()))
+    }
+
+    /// Something outside fails, and the driver has the machine say farewell.
+    #[must_use]
+    pub fn fails_outside(self, error: impl Into<Error>) -> Self {
+        self.step(Step::FailsOutside(error.into()))
+    }
+
+    /// The machine waits for `side`.
+    #[must_use]
+    pub fn waits(self, side: Side) -> Self {
+        self.step(Step::Waits(side))
+    }
+
+    /// Both legs are up, and nothing has been read of what comes behind.
+    #[must_use]
+    pub fn relays(self, from_client: impl Wire, from_target: impl Wire) -> Self {
+        let (from_client, from_target) = (from_client.into_bytes(), from_target.into_bytes());
+        self.step(Step::Relays { from_client, from_target })
+    }
+
+    /// The machine has nothing more to say and waits for the target's end.
+    #[must_use]
+    pub fn lingers(self) -> Self {
+        self.step(Step::Lingers)
+    }
+
+    /// The driver begins again with the next address.
+    #[must_use]
+    pub fn next_address(self) -> Self {
+        self.step(Step::Again)
+    }
+
+    fn step(mut self, step: Step) -> Self {
+        self.steps.push(step);
+        self
+    }
+
+    /// What the peers send, for fuzzing to begin with.
+    pub fn sent(&self, side: Side) -> impl Iterator<Item = &[u8]> {
+        self.steps.iter().filter_map(move |step| match step {
+            Step::Sends(sender, bytes) if *sender == side => Some(&**bytes),
+            _ => None,
+        })
+    }
+
+    /// Every way to cut this transcript, and the whole one.
+    pub fn cuts(&self) -> Vec<Cut> {
+        let mut cuts = alloc::vec![Cut::Whole];
+        if self.whole.is_some() {
+            return cuts;
+        }
+        cuts.push(Cut::Bytes);
+        let sends = self.steps.iter().filter_map(|step| match step {
+            Step::Sends(_, bytes) => Some(bytes.len()),
+            _ => None,
+        });
+        for (step, len) in sends.enumerate() {
+            cuts.extend((1..len).map(|at| Cut::At(step, at)));
+        }
+        cuts
+    }
+
+    /// Whether it shows something that [`Transcript::cuts`] leaves out, and why.
+    pub fn is_whole(&self) -> Option<&'static str> {
+        self.whole
+    }
+
+    /// Plays the transcript. The error names the step that went otherwise.
+    pub fn play(&self, protocol: &dyn Protocol, cut: Cut) -> Result<(), String> {
+        let mut driver = Driver::start(protocol, &route(self.cleartext_password), [0; 32]);
+        let mut fields = self.credential.clone();
+        let mut sends = 0;
+        for (number, step) in self.steps.iter().enumerate() {
+            let played = match step {
+                Step::Sends(side, bytes) => {
+                    deliver(&mut driver, *side, bytes, cut, sends);
+                    sends += 1;
+                    Ok(())
+                }
+                Step::Retry(changes) => {
+                    for (name, value) in changes {
+                        fields.retain(|(other, _)| other != name);
+                        fields.push((name, value.clone()));
+                    }
+                    driver.retry([0; 32]);
+                    Ok(())
+                }
+                step => play_step(&mut driver, step, &fields),
+            };
+            played.map_err(|what| format!("'{}', {cut:?}, step {number}: {what}", self.name))?;
+        }
+        match (&*driver.to_client, &*driver.to_target) {
+            ([], []) => Ok(()),
+            (client, target) => Err(format!(
+                "'{}', {cut:?}: at the end, the client is sent {} and the target {}",
+                self.name,
+                hex(client),
+                hex(target)
+            )),
+        }
+    }
+}
+
+fn deliver(driver: &mut Driver, side: Side, bytes: &[u8], cut: Cut, number: usize) {
+    match cut {
+        Cut::At(step, at) if step == number => {
+            let (first, second) = bytes.split_at(at);
+            driver.receive(side, first);
+            driver.receive(side, second);
+        }
+        Cut::Bytes => bytes.chunks(1).for_each(|byte| driver.receive(side, byte)),
+        Cut::At(..) | Cut::Whole => driver.receive(side, bytes),
+    }
+}
+
+fn play_step(driver: &mut Driver, step: &Step, fields: &[(&'static str, Vec<u8>)]) -> Result<(), String> {
+    match (step, mem::replace(&mut driver.next, Ok(Next::Linger))) {
+        (Step::IsSent(side, expected), next) => {
+            driver.next = next;
+            let sent = match side {
+                Side::Client => mem::take(&mut driver.to_client),
+                Side::Target => mem::take(&mut driver.to_target),
+            };
+            if sent != *expected {
+                let now = describe(&driver.next);
+                return Err(format!(
+                    "{side:?} is sent\n  {}\nnot\n  {}\nand it {now}",
+                    hex(&sent),
+                    hex(expected)
+                ));
+            }
+        }
+        (Step::Credential, Ok(Next::Want(Side::Target, Want::Credential))) => {
+            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
+            driver.answer(Event::Credential(credential(&fields)));
+        }
+        (Step::Connection(dial, transport), Ok(Next::Want(Side::Target, Want::Connection(wanted))))
+            if wanted == *dial =>
+        {
+            driver.answer(Event::Connected(*transport));
+        }
+        (Step::Tls(policy, peer), Ok(Next::Want(Side::Target, Want::Tls(wanted)))) if wanted == *policy => {
+            if !driver.unused(Side::Target).is_empty() {
+                return Err("bytes in clear reach the TLS session".to_owned());
+            }
+            driver.answer(Event::Encrypted(peer.clone()));
+        }
+        (Step::Keys { salt, iterations }, Ok(Next::Want(Side::Target, Want::Derive(job))))
+            if *job.salt == **salt && job.iterations == *iterations =>
+        {
+            driver.answer(Event::Derived(Arc::new(job.derive())));
+        }
+        (Step::Refused { certain }, Ok(Next::Refused)) if driver.refusal_is_certain() == *certain => {
+            driver.next = Ok(Next::Refused);
+        }
+        (Step::GiveUp(expected), Ok(Next::Refused)) => {
+            driver.give_up();
+            return play_step(driver, &Step::Fails(expected.clone()), fields);
+        }
+        (Step::Fails(expected), Err(error)) if error == *expected => {
+            driver.fail(&error);
+            driver.next = Err(error);
+        }
+        (Step::FailsOutside(error), Ok(next)) => {
+            driver.fail(error);
+            driver.next = Ok(next);
+        }
+        (Step::Waits(side), Ok(Next::Want(waits, Want::Bytes))) if waits == *side => {
+            driver.next = Ok(Next::Want(waits, Want::Bytes));
+        }
+        (Step::Relays { from_client, from_target }, Ok(Next::Relay)) => {
+            let (client, target) = (driver.unused(Side::Client), driver.unused(Side::Target));
+            if client != from_client || target != from_target {
+                return Err(format!("left over are {} and {}", hex(client), hex(target)));
+            }
+            driver.next = Ok(Next::Relay);
+        }
+        (Step::Lingers, Ok(Next::Linger)) => {}
+        (Step::Again, Ok(Next::Linger)) => driver.retry([0; 32]),
+        (step, next) => {
+            return Err(format!("expected that it {}, but it {}", step.expectation(), describe(&next)));
+        }
+    }
+    Ok(())
+}
+
+impl Step {
+    fn expectation(&self) -> String {
+        match self {
+            Self::Sends(side, _) | Self::IsSent(side, _) => format!("speaks with {side:?}"),
+            Self::Credential => "wants the credential".to_owned(),
+            Self::Connection(dial, _) => format!("wants a connection: {dial:?}"),
+            Self::Tls(policy, _) => format!("wants TLS: {policy:?}"),
+            Self::Keys { salt, iterations } => format!("wants keys: {}, {iterations} iterations", hex(salt)),
+            Self::Refused { certain } => format!("was refused, certain: {certain}"),
+            Self::Retry(_) | Self::GiveUp(_) => "was refused".to_owned(),
+            Self::Fails(error) => format!("failed: {error:?}"),
+            Self::FailsOutside(_) => "goes on".to_owned(),
+            Self::Relays { .. } => "relays".to_owned(),
+            Self::Lingers | Self::Again => "lingers".to_owned(),
+            Self::Waits(side) => format!("wants bytes of {side:?}"),
+        }
+    }
+}
