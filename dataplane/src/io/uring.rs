@@ -268,3 +268,7 @@ impl Message {
         message
     }
 }
+
+#[cfg(test)]
+#[path = "uring_tests.rs"]
+mod tests;
