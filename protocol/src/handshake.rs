@@ -37,6 +37,13 @@ pub trait Protocol: Send + Sync {
     fn transcripts(&self) -> Vec<crate::testing::Transcript> {
         Vec::new()
     }
+
+    /// Whether `to_client`, all that a client has been sent, tells it that its session has begun.
+    #[cfg(any(test, feature = "testing"))]
+    fn lets_client_in(&self, to_client: &[u8]) -> bool {
+        let _ = to_client;
+        false
+    }
 }
 
 /// What a machine knows of the service that it serves.

@@ -28,6 +28,8 @@
 #![deny(clippy::indexing_slicing)] // bytes come from hostile peers: every access is checked
 
 extern crate alloc;
+#[cfg(any(test, feature = "testing"))]
+extern crate std;
 
 pub mod auth;
 mod credential;

@@ -358,6 +358,26 @@ fn finished(mut mac: HmacSha256, parts: &[&[u8]]) -> Key {
     tag
 }
 
+/// See [`crate::testing::fuzz::scram_server_messages`].
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn fuzz(first: &[u8], last: &[u8], keys: &ScramKeys) {
+    let expect = ExpectServerFirst::begin(Binding::NotOffered, "", [0; 32]);
+    let first = match first.strip_prefix(b"%") {
+        Some(rest) => [b"r=", expect.nonce.as_bytes(), rest].concat(),
+        None => first.to_vec(),
+    };
+    let ours = expect.nonce.clone();
+    let Ok(expect) = expect.on_server_first(&first) else { return };
+    assert!(expect.nonce.starts_with(&ours) && expect.nonce.len() > ours.len());
+    assert!(expect.nonce.bytes().all(|byte| byte.is_ascii_graphic() && byte != b','));
+    assert!((1..=SCRAM_ATTRIBUTE_MAX).contains(&expect.salt.len()));
+    assert!((1..=SCRAM_ITERATIONS_MAX).contains(&expect.iterations));
+    let (_, expect) = expect.on_keys(keys);
+    let right = Base64::encode_string(&*expect.server_signature);
+    let Ok(Outcome::Proven(_)) = expect.on_server_final(last) else { return };
+    assert!(last.strip_prefix(b"v=").is_some_and(|value| value.starts_with(right.as_bytes())));
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::boxed::Box;

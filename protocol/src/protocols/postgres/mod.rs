@@ -53,6 +53,11 @@ impl Protocol for Postgres {
     fn transcripts(&self) -> Vec<crate::testing::Transcript> {
         transcripts::all()
     }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn lets_client_in(&self, to_client: &[u8]) -> bool {
+        transcripts::lets_client_in(to_client)
+    }
 }
 
 /// What the client half asks the target half for.

@@ -32,6 +32,23 @@ pub(super) fn all() -> Vec<Transcript> {
     .collect()
 }
 
+/// See [`crate::Protocol::lets_client_in`].
+pub(super) fn lets_client_in(mut to_client: &[u8]) -> bool {
+    // The answers to requests for encryption, which are no messages.
+    while let [b'N', rest @ ..] = to_client {
+        to_client = rest;
+    }
+    while let [kind, a, b, c, d, ..] = *to_client {
+        let length = u32::from_be_bytes([a, b, c, d]);
+        if kind == b'R' {
+            return true;
+        }
+        to_client =
+            usize::try_from(length).ok().and_then(|length| to_client.get(1 + length..)).unwrap_or_default();
+    }
+    false
+}
+
 const SSL_REQUEST: &str = "00000008 | 04D2162F";
 const GSSENC_REQUEST: &str = "00000008 | 04D21630";
 /// No parameter at all.
