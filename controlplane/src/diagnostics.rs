@@ -103,12 +103,11 @@ impl Report {
     pub fn render(&self, style: Style) -> String {
         let mut text = String::new();
         for finding in &self.findings {
-            // Writing to a String cannot fail.
-            drop(finding.write(&mut text, style));
+            finding.write(&mut text, style).expect("a String takes all text");
             text.push('\n');
         }
         if self.left_out > 0 {
-            drop(writeln!(text, "… and {} more findings", self.left_out));
+            writeln!(text, "… and {} more findings", self.left_out).expect("a String takes all text");
         }
         text
     }
@@ -173,7 +172,7 @@ pub fn quoted(text: &str) -> String {
 }
 
 /// `text` with control characters escaped.
-fn printable(text: &str) -> String {
+pub fn printable(text: &str) -> String {
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         // Bidirectional overrides reorder what a terminal shows.

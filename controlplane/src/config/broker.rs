@@ -46,10 +46,9 @@ pub(super) fn read<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> BrokerSect
     let Some(section) = reader.section(field) else { return broker };
     section.finish(reader, KEYS, Unknown::Refused);
 
-    if let Some(field) = section.take(reader, "workers") {
-        if let Some(workers) = reader.count(&field, WORKERS_MAX) {
-            broker.config.workers = workers as usize;
-        }
+    if let Some(workers) = section.take(reader, "workers").and_then(|field| reader.count(&field, WORKERS_MAX))
+    {
+        broker.config.workers = workers as usize;
     }
     if let Some(field) = section.take(reader, "admin") {
         broker.config.admin = read_admin(reader, &field);
@@ -121,7 +120,7 @@ const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5335)
 /// More than any machine has cores; each worker costs a thread and a ring.
 const WORKERS_MAX: u32 = 1024;
 
-/// A process cannot have more descriptors, and a session needs two.
-const SESSIONS_MAX: u32 = 500_000_000;
+/// A session has two descriptors, and a process at most 1,048,576 (`fs.nr_open`) unless that was raised.
+const SESSIONS_MAX: u32 = 1_000_000;
 
 const KEYS: &[&str] = &["workers", "admin", "drainTimeout", "limits", "timeouts", "allowRemote"];

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use super::Place;
 use super::model::{CredentialConfig, Source};
 use super::nearest::nearest;
-use super::section::{Field, Reader, Section};
+use super::section::{Field, Reader, Section, list_of};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
 use crate::providers;
@@ -94,7 +94,7 @@ fn read_one<'d>(
         refuse_unknown_keys(reader, &section, field);
         read_provided(reader, &section, field, literals)?
     } else {
-        literal(field, read_value(reader, field)?, literals)
+        literal(field, read_value(reader, field, SINGLE_OR_PROVIDED)?, literals)
     };
     Some(CredentialConfig { name: field.key.to_owned(), place: field.place, source })
 }
@@ -107,7 +107,7 @@ fn read_provided<'d>(
     literals: &mut LiteralSecrets,
 ) -> Option<Source> {
     let raw = section.take(reader, "raw").map(|raw| (reader.boolean(&raw), raw));
-    let get = section.take(reader, "get").map(|get| (read_value(reader, &get), get));
+    let get = section.take(reader, "get").map(|get| (read_value(reader, &get, SINGLE), get));
     let from = section.take(reader, "from");
     let word = match &from {
         Some(from) => read_text(reader, from)?,
@@ -116,13 +116,8 @@ fn read_provided<'d>(
     let place = from.as_ref().map_or(field.place, |from| from.place);
     let from_path = section.path_of("from");
     if word.is_empty() {
-        let list = words::providers().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
-        reader.error(
-            place,
-            &from_path,
-            "cannot be blank: expected a provider",
-            format!("the providers are {list}"),
-        );
+        let list = list_of("provider", words::providers());
+        reader.error(place, &from_path, "cannot be blank: expected a provider", list);
         return None;
     }
     let (id, get) = match get {
@@ -195,14 +190,14 @@ fn literal(field: &Field<'_>, mut value: Zeroizing<Vec<u8>>, literals: &mut Lite
 }
 
 /// The value as the Go broker would have it.
-fn read_value<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizing<Vec<u8>>> {
+fn read_value<'d>(reader: &mut Reader<'d>, field: &Field<'d>, expected: &str) -> Option<Zeroizing<Vec<u8>>> {
     let Some(scalar) = reader.scalar(field) else {
-        let message = format!("expected a single value, or `from` and `get`, found {}", reader.kind(field));
+        let message = format!("expected {expected}, found {}", reader.kind(field));
         reader.error(
             field.place,
             &field.path,
             message,
-            "write `name: value`, or `name: {from: provider, get: id}`",
+            if expected == SINGLE { "write one word, or text in quotes" } else { PROVIDED_HELP },
         );
         return None;
     };
@@ -217,7 +212,7 @@ fn read_value<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizin
 }
 
 fn read_text<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizing<String>> {
-    let mut value = read_value(reader, field)?;
+    let mut value = read_value(reader, field, SINGLE)?;
     match String::from_utf8(std::mem::take(&mut *value)) {
         Ok(text) => Some(Zeroizing::new(text)),
         Err(_) => {
@@ -263,5 +258,8 @@ fn is_secret_like(name: &str) -> bool {
         && !["keyid", "hostkey"].iter().any(|word| name.contains(word))
 }
 
+const SINGLE: &str = "a single value";
+const SINGLE_OR_PROVIDED: &str = "a single value, or `from` and `get`";
+const PROVIDED_HELP: &str = "write `name: value`, or `name: {from: provider, get: id}`";
 const BLANK: &str = "cannot be blank: expected at least one credential";
 const BLANK_HELP: &str = "write `credentials:` with `host`, `username` and `password` under it";

@@ -10,12 +10,16 @@ use super::model::{ListenOn, SocketAccess};
 use super::section::{Field, Reader, Section, Unknown};
 use super::system::System;
 
-/// Reads `listenOn` and, for Unix sockets, `socket`.
-pub(super) fn read<'d>(reader: &mut Reader<'d>, section: &Section<'d>, place: Place) -> Option<ListenOn> {
+/// Reads `listenOn` and, for Unix sockets, `socket`. The place is that of the address.
+pub(super) fn read<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: Place,
+) -> Option<(Place, ListenOn)> {
     let socket = section.take(reader, "socket");
     let Some(field) = section.take(reader, "listenOn") else {
         reader.error(
-            place,
+            service,
             &section.path_of("listenOn"),
             format!("cannot be blank: expected {EXPECTED}"),
             HELP,
@@ -34,8 +38,8 @@ pub(super) fn read<'d>(reader: &mut Reader<'d>, section: &Section<'d>, place: Pl
             return None;
         }
     };
-    match (address, socket) {
-        (Address::Tcp(address), None) => Some(ListenOn::Tcp(address)),
+    let listen_on = match (address, socket) {
+        (Address::Tcp(address), None) => ListenOn::Tcp(address),
         (Address::Tcp(_), Some(socket)) => {
             reader.error(
                 socket.place,
@@ -43,13 +47,12 @@ pub(super) fn read<'d>(reader: &mut Reader<'d>, section: &Section<'d>, place: Pl
                 "expected no such section: it is for services that listen on unix://",
                 "remove it",
             );
-            None
+            return None;
         }
-        (Address::Unix(path), None) => Some(ListenOn::Unix { path, access: DEFAULT_ACCESS }),
-        (Address::Unix(path), Some(socket)) => {
-            Some(ListenOn::Unix { path, access: read_access(reader, &socket)? })
-        }
-    }
+        (Address::Unix(path), None) => ListenOn::Unix { path, access: DEFAULT_ACCESS },
+        (Address::Unix(path), Some(socket)) => ListenOn::Unix { path, access: read_access(reader, &socket)? },
+    };
+    Some((field.place, listen_on))
 }
 
 /// Whether only this machine reaches the address.

@@ -5,6 +5,7 @@
 
 mod accounts;
 mod broker;
+mod check;
 mod claims;
 mod cores;
 mod credentials;
@@ -61,6 +62,15 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
     read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)
 }
 
+/// Loads a file as [`load`] does, and warns of what can be seen without connecting: literal values that the
+/// protocol cannot use, files of secrets that are missing or open to others.
+pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
+    let mut loaded = load(request)?;
+    check::add_findings(&loaded.config, &mut loaded.warnings);
+    loaded.warnings.sort();
+    Ok(loaded)
+}
+
 /// Reads `bytes` as a file would be read, without asking the system for anything. For fuzzing: whatever the bytes
 /// are, this returns, and holds memory in proportion to their number.
 pub fn parse_for_fuzz(bytes: &[u8]) -> Result<Loaded, Report> {
@@ -92,7 +102,12 @@ fn read(
         reader.warn(second, "", "a second document begins here: only the first counts", "remove the `---`");
     }
     let config = read_root(&mut reader, path, is_shared, allow_remote);
-    let report = reader.into_findings().into_report();
+    let Some(findings) = reader.into_findings() else {
+        // Whatever else was found, it was found in a part.
+        let message = "the file has too many keys once its aliases are unfolded";
+        return Err(Report::of_error(Some(path), message, "use fewer aliases and merges"));
+    };
+    let report = findings.into_report();
     match config {
         Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report }),
         _ => Err(report),
@@ -105,7 +120,7 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     if !is_version_2(reader, &root) {
         return None;
     }
-    root.finish(reader, &["version", "services", "broker"], Unknown::Ignored);
+    root.without_extensions().finish(reader, &["version", "services", "broker"], Unknown::Ignored);
 
     let broker_field = root.take(reader, "broker");
     let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));

@@ -2,6 +2,7 @@
 //!
 //! Owns the checked values: no text is left to be parsed, no default left to be filled in. Knows nothing of YAML.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -69,6 +70,16 @@ pub enum ListenOn {
         /// Who may connect.
         access: SocketAccess,
     },
+}
+
+impl fmt::Display for ListenOn {
+    /// As the file has it, with names resolved: `tcp://127.0.0.1:5432`, `unix:///run/x.sock`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "tcp://{address}"),
+            Self::Unix { path, .. } => write!(f, "unix://{}", path.display()),
+        }
+    }
 }
 
 /// Owner, group and mode of a Unix socket.

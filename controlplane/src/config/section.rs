@@ -2,14 +2,14 @@
 //!
 //! Owns key paths, duplicates, unknown keys and the collecting of findings. Knows no key of the configuration.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::Place;
 use super::nearest::nearest;
 use super::system::System;
 use super::yaml::{Document, Entry, MergeFault, NodeId, Scalar, Shape};
-use crate::diagnostics::{Finding, Report, Severity, quoted};
+use crate::diagnostics::{Finding, Report, Severity, printable};
 
 /// A document being read, and what has been found so far.
 pub(super) struct Reader<'d> {
@@ -38,6 +38,8 @@ pub(super) struct Field<'d> {
     pub(super) key: &'d str,
     /// The key with all sections around it.
     pub(super) path: String,
+    /// Where the key is.
+    pub(super) key_place: Place,
     /// Where the value is, or the key if there is none.
     pub(super) place: Place,
     node: NodeId,
@@ -62,8 +64,9 @@ impl<'d> Reader<'d> {
         self.system
     }
 
-    pub(super) fn into_findings(self) -> Findings {
-        self.findings
+    /// What was found; `None` if the document could not be read to its end.
+    pub(super) fn into_findings(self) -> Option<Findings> {
+        (!self.document.is_exhausted()).then_some(self.findings)
     }
 
     /// Adds an error about `path`.
@@ -86,11 +89,6 @@ impl<'d> Reader<'d> {
         help: impl Into<String>,
     ) {
         self.findings.add(Severity::Warning, Some(place), path, message.into(), help.into());
-    }
-
-    /// Adds a warning about the file as a whole.
-    pub(super) fn warn_file(&mut self, message: impl Into<String>, help: impl Into<String>) {
-        self.findings.add(Severity::Warning, None, "", message.into(), help.into());
     }
 
     /// The keys of the document's root: `None`, and an error, if it is no mapping.
@@ -184,7 +182,13 @@ impl<'d> Reader<'d> {
     fn field(&self, entry: &Entry<'d>, path: &str) -> Field<'d> {
         let absent = self.document.scalar(entry.value).is_some_and(Scalar::is_absent);
         let place = if absent { entry.place } else { self.document.place(entry.value) };
-        Field { key: entry.key, path: join(path, entry.key), place, node: entry.value }
+        Field {
+            key: entry.key,
+            path: join(path, entry.key),
+            key_place: entry.place,
+            place,
+            node: entry.value,
+        }
     }
 }
 
@@ -240,7 +244,11 @@ impl<'d> Section<'d> {
                 own.get_or_insert(entry);
             }
             let part = reader.field(entry, &self.path);
-            combined.entries.extend(reader.section(&part).ok_or(())?.entries);
+            let entries = reader.section(&part).ok_or(())?.entries.into_iter();
+            // What a merged section has is merged too.
+            combined
+                .entries
+                .extend(entries.map(|inner| Entry { merges: inner.merges + entry.merges, ..inner }));
             field = Some(part);
         }
         Ok(field.map(|field| (field, combined)))
@@ -258,17 +266,23 @@ impl<'d> Section<'d> {
         last.into_iter().map(|(key, entry)| (key, reader.field(entry, &self.path))).collect()
     }
 
-    /// Deals with every key that is not in `known`.
+    /// The section without keys that begin with `x-`: a place for anchors, as in other files of this kind.
+    pub(super) fn without_extensions(&self) -> Self {
+        let kept = self.entries.iter().filter(|entry| !entry.key.starts_with("x-")).copied();
+        Self { path: self.path.clone(), entries: kept.collect() }
+    }
+
+    /// Deals with every key that is not in `known`, once.
     pub(super) fn finish(&self, reader: &mut Reader<'d>, known: &[&str], unknown: Unknown) {
+        let mut seen = BTreeSet::new();
         for entry in &self.entries {
-            if known.contains(&entry.key) {
+            if known.contains(&entry.key) || !seen.insert(entry.key) {
                 continue;
             }
             let path = self.path_of(entry.key);
-            let keys = known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ");
             let help = match nearest(entry.key, known) {
                 Some(key) => format!("did you mean `{key}`?"),
-                None => format!("the keys here are {keys}"),
+                None => list_of("key here", known.iter().copied()),
             };
             match unknown {
                 Unknown::Refused => reader.error(entry.place, &path, "unknown key", help),
@@ -346,9 +360,6 @@ impl Findings {
                 "write `<<: *name`, where `&name` stands before a mapping",
             ),
             MergeFault::TooDeep(place) => (place, "merges nest too deeply", "merge the mappings directly"),
-            MergeFault::TooMany(place) => {
-                (place, "the file has too many keys once its aliases are unfolded", "use fewer aliases")
-            }
         };
         self.add(Severity::Error, Some(place), path, message.to_owned(), help.to_owned());
     }
@@ -357,6 +368,17 @@ impl Findings {
 /// `path.key`; a key that is no plain word is quoted, so that dots stay unambiguous.
 fn join(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
-    let key = if plain { key.to_owned() } else { quoted(key) };
+    let key = if plain { key.to_owned() } else { format!("\"{}\"", printable(key)) };
     if path.is_empty() { key } else { format!("{path}.{key}") }
+}
+
+/// `the …s are` and the words, or `the only … is` the word.
+pub(super) fn list_of<'w>(what: &str, words: impl Iterator<Item = &'w str>) -> String {
+    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
+    let (first, rest) =
+        what.split_once(' ').map_or((what, String::new()), |(noun, rest)| (noun, format!(" {rest}")));
+    match words.as_slice() {
+        [word] => format!("the only {first}{rest} is {word}"),
+        words => format!("the {first}s{rest} are {}", words.join(", ")),
+    }
 }

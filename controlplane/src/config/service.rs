@@ -34,7 +34,7 @@ pub(super) fn read<'d>(
     let section = reader.section(field)?;
     if section.is_empty() {
         reader.error(
-            field.place,
+            field.key_place,
             &field.path,
             "cannot be blank: expected `connector`, `listenOn` and `credentials`",
             "write them under the service's name, indented",
@@ -45,11 +45,13 @@ pub(super) fn read<'d>(
 
     // Every part is read before any is missed, so that every error is found.
     let protocol = read_protocol(reader, &section, field);
-    let listen_on = listen::read(reader, &section, field.place);
-    if let Some(listen_on) = &listen_on {
-        check_reach(reader, &section, field, listen_on, shared);
+    let listen_on = listen::read(reader, &section, field.key_place);
+    let allow_remote = section.take(reader, "allowRemote").and_then(|field| reader.boolean(&field));
+    if let Some((place, listen_on)) = &listen_on {
+        check_reach(reader, (*place, listen_on), &field.path, allow_remote.unwrap_or(shared.allow_remote));
+        claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
-    let credentials = credentials::read(reader, &section, field.place, &mut shared.literals);
+    let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
     let cleartext_password = read_config(reader, &section);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section, shared.broker.timeouts);
@@ -57,9 +59,9 @@ pub(super) fn read<'d>(
 
     Some(ServiceConfig {
         name: field.key.to_owned(),
-        place: field.place,
+        place: field.key_place,
         protocol: protocol?,
-        listen_on: listen_on?,
+        listen_on: listen_on?.1,
         credentials: credentials?,
         sessions_max,
         timeouts,
@@ -72,9 +74,9 @@ pub(super) fn read<'d>(
 fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
     if field.key.is_empty() || field.key.chars().any(char::is_control) {
         reader.error(
-            field.place,
+            field.key_place,
             &field.path,
-            "expected a name without control characters",
+            "expected a name, which is not blank and has no control characters",
             "logs, metrics and errors show the name: use letters, digits, `-` and `_`",
         );
     }
@@ -89,7 +91,7 @@ fn read_protocol<'d>(
     let help = "write it like `connector: pg`";
     let word_of = |reader: &mut Reader<'d>, key| match section.take(reader, key) {
         Some(field) => reader.text(&field, EXPECTED, help).map(|word| (word, field.place)),
-        None => Some(("", service.place)),
+        None => Some(("", service.key_place)),
     };
     let connector = word_of(reader, "connector");
     let deprecated = word_of(reader, "protocol");
@@ -152,31 +154,37 @@ fn warn_deprecated<'d>(
     );
 }
 
-/// Whether the service may listen where it wants to: beyond this machine only if somebody said so, and only where
-/// nobody else does.
-fn check_reach<'d>(
-    reader: &mut Reader<'d>,
-    section: &Section<'d>,
-    service: &Field<'d>,
-    listen_on: &ListenOn,
-    shared: &mut Shared<'_>,
+/// Beyond this machine a service listens only if somebody said so.
+fn check_reach(
+    reader: &mut Reader<'_>,
+    (place, listen_on): (Place, &ListenOn),
+    service: &str,
+    allow_remote: bool,
 ) {
-    let place = section.take(reader, "listenOn").map_or(service.place, |field| field.place);
-    let path = section.path_of("listenOn");
-    let own = section.take(reader, "allowRemote").and_then(|field| reader.boolean(&field));
-    if !listen::is_local(listen_on) && !own.unwrap_or(shared.allow_remote) {
-        reader.error(
-            place,
-            &path,
-            "expected an address of this machine alone: anybody who reaches this one is served without a password",
-            "listen on 127.0.0.1 or a Unix socket; or say `allowRemote: true` on the service or under `broker:`, or start with --allow-remote",
-        );
+    if listen::is_local(listen_on) || allow_remote {
+        return;
     }
-    if let Err(other) = shared.claims.claim(listen_on, &service.path) {
+    reader.error(
+        place,
+        &format!("{service}.listenOn"),
+        format!("expected an address that only this machine reaches, found {}", quoted(&listen_on.to_string())),
+        "whoever connects is served without a password: listen on 127.0.0.1 or a Unix socket; or say `allowRemote: \
+         true` on the service or under `broker:`, or start with --allow-remote",
+    );
+}
+
+/// Two services cannot share an address.
+fn claim(
+    reader: &mut Reader<'_>,
+    (place, listen_on): (Place, &ListenOn),
+    service: &str,
+    claims: &mut Claims,
+) {
+    if let Err(other) = claims.claim(listen_on, service) {
         reader.error(
             place,
-            &path,
-            format!("{} listens there already, so {} cannot: address already in use", other, service.path),
+            &format!("{service}.listenOn"),
+            format!("{other} listens there already, so {service} cannot: address already in use"),
             "give each its own port or path",
         );
     }

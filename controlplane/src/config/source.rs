@@ -25,7 +25,7 @@ pub(super) struct SourceFile {
 pub(super) fn find(asked_for: Option<&Path>) -> Result<PathBuf, Report> {
     match asked_for {
         Some(path) => Ok(path.to_owned()),
-        None => first_existing(candidates(std::env::home_dir())),
+        None => first_existing(&candidates(std::env::home_dir())),
     }
 }
 
@@ -75,7 +75,7 @@ fn candidates(home: Option<PathBuf>) -> Vec<PathBuf> {
 }
 
 /// One that cannot be looked at exists too: its error is the answer, not the next file.
-fn first_existing(candidates: Vec<PathBuf>) -> Result<PathBuf, Report> {
+fn first_existing(candidates: &[PathBuf]) -> Result<PathBuf, Report> {
     let missing = |path: &PathBuf| {
         path.symlink_metadata().is_err_and(|error| {
             matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
@@ -133,8 +133,8 @@ mod tests {
 
     #[test]
     fn looks_beside_the_program_then_at_home_then_in_etc() {
-        let home = Some(PathBuf::from("/home/app"));
-        let paths = ["./secretless.yml", "/home/app/.secretless.yml", "/etc/secretless.yml"];
+        let home = Some(PathBuf::from("/users/app"));
+        let paths = ["./secretless.yml", "/users/app/.secretless.yml", "/etc/secretless.yml"];
         assert_eq!(candidates(home), paths.map(PathBuf::from));
         assert_eq!(candidates(None).len(), 2);
     }
@@ -144,12 +144,11 @@ mod tests {
         let here = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
         let missing = here.join("no-such-file.yml");
         let beneath_a_file = here.join("Cargo.toml/secretless.yml");
-        let found =
-            first_existing(vec![missing.clone(), beneath_a_file, here.clone(), PathBuf::from("/etc")]);
+        let found = first_existing(&[missing.clone(), beneath_a_file, here.clone(), PathBuf::from("/etc")]);
         assert_eq!(found.expect("a directory exists"), here);
         assert!(read(&here).is_err_and(|report| report.to_string().contains("error reading config file")));
 
-        let report = first_existing(vec![missing]).expect_err("nothing exists");
+        let report = first_existing(&[missing]).expect_err("nothing exists");
         assert!(
             report
                 .to_string()

@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use super::section::{Field, Reader};
+use super::yaml::Scalar;
 use crate::diagnostics::quoted;
 
 /// What `off` and the like stand for in a setting that can be without a bound.
@@ -22,7 +23,7 @@ impl<'d> Reader<'d> {
         const EXPECTED: &str = "`true` or `false`";
         const HELP: &str = "write `true` or `false`";
         let found = self.text(field, EXPECTED, HELP)?;
-        let value = self.scalar(field).and_then(|scalar| scalar.boolean());
+        let value = self.scalar(field).and_then(Scalar::boolean);
         if value.is_none() {
             self.unexpected(field, EXPECTED, found, HELP);
         }
@@ -53,10 +54,10 @@ impl<'d> Reader<'d> {
 
     /// A duration of more than nothing.
     pub(super) fn duration(&mut self, field: &Field<'d>) -> Option<Duration> {
-        let found = self.text(field, DURATION, DURATION_HELP)?;
+        let found = self.text(field, DURATION_ABOVE_ZERO, DURATION_HELP)?;
         let value = parse_duration(found).filter(|duration| !duration.is_zero());
         if value.is_none() {
-            self.unexpected(field, DURATION, found, DURATION_HELP);
+            self.unexpected(field, DURATION_ABOVE_ZERO, found, DURATION_HELP);
         }
         value
     }
@@ -76,7 +77,7 @@ impl<'d> Reader<'d> {
 
     /// Whether `field` says `off`, or another word that YAML 1.1 takes for the same.
     pub(super) fn is_off(&self, field: &Field<'d>) -> bool {
-        self.scalar(field).and_then(|scalar| scalar.boolean()) == Some(false)
+        self.scalar(field).and_then(Scalar::boolean) == Some(false)
     }
 
     /// An error about a value that may be shown.
@@ -135,7 +136,8 @@ fn split_digits(text: &str) -> (&str, &str) {
 }
 
 const DURATION: &str = "a duration";
-const DURATION_OR_OFF: &str = "a duration or `off`";
+const DURATION_ABOVE_ZERO: &str = "a duration above zero";
+const DURATION_OR_OFF: &str = "a duration above zero, or `off`";
 const DURATION_HELP: &str = "write it like `10s`, `500ms` or `1m30s`; a plain number is seconds";
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 const DURATION_BYTES_MAX: usize = 64;

@@ -3,6 +3,7 @@
 //! Owns these words. The ones that work are in the registries.
 
 use super::nearest::nearest;
+use super::section::list_of;
 
 /// What a word for a connector or a provider is to us.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,11 +35,10 @@ fn classify(word: &str, what: &str, built: &[&str], not_built: &[&str]) -> Word 
     if not_built.contains(&word) {
         return Word::NotBuilt;
     }
-    let list = built.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", ");
+    let list = list_of(what, built.iter().copied());
     Word::Unknown(match nearest(word, built) {
-        Some(meant) => format!("did you mean `{meant}`? The {what}s are {list}"),
-        None if built.len() == 1 => format!("the only {what} is {list}"),
-        None => format!("the {what}s are {list}"),
+        Some(meant) => format!("did you mean `{meant}`? ({list})"),
+        None => list,
     })
 }
 

@@ -4,6 +4,8 @@
 //! meet ([`Document::entries`]) follow Go's yaml.v2, which is what existing files were written for.
 
 mod scalar;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 pub(super) use scalar::Scalar;

@@ -104,12 +104,12 @@ impl<'a> Scalar<'a> {
         if self.tag == Kind::Binary {
             return decode_base64(self.text());
         }
-        let mut text = Zeroizing::new(String::new());
+        // Longer than every number, so that none is left behind in memory that was too small.
+        let mut text = Zeroizing::new(String::with_capacity(64));
         match self.value()? {
             Value::Null => {}
             Value::Bool(value) => text.push_str(if value { "true" } else { "false" }),
-            // Writing to a String cannot fail.
-            Value::Int(value) => drop(write!(text, "{value}")),
+            Value::Int(value) => write!(text, "{value}").expect("a String takes all text"),
             Value::Float(value) => write_float(&mut text, value),
             Value::Text => {
                 let mut bytes = Zeroizing::new(Vec::with_capacity(self.text().len()));
@@ -261,10 +261,10 @@ fn write_float(text: &mut String, value: f64) {
         let (mantissa, exponent) = shortest.split_once('e').expect("the format has an exponent");
         let exponent: i32 = exponent.parse().expect("the format's exponent is a small number");
         if (-4..6).contains(&exponent) || value == 0.0 {
-            drop(write!(text, "{value}"));
+            write!(text, "{value}").expect("a String takes all text");
         } else {
             let sign = if exponent < 0 { '-' } else { '+' };
-            drop(write!(text, "{mantissa}e{sign}{:02}", exponent.unsigned_abs()));
+            write!(text, "{mantissa}e{sign}{:02}", exponent.unsigned_abs()).expect("a String takes all text");
         }
     }
 }

@@ -21,6 +21,8 @@ pub(in crate::config) struct Document<'a> {
     pub(in crate::config) second: Option<Place>,
     /// What [`Document::entries`] may still give out.
     entries_left: Cell<usize>,
+    /// Whether it had to give out less than there is.
+    is_exhausted: Cell<bool>,
 }
 
 /// A node of one document.
@@ -75,8 +77,6 @@ pub(in crate::config) enum MergeFault {
     NotAMapping(Place),
     /// Merges within merges, more than [`MERGES_MAX`].
     TooDeep(Place),
-    /// Aliases that unfold to more than [`ENTRIES_MAX`] keys in all.
-    TooMany(Place),
 }
 
 /// Reads the first document of `text`.
@@ -90,6 +90,11 @@ impl<'a> Document<'a> {
     /// The outermost node; `None` if the file says nothing.
     pub(in crate::config) fn root(&self) -> Option<NodeId> {
         self.root
+    }
+
+    /// Whether the document has more keys, once its aliases are unfolded, than we read.
+    pub(in crate::config) fn is_exhausted(&self) -> bool {
+        self.is_exhausted.get()
     }
 
     /// What `node` is.
@@ -138,7 +143,8 @@ impl<'a> Document<'a> {
         for &(key, value) in pairs {
             let place = self.place(key);
             let Some(left) = self.entries_left.get().checked_sub(1) else {
-                return fault(MergeFault::TooMany(place));
+                self.is_exhausted.set(true);
+                return;
             };
             self.entries_left.set(left);
             let Some(scalar) = self.scalar(key) else {
@@ -189,10 +195,10 @@ impl<'a> Builder<'a> {
                         self.add(anchor, place(&span.start), Shape::Scalar(scalar));
                     }
                     Event::SequenceStart(anchor, _) => {
-                        self.open(anchor, span.start, Shape::Sequence(Vec::new()))?
+                        self.open(anchor, span.start, Shape::Sequence(Vec::new()))?;
                     }
                     Event::MappingStart(anchor, _) => {
-                        self.open(anchor, span.start, Shape::Mapping(Vec::new()))?
+                        self.open(anchor, span.start, Shape::Mapping(Vec::new()))?;
                     }
                     Event::SequenceEnd | Event::MappingEnd => drop(self.open.pop()),
                     Event::Alias(anchor) => self.alias(anchor, place(&span.start))?,
@@ -204,7 +210,13 @@ impl<'a> Builder<'a> {
                 None => break None,
             }
         };
-        Ok(Document { nodes: self.nodes, root: self.root, second, entries_left: Cell::new(ENTRIES_MAX) })
+        Ok(Document {
+            nodes: self.nodes,
+            root: self.root,
+            second,
+            entries_left: Cell::new(ENTRIES_MAX),
+            is_exhausted: Cell::new(false),
+        })
     }
 
     fn open(&mut self, anchor: usize, start: Marker, shape: Shape<'a>) -> Result<(), SyntaxError> {
@@ -331,4 +343,4 @@ const DEPTH_MAX: usize = 100;
 const MERGES_MAX: usize = 16;
 
 /// Keys read in all, aliases unfolded. The largest file known has 51,000.
-const ENTRIES_MAX: usize = 2_000_000;
+const ENTRIES_MAX: usize = 1_000_000;
