@@ -57,6 +57,17 @@ impl Authority {
         self.sign(names.first().unwrap_or(&"server"), names, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
+    /// A server's certificate whose time is over.
+    ///
+    /// # Panics
+    /// If a name is neither a DNS name nor an address.
+    pub fn expired_server(&self, names: &[&str]) -> Identity {
+        let mut params = params(names.first().unwrap_or(&"server"), names);
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2021, 1, 1);
+        self.finish(params, ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// A client's certificate; PostgreSQL takes the user's name from it.
     ///
     /// # Panics
@@ -66,8 +77,11 @@ impl Authority {
     }
 
     fn sign(&self, common_name: &str, names: &[&str], usage: ExtendedKeyUsagePurpose) -> Identity {
+        self.finish(params(common_name, names), usage)
+    }
+
+    fn finish(&self, mut params: CertificateParams, usage: ExtendedKeyUsagePurpose) -> Identity {
         let key = key();
-        let mut params = params(common_name, names);
         params.extended_key_usages = vec![usage];
         let certificate =
             params.signed_by(&key, &self.issuer).expect("the parameters above are complete").pem();

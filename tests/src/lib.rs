@@ -8,12 +8,17 @@
     reason = "a panic is how a helper of tests fails, with words for whoever reads them"
 )]
 
+pub mod broker;
 pub mod certificates;
 pub mod failure;
+pub mod http;
 pub mod obtain;
 pub mod places;
 pub mod ports;
 pub mod postgres;
+pub mod pretend;
 pub mod process;
+pub mod psql;
 pub mod say;
 pub mod wait;
+pub mod wire;

@@ -50,6 +50,14 @@ fn run() -> Result<PathBuf> {
     }
 }
 
+/// Removes this process's directory, once nothing in it is used any more.
+pub fn remove_run() {
+    if let Ok(path) = run() {
+        // If it fails, it is swept by a later run.
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
 /// Removes the directories of runs that have ended.
 pub fn sweep() {
     let ours = rustix::process::geteuid().as_raw();

@@ -55,6 +55,7 @@ pub struct Cluster {
     directory: PathBuf,
     /// Where it listens on loopback.
     pub port: u16,
+    password: Option<String>,
     server: Mutex<Option<Process>>,
 }
 
@@ -66,6 +67,7 @@ impl Cluster {
             installation: installation.clone(),
             directory,
             port: ports::free(),
+            password: options.password.clone(),
             server: Mutex::new(None),
         };
         cluster.initialise(options)?;
@@ -198,7 +200,8 @@ impl Cluster {
             .arg("--host")
             .arg(&self.directory)
             .arg(format!("--port={}", self.port))
-            .env("PGCONNECT_TIMEOUT", "60");
+            .env("PGCONNECT_TIMEOUT", "60")
+            .envs(self.password.iter().map(|password| ("PGPASSWORD", password)));
         let output = process::run_with_input(&mut psql, statements.as_bytes())?.succeeded()?;
         Ok(output.trim_end().to_owned())
     }
