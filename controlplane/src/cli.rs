@@ -86,7 +86,12 @@ pub fn version() -> String {
 
 /// Connects applications to databases with credentials that they never see.
 #[derive(Parser)]
-#[command(name = "secretless-broker", disable_version_flag = true, disable_help_subcommand = true)]
+#[command(
+    name = "secretless-broker",
+    disable_version_flag = true,
+    disable_help_subcommand = true,
+    args_override_self = true
+)]
 struct Line {
     #[command(subcommand)]
     command: Option<Command>,
@@ -122,7 +127,7 @@ struct Options {
     #[arg(long, value_name = "FORMAT", global = true, value_enum, default_value_t)]
     log_format: LogFormat,
 
-    /// Let services listen beyond this machine, whatever the file says
+    /// Let services listen beyond this machine, except those that say `allowRemote: false`
     #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     allow_remote: Option<bool>,
 
@@ -343,6 +348,7 @@ mod tests {
             "-f|y.yml|-config-mgr|configfile#x.yml",
             "-f|x.yml|-config-mgr|configfile",
             "-f|x.yml|check",
+            "-f|y.yml|-f|x.yml",
             "check|-f|x.yml",
             "run|-f|x.yml|-debug",
         ] {
@@ -366,6 +372,7 @@ mod tests {
             ("-debug=1", true),
             ("-debug=false", false),
             ("--debug=F", false),
+            ("-debug|-debug=false", false),
         ] {
             assert_eq!(parse_line(line).expect("a switch").log.debug, debug, "{line}");
         }

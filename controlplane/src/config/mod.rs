@@ -43,7 +43,7 @@ pub struct LoadRequest {
     /// The file; without one, the first that exists of `./secretless.yml`, `~/.secretless.yml` and
     /// `/etc/secretless.yml`.
     pub file: Option<PathBuf>,
-    /// Whether services may listen beyond this machine, whatever the file says of that.
+    /// Whether services may listen beyond this machine that do not say so of themselves.
     pub allow_remote: bool,
 }
 

@@ -31,7 +31,7 @@ pub(super) fn find(asked_for: Option<&Path>) -> Result<PathBuf, Report> {
 
 /// Reads `path` whole.
 pub(super) fn read(path: &Path) -> Result<SourceFile, Report> {
-    let (bytes, is_shared) = read_bytes(path).map_err(|error| {
+    let (mut bytes, is_shared) = read_bytes(path).map_err(|error| {
         Report::of_error(
             Some(path),
             format!("error reading config file '{}': {error}", path.display()),
@@ -49,10 +49,12 @@ pub(super) fn read(path: &Path) -> Result<SourceFile, Report> {
             "a configuration of 5,000 services has about 4 MiB: is this the right file?",
         ));
     }
-    match std::str::from_utf8(&bytes) {
-        Ok(text) => Ok(SourceFile { text: Zeroizing::new(text.to_owned()), is_shared }),
+    match String::from_utf8(std::mem::take(&mut *bytes)) {
+        Ok(text) => Ok(SourceFile { text: Zeroizing::new(text), is_shared }),
         Err(error) => {
-            let valid = std::str::from_utf8(&bytes[..error.valid_up_to()]).unwrap_or_default();
+            let valid_up_to = error.utf8_error().valid_up_to();
+            let bytes = Zeroizing::new(error.into_bytes());
+            let valid = std::str::from_utf8(&bytes[..valid_up_to]).unwrap_or_default();
             let mut report = Report::default();
             report.push(Finding {
                 severity: Severity::Error,
