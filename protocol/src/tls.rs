@@ -35,7 +35,7 @@ pub struct TlsPolicy {
 /// What `sslmode=require` does with an `sslrootcert`: the protocols differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequireWithRoot {
-    /// The chain is checked against it, as libpq does: "If a root CA file exists, the behavior of sslmode=require
+    /// The chain is checked against it, as libpq does: "if a root CA file exists, the behavior of sslmode=require
     /// will be the same as that of verify-ca" (PostgreSQL documentation, "SSL Support").
     ChecksChain,
     /// Nothing.

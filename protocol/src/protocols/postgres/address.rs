@@ -24,7 +24,7 @@ pub(super) fn destination(credential: &Credential) -> Result<Destination, Error>
             (host, port)
         }
     };
-    // As libpq: "If the host name … begins with a slash, it specifies Unix-domain communication".
+    // As libpq: "If a host name looks like an absolute path name, it specifies Unix-domain communication".
     if host.starts_with('/') {
         return Ok(Destination::Unix(format!("{host}/.s.PGSQL.{port}")));
     }

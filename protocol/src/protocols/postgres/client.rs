@@ -121,8 +121,8 @@ impl ClientHalf for PostgresClient {
 /// Waiting for the client's first packet that is not a request for encryption.
 #[derive(Default)]
 struct ExpectOpening {
-    /// The requests that have been answered. Either may follow the other, and neither itself: "the frontend may
-    /// … proceed", not ask again.
+    /// The requests that have been answered: either may follow the other, and neither itself. Two bits of one state,
+    /// for all that differs is which request would be the second.
     ssl_answered: bool,
     gss_answered: bool,
 }
@@ -155,8 +155,8 @@ impl ExpectOpening {
     fn refuse_encryption(self, bytes_behind: bool, out: &mut Output) -> Result<(State, Step), Error> {
         out.client.push(NO_ENCRYPTION);
         if bytes_behind {
-            // "the frontend must not send … before": bytes that do not wait for the answer are an attack on those
-            // who say S (CVE-2021-23214). PostgreSQL refuses them after N too.
+            // Bytes that do not wait for the answer are an attack on those who say S (CVE-2021-23214). PostgreSQL
+            // refuses them after N too.
             return Err(ClientMisbehaved::BytesBehindTlsRequest.into());
         }
         Ok((State::ExpectOpening(self), ClientStep::Want(Want::Bytes)))

@@ -1,125 +1,335 @@
-//! What a login takes from the credential, and the startup packet made of it and of the client's.
+//! What is said on a line to the target that is ready: from the startup packet to `AuthenticationOk`.
 //!
-//! Owns which field means what. Knows nothing of the exchange that follows.
+//! Owns the order of what the target may say, and the rule where a password may be sent. Does not know how the
+//! line came about.
 
+use alloc::boxed::Box;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::mem;
 
-use super::address;
-use super::messages::version_word;
+use super::fields::{password, username, write_startup};
+use super::messages::{
+    Authentication, ErrorResponse, Negotiation, ServerMessage, version_word, write_password,
+    write_sasl_initial_response, write_sasl_response,
+};
 use super::startup::Startup;
-use crate::limits::POSTGRES_STARTUP_MAX;
-use crate::tls::{RequireWithRoot, TlsPolicy};
-use crate::wire::Writer;
-use crate::{BrokerFailed, Credential, Destination, Error, OverLimit, Secret, TargetFailed};
+use super::{Ready, Reply};
+use crate::auth::md5;
+use crate::auth::scram::{
+    Binding, ExpectKeys, ExpectServerFinal, ExpectServerFirst, Offered, Outcome, ScramKeys, ServerProof,
+};
+use crate::limits::POSTGRES_NOTICES_MAX;
+use crate::tls::TlsPeer;
+use crate::{
+    Bug, CleartextPassword, Credential, Denied, Error, Output, Route, ServerMisbehaved, TargetStep,
+    Unsupported, Want,
+};
 
-/// The hint for the field that everybody gets wrong once.
-pub(super) const USER_HINT: &str = "PostgreSQL services take the user name from the field 'username'";
-
-/// Refuses a credential with which no login can succeed.
-pub(super) fn check_credential(credential: &Credential) -> Result<(), Error> {
-    if credential.field("user").is_some() {
-        // As a startup parameter it would replace the real user: a server takes the last.
-        return Err(TargetFailed::Field { name: "user", reason: USER_HINT.into() }.into());
-    }
-    username(credential)?;
-    if defaults(credential).any(|(name, value)| has_nul(name.as_bytes()) || value.expose(has_nul)) {
-        return Err(BrokerFailed::ParameterUnusable.into());
-    }
-    if credential.field("database").is_some_and(|database| database.expose(has_nul)) {
-        return Err(BrokerFailed::FieldUnusable("database").into());
-    }
-    if let Destination::Tcp { .. } = address::destination(credential)? {
-        tls_policy(credential)?;
-    }
-    Ok(())
+/// Startup packet sent; talking about who we are.
+pub(super) struct LoggingIn {
+    session: Session,
+    expect: Expect,
 }
 
-/// Whether and how the connection is to be encrypted.
-pub(super) fn tls_policy(credential: &Credential) -> Result<Option<TlsPolicy>, Error> {
-    let host = match address::destination(credential)? {
-        Destination::Tcp { host, .. } => host,
-        // A session that was opened with another credential, over TCP.
-        Destination::Unix(_) => "localhost".into(),
-    };
-    TlsPolicy::from_credential(credential, &host, RequireWithRoot::ChecksChain)
+/// ```text
+///   Authentication ─┬─ R 0: trust ────────────────────────────────────────────────► Ready
+///                   ├─ R 3 CleartextPassword, R 5 MD5Password ──► Verdict ── R 0 ──► Ready
+///                   └─ R 10 SASL ──► ServerFirst ─ R 11 ──► Keys ─ derived ──► ServerFinal
+///                                                            Verdict ◄─ R 12, verified ─┘
+/// ```
+/// `E` is a refusal everywhere but in Keys, where nothing is read; `N` is read over; `v` may come once, before
+/// the first `R`. The password is let go of with the state ServerFirst, at the latest.
+enum Expect {
+    Authentication(ExpectAuthentication),
+    ServerFirst { scram: ExpectServerFirst, credential: Arc<Credential> },
+    Keys(ExpectKeys),
+    ServerFinal(ExpectServerFinal),
+    Verdict(How),
 }
 
-/// Who logs in.
-pub(super) fn username(credential: &Credential) -> Result<&Secret, Error> {
-    text_field(credential, "username")
+/// Where a login stands after something has come.
+pub(super) enum Progress {
+    /// It waits for something more.
+    Wait(LoggingIn, Want),
+    /// It is over, one way or the other.
+    Done(TargetStep<Reply>),
 }
 
-/// With what.
-pub(super) fn password(credential: &Credential) -> Result<&Secret, Error> {
-    text_field(credential, "password")
+/// What one message leads to: the next message, or something that comes before it.
+enum Step {
+    Read(LoggingIn),
+    Stop(Progress),
 }
 
-fn text_field<'a>(credential: &'a Credential, name: &'static str) -> Result<&'a Secret, Error> {
-    match credential.field(name) {
-        None => Err(BrokerFailed::FieldMissing(name).into()),
-        Some(secret) if secret.expose(has_nul) => Err(BrokerFailed::FieldUnusable(name).into()),
-        Some(secret) => Ok(secret),
+impl LoggingIn {
+    /// Sends the startup packet.
+    pub(super) fn begin(
+        startup: Arc<Startup>,
+        credential: Arc<Credential>,
+        line: Line,
+        entropy: [u8; 32],
+        out: &mut Output,
+    ) -> Result<Progress, Error> {
+        let minor = minor_to_speak(startup.minor);
+        write_startup(&mut out.target, minor, &startup, &credential)?;
+        let session = Session { startup, minor, negotiated: false, options_refused: Vec::new(), notices: 0 };
+        let expect = Expect::Authentication(ExpectAuthentication { credential, line, entropy });
+        Ok(Progress::Wait(Self { session, expect }, Want::Bytes))
+    }
+
+    /// Reads what the target says, as far as it may be read now.
+    pub(super) fn on_bytes(
+        mut self,
+        input: &[u8],
+        route: &Route,
+        out: &mut Output,
+    ) -> Result<Progress, Error> {
+        if let Expect::Keys(_) = self.expect {
+            return Err(Bug::UnexpectedEvent.into());
+        }
+        loop {
+            let unread = input.get(out.used..).unwrap_or_default();
+            let Some((message, len)) = ServerMessage::read(unread)? else {
+                return Ok(Progress::Wait(self, Want::Bytes));
+            };
+            out.used += len;
+            match self.on_message(message, route, out)? {
+                Step::Read(login) => self = login,
+                Step::Stop(progress) => return Ok(progress),
+            }
+        }
+    }
+
+    /// Proves that we know the password.
+    pub(super) fn on_derived(self, keys: &ScramKeys, out: &mut Output) -> Result<Progress, Error> {
+        let Self { session, expect: Expect::Keys(scram) } = self else {
+            return Err(Bug::UnexpectedEvent.into());
+        };
+        let (client_final, scram) = scram.on_keys(keys);
+        write_sasl_response(&mut out.target, &client_final);
+        Ok(Progress::Wait(Self { session, expect: Expect::ServerFinal(scram) }, Want::Bytes))
+    }
+
+    fn on_message(
+        mut self,
+        message: ServerMessage<'_>,
+        route: &Route,
+        out: &mut Output,
+    ) -> Result<Step, Error> {
+        match (message, &self.expect) {
+            (ServerMessage::Authentication(request), _) => self.on_authentication(request, route, out),
+            (ServerMessage::ErrorResponse(error), _) => Ok(Step::Stop(Progress::Done(refusal(&error)))),
+            (ServerMessage::NoticeResponse, _) => {
+                self.session.on_notice()?;
+                Ok(Step::Read(self))
+            }
+            (ServerMessage::NegotiateProtocolVersion(negotiation), Expect::Authentication(_)) => {
+                self.session.on_negotiation(negotiation)?;
+                Ok(Step::Read(self))
+            }
+            (ServerMessage::NegotiateProtocolVersion(_), _) => {
+                Err(ServerMisbehaved::UnexpectedMessage.into())
+            }
+        }
+    }
+
+    fn on_authentication(
+        self,
+        request: Authentication<'_>,
+        route: &Route,
+        out: &mut Output,
+    ) -> Result<Step, Error> {
+        let Self { session, expect } = self;
+        let expect = match (expect, request) {
+            (Expect::Authentication(_), Authentication::Ok) => return Ok(session.ready(How::Trust)),
+            (Expect::Verdict(how), Authentication::Ok) => return Ok(session.ready(how)),
+            (Expect::Authentication(state), Authentication::CleartextPassword) => {
+                state.on_cleartext(route, out)?
+            }
+            (Expect::Authentication(state), Authentication::Md5Password { salt }) => {
+                state.on_md5(salt, out)?
+            }
+            (Expect::Authentication(state), Authentication::Sasl(offered)) => state.on_sasl(offered, out)?,
+            (Expect::Authentication(_), Authentication::Other(code)) => return Err(unsupported(code).into()),
+            (Expect::ServerFirst { scram, credential }, Authentication::SaslContinue(message)) => {
+                let scram = scram.on_server_first(message)?;
+                let want = Want::Derive(scram.derivation(credential));
+                return Ok(Step::Stop(Progress::Wait(Self { session, expect: Expect::Keys(scram) }, want)));
+            }
+            (Expect::ServerFinal(scram), Authentication::SaslFinal(message)) => {
+                match scram.on_server_final(message)? {
+                    Outcome::Proven(proof) => Expect::Verdict(How::Scram(proof)),
+                    Outcome::Refused => {
+                        let reply = Reply::CredentialRefused(None);
+                        return Ok(Step::Stop(Progress::Done(TargetStep::Refused { reply, certain: true })));
+                    }
+                }
+            }
+            // In the middle of SCRAM this is a server that cannot prove what it says.
+            (Expect::ServerFirst { .. } | Expect::Keys(_) | Expect::ServerFinal(_), Authentication::Ok) => {
+                return Err(ServerMisbehaved::NoProof.into());
+            }
+            _ => return Err(ServerMisbehaved::UnexpectedMessage.into()),
+        };
+        Ok(Step::Read(Self { session, expect }))
     }
 }
 
-/// Appends the `StartupMessage` for the target: our user, then the client's parameters in their order, then
-/// defaults for what the client did not set.
-pub(super) fn write_startup(
-    out: &mut Vec<u8>,
+/// What is known of the session to be.
+struct Session {
+    startup: Arc<Startup>,
+    /// The minor version spoken.
     minor: u16,
-    startup: &Startup,
-    credential: &Credential,
-) -> Result<(), Error> {
-    let username = username(credential)?;
-    let start = out.len();
-    Writer::new(out).packet(|body| {
-        body.u32(version_word(minor));
-        body.cstr(b"user");
-        username.expose(|username| body.cstr(username));
-        for (name, value) in startup.parameters().filter(|(name, _)| *name != b"user") {
-            body.cstr(name);
-            body.cstr(value);
+    /// Whether the target has negotiated. Not a state: it may come in one of them only, and changes nothing there.
+    negotiated: bool,
+    options_refused: Vec<Box<[u8]>>,
+    notices: u32,
+}
+
+impl Session {
+    fn on_notice(&mut self) -> Result<(), Error> {
+        self.notices += 1;
+        if self.notices > POSTGRES_NOTICES_MAX {
+            Err(ServerMisbehaved::UnexpectedMessage.into())
+        } else {
+            Ok(())
         }
-        write_database(body, startup, credential);
-        for (name, value) in defaults(credential).filter(|(name, _)| !startup.sets(name.as_bytes())) {
-            body.cstr(name.as_bytes());
-            value.expose(|value| body.cstr(value));
+    }
+
+    /// `NegotiateProtocolVersion`: at most one, never to a newer version, and about options that were asked for.
+    fn on_negotiation(&mut self, negotiation: Negotiation) -> Result<(), Error> {
+        if mem::replace(&mut self.negotiated, true) {
+            return Err(ServerMisbehaved::UnexpectedMessage.into());
         }
-        body.u8(0);
-    });
-    // The server counts its cap without the length word.
-    if out.len() - start > POSTGRES_STARTUP_MAX + 4 {
-        out.truncate(start);
-        return Err(OverLimit::StartupPacket.into());
+        let known = [0, NEWEST_MINOR].into_iter().filter(|minor| *minor <= self.minor);
+        let Some(minor) = known.into_iter().find(|minor| version_word(*minor) == negotiation.version) else {
+            return Err(ServerMisbehaved::MalformedMessage("a version that we can go down to").into());
+        };
+        if !negotiation.options.iter().all(|name| self.startup.asks_for_option(name)) {
+            return Err(ServerMisbehaved::MalformedMessage("an option that was asked for").into());
+        }
+        self.minor = minor;
+        self.options_refused = negotiation.options;
+        Ok(())
     }
-    Ok(())
+
+    fn ready(self, how: How) -> Step {
+        let Self { minor, options_refused, .. } = self;
+        let ready = Ready { authenticated: Authenticated { _how: how }, minor, options_refused };
+        Step::Stop(Progress::Done(TargetStep::Give(Reply::Ready(ready))))
+    }
 }
 
-/// Names the database where the client did not. A server would take the user's name, which is ours now: the
-/// client meant the credential's default, or its own user.
-fn write_database(body: &mut Writer<'_>, startup: &Startup, credential: &Credential) {
-    if startup.value(b"database").is_some() {
-        return;
-    }
-    // Behind the client's own, so that an empty one of the client's does not count.
-    if let Some(database) = credential.field("database") {
-        body.cstr(b"database");
-        database.expose(|database| body.cstr(database));
-    } else if let Some(user) = startup.value(b"user") {
-        body.cstr(b"database");
-        body.cstr(user);
-    }
-    // Else the injected user's name, by the server's own rule.
+/// That the target has let us in, and what that is worth. Made from its `AuthenticationOk` alone.
+pub(super) struct Authenticated {
+    _how: How,
 }
 
-/// The fields that are defaults for startup parameters: all that mean nothing else.
-pub(super) fn defaults(credential: &Credential) -> impl Iterator<Item = (&str, &Secret)> {
-    credential.fields().filter(|(name, _)| {
-        !matches!(*name, "host" | "port" | "address" | "username" | "password" | "user" | "database")
-            && !name.starts_with("ssl")
-    })
+/// What stood before `AuthenticationOk`.
+enum How {
+    /// Nothing: the target trusts us, or our certificate.
+    Trust,
+    /// A password or an MD5 response: the target proved nothing.
+    Password,
+    /// SCRAM: the target knows the password too.
+    Scram(ServerProof),
 }
 
-pub(super) fn has_nul(bytes: &[u8]) -> bool {
-    bytes.contains(&0)
+/// Waiting for the target to say how we shall prove who we are.
+struct ExpectAuthentication {
+    credential: Arc<Credential>,
+    line: Line,
+    entropy: [u8; 32],
 }
+
+impl ExpectAuthentication {
+    fn on_cleartext(self, route: &Route, out: &mut Output) -> Result<Expect, Error> {
+        if !self.line.may_carry_password(route.cleartext_password) {
+            return Err(Denied::CleartextPassword.into());
+        }
+        password(&self.credential)?.expose(|password| write_password(&mut out.target, password));
+        Ok(Expect::Verdict(How::Password))
+    }
+
+    fn on_md5(self, salt: [u8; 4], out: &mut Output) -> Result<Expect, Error> {
+        let password = password(&self.credential)?;
+        let username = username(&self.credential)?;
+        let response =
+            password.expose(|password| username.expose(|username| md5::response(password, username, salt)));
+        write_password(&mut out.target, &*response);
+        Ok(Expect::Verdict(How::Password))
+    }
+
+    fn on_sasl(self, offered: Offered, out: &mut Output) -> Result<Expect, Error> {
+        let Some(binding) = Binding::choose(offered, self.line.tls()) else {
+            return Err(Unsupported::SaslMechanisms.into());
+        };
+        // Said now, not after a round trip and a second of hashing.
+        password(&self.credential)?;
+        // The server knows the user from the startup packet and ignores the one in here; libpq sends it empty.
+        let scram = ExpectServerFirst::begin(binding, "", self.entropy);
+        write_sasl_initial_response(&mut out.target, scram.mechanism(), &scram.client_first());
+        Ok(Expect::ServerFirst { scram, credential: self.credential })
+    }
+}
+
+/// What the connection runs over, as far as secrets care.
+pub(super) enum Line {
+    Unix,
+    Plain,
+    Tls(TlsPeer),
+}
+
+impl Line {
+    /// Whether a password may be sent over this line as it is.
+    fn may_carry_password(&self, rule: CleartextPassword) -> bool {
+        match self {
+            Self::Unix => true,
+            Self::Plain => rule == CleartextPassword::Always,
+            Self::Tls(peer) => peer.verified || rule != CleartextPassword::Verified,
+        }
+    }
+
+    fn tls(&self) -> Option<&TlsPeer> {
+        match self {
+            Self::Tls(peer) => Some(peer),
+            Self::Unix | Self::Plain => None,
+        }
+    }
+}
+
+/// Sorts a refusal: is it the credential's fault?
+fn refusal(error: &ErrorResponse<'_>) -> TargetStep<Reply> {
+    let words = error.bytes.into();
+    match error.sqlstate {
+        // invalid_password
+        Some(b"28P01") => TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: true },
+        // invalid_authorization_specification: no such role, or no line for it and the database in pg_hba.conf
+        Some(b"28000") => {
+            TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: false }
+        }
+        _ => TargetStep::Give(Reply::SessionRefused(words)),
+    }
+}
+
+/// Names of the methods that we do not have (documentation, "Authentication…").
+fn unsupported(code: u32) -> Unsupported {
+    match code {
+        1 => Unsupported::AuthenticationMethod("Kerberos V4"),
+        2 => Unsupported::AuthenticationMethod("Kerberos V5"),
+        4 => Unsupported::AuthenticationMethod("crypt"),
+        6 => Unsupported::AuthenticationMethod("SCM credential"),
+        7 => Unsupported::AuthenticationMethod("GSSAPI"),
+        9 => Unsupported::AuthenticationMethod("SSPI"),
+        other => Unsupported::AuthenticationCode(other),
+    }
+}
+/// The newest version that we and the client know. No server ever spoke 3.1: it was left out because some poolers
+/// claim it wrongly.
+fn minor_to_speak(wanted: u16) -> u16 {
+    if wanted >= NEWEST_MINOR { NEWEST_MINOR } else { 0 }
+}
+
+/// Protocol 3.2, of PostgreSQL 18.
+const NEWEST_MINOR: u16 = 2;

@@ -5,7 +5,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use super::target::Authenticated;
+use super::login::Authenticated;
 use crate::auth::scram::Offered;
 use crate::limits::POSTGRES_AUTH_MESSAGE_MAX;
 use crate::wire::{FrameError, Missing, Reader, Writer, typed_message};

@@ -8,6 +8,7 @@ mod address;
 mod check;
 mod client;
 mod errors;
+mod fields;
 mod login;
 mod messages;
 mod startup;
@@ -22,8 +23,9 @@ use alloc::vec::Vec;
 
 use crate::{Credential, Destination, Error, Handshake, Pair, Protocol, Route};
 use client::PostgresClient;
+use login::Authenticated;
 use startup::Startup;
-use target::{Authenticated, PostgresTarget};
+use target::PostgresTarget;
 
 /// See the module's documentation.
 pub(super) struct Postgres;

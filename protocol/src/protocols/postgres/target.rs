@@ -1,30 +1,20 @@
-//! The half that logs in to the target.
+//! The half that speaks to the target.
 //!
-//! Owns the order of what the target may say until `AuthenticationOk`, and the rule where a password may be sent.
-//! Knows nothing of the client but its startup packet.
+//! Owns the way to a line that is ready: credential, connection, encryption. What is said on the line is
+//! [`super::login`]'s. Knows nothing of the client but what it asked for.
 
-use alloc::boxed::Box;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::mem;
 
-use super::login::{self, check_credential, write_startup};
-use super::messages::{
-    Authentication, ErrorResponse, Negotiation, ServerMessage, version_word, write_password,
-    write_sasl_initial_response, write_sasl_response,
-};
-use super::startup::{SSL_REQUEST, Startup};
-use super::{Ready, Reply, Request};
-use crate::auth::md5;
-use crate::auth::scram::{
-    Binding, ExpectKeys, ExpectServerFinal, ExpectServerFirst, Offered, Outcome, ScramKeys, ServerProof,
-};
-use crate::limits::POSTGRES_NOTICES_MAX;
+use super::fields::{check_credential, tls_policy};
+use super::login::{Line, LoggingIn, Progress};
+use super::startup::SSL_REQUEST;
+use super::{Reply, Request};
 use crate::tls::TlsPeer;
 use crate::wire::Writer;
 use crate::{
-    Bug, CleartextPassword, Credential, Denied, Dial, Error, Event, Output, Route, ServerMisbehaved,
-    TargetFailed, TargetHalf, TargetStep, Transport, Unsupported, Want,
+    Bug, Credential, Dial, Error, Event, Output, Route, ServerMisbehaved, TargetFailed, TargetHalf,
+    TargetStep, Transport, Want,
 };
 
 pub(super) struct PostgresTarget {
@@ -40,7 +30,7 @@ pub(super) struct PostgresTarget {
 ///   cancel: the packet, CancelSent, Ended ◄────── the line is ready ◄────────────────┘
 ///                                                    │ StartupMessage
 ///                                                    ▼
-///                                                  LoggingIn (see [`Expect`]) ──► Ready, Refused: Ended
+///                                                  LoggingIn (see login.rs) ──► Ready, Refused: Ended
 /// ```
 enum State {
     /// Not told yet what to do.
@@ -87,8 +77,12 @@ impl TargetHalf for PostgresTarget {
             }
             (State::ExpectTlsAnswer(state), Event::Bytes(input)) => state.on_bytes(input, out),
             (State::ExpectEncryption(state), Event::Encrypted(peer)) => state.on_encrypted(peer, out),
-            (State::LoggingIn(state), Event::Bytes(input)) => state.on_bytes(input, &self.route, out),
-            (State::LoggingIn(state), Event::Derived(keys)) => state.on_derived(&keys, out),
+            (State::LoggingIn(state), Event::Bytes(input)) => {
+                state.on_bytes(input, &self.route, out).map(go_on_logging_in)
+            }
+            (State::LoggingIn(state), Event::Derived(keys)) => {
+                state.on_derived(&keys, out).map(go_on_logging_in)
+            }
             (state, _) => {
                 self.state = state;
                 return Err(Bug::UnexpectedEvent.into());
@@ -135,7 +129,7 @@ impl ExpectConnection {
         let policy = match transport {
             // A server answers N there, and the kernel says who listens: libpq ignores sslmode too.
             Transport::Unix => return self.errand.begin(Line::Unix, out),
-            Transport::Tcp => login::tls_policy(&self.errand.credential)?,
+            Transport::Tcp => tls_policy(&self.errand.credential)?,
         };
         let Some(policy) = policy else { return self.errand.begin(Line::Plain, out) };
         Writer::new(&mut out.target).packet(|body| body.u32(SSL_REQUEST));
@@ -159,10 +153,12 @@ impl ExpectTlsAnswer {
                 let state = ExpectEncryption { errand: self.errand };
                 Ok((State::ExpectEncryption(state), TargetStep::Want(self.want)))
             }
-            // What came in clear behind the S would be taken for the server's own words inside TLS (CVE-2021-23222).
+            // Documentation, "SSL Session Encryption": "treat it as a protocol violation if they find they have read
+            // additional bytes" (CVE-2021-23222).
             [b'S', ..] => Err(ServerMisbehaved::BytesBehindTlsAnswer.into()),
             [b'N', ..] => Err(TargetFailed::TlsNotOffered.into()),
-            // An `E` is not looked at: whoever sent it has proved nothing (CVE-2024-10977).
+            // An `E` is not looked at: "The frontend should not display this error message to the user/application,
+            // since the server has not been authenticated (CVE-2024-10977)."
             _ => Err(ServerMisbehaved::TlsAnswer.into()),
         }
     }
@@ -179,31 +175,6 @@ impl ExpectEncryption {
     }
 }
 
-/// What the connection runs over, as far as secrets care.
-enum Line {
-    Unix,
-    Plain,
-    Tls(TlsPeer),
-}
-
-impl Line {
-    /// Whether a password may be sent over this line as it is.
-    fn may_carry_password(&self, rule: CleartextPassword) -> bool {
-        match self {
-            Self::Unix => true,
-            Self::Plain => rule == CleartextPassword::Always,
-            Self::Tls(peer) => peer.verified || rule != CleartextPassword::Verified,
-        }
-    }
-
-    fn tls(&self) -> Option<&TlsPeer> {
-        match self {
-            Self::Tls(peer) => Some(peer),
-            Self::Unix | Self::Plain => None,
-        }
-    }
-}
-
 impl Errand {
     /// The line is ready: nothing but the errand itself is left.
     fn begin(self, line: Line, out: &mut Output) -> Transition {
@@ -214,277 +185,15 @@ impl Errand {
                 Ok((State::Ended, TargetStep::Give(Reply::CancelSent)))
             }
             Request::Session(startup) => {
-                let minor = minor_to_speak(startup.minor);
-                write_startup(&mut out.target, minor, &startup, &credential)?;
-                let expect = Expect::Authentication(ExpectAuthentication { credential, line, entropy });
-                let login =
-                    Login { startup, minor, negotiated: false, options_refused: Vec::new(), notices: 0 };
-                Ok((State::LoggingIn(LoggingIn { login, expect }), TargetStep::Want(Want::Bytes)))
+                LoggingIn::begin(startup, credential, line, entropy, out).map(go_on_logging_in)
             }
         }
     }
 }
 
-/// The newest version that we and the client know. 3.1 was never released: "Version 3.1 is reserved" and some
-/// poolers claim it wrongly.
-fn minor_to_speak(wanted: u16) -> u16 {
-    if wanted >= NEWEST_MINOR { NEWEST_MINOR } else { 0 }
-}
-
-/// Protocol 3.2, of PostgreSQL 18.
-const NEWEST_MINOR: u16 = 2;
-
-/// What is known of the session to be.
-struct Login {
-    startup: Arc<Startup>,
-    /// The minor version spoken.
-    minor: u16,
-    /// Whether the target has negotiated. Not a state: it may come in one of them only, and changes nothing there.
-    negotiated: bool,
-    options_refused: Vec<Box<[u8]>>,
-    notices: u32,
-}
-
-impl Login {
-    fn on_notice(&mut self) -> Result<(), Error> {
-        self.notices += 1;
-        if self.notices > POSTGRES_NOTICES_MAX {
-            Err(ServerMisbehaved::UnexpectedMessage.into())
-        } else {
-            Ok(())
-        }
-    }
-
-    /// `NegotiateProtocolVersion`: at most one, never to a newer version, and about options that were asked for.
-    fn on_negotiation(&mut self, negotiation: Negotiation) -> Result<(), Error> {
-        if mem::replace(&mut self.negotiated, true) {
-            return Err(ServerMisbehaved::UnexpectedMessage.into());
-        }
-        let known = [0, NEWEST_MINOR].into_iter().filter(|minor| *minor <= self.minor);
-        let Some(minor) = known.into_iter().find(|minor| version_word(*minor) == negotiation.version) else {
-            return Err(ServerMisbehaved::MalformedMessage("a version that we can go down to").into());
-        };
-        if !negotiation.options.iter().all(|name| self.startup.asks_for_option(name)) {
-            return Err(ServerMisbehaved::MalformedMessage("an option that was asked for").into());
-        }
-        self.minor = minor;
-        self.options_refused = negotiation.options;
-        Ok(())
-    }
-
-    fn ready(self, authenticated: Authenticated) -> (State, Step) {
-        let ready = Ready { authenticated, minor: self.minor, options_refused: self.options_refused };
-        (State::Ended, TargetStep::Give(Reply::Ready(ready)))
-    }
-}
-
-/// That the target has let us in, and what that is worth. Made from its `AuthenticationOk` alone.
-pub(super) struct Authenticated {
-    _how: How,
-}
-
-/// What stood before `AuthenticationOk`.
-enum How {
-    /// Nothing: the target trusts us, or our certificate.
-    Trust,
-    /// A password or an MD5 response: the target proved nothing.
-    Password,
-    /// SCRAM: the target knows the password too.
-    Scram(ServerProof),
-}
-
-/// Startup packet sent; talking about who we are.
-struct LoggingIn {
-    login: Login,
-    expect: Expect,
-}
-
-/// ```text
-///   Authentication ─┬─ R 0: trust ────────────────────────────────────────────────► Ready
-///                   ├─ R 3 CleartextPassword, R 5 MD5Password ──► Verdict ── R 0 ──► Ready
-///                   └─ R 10 SASL ──► ServerFirst ─ R 11 ──► Keys ─ derived ──► ServerFinal
-///                                                            Verdict ◄─ R 12, verified ─┘
-/// ```
-/// `E` is a refusal everywhere but in Keys, where nothing is read; `N` is read over; `v` may come once, before
-/// the first `R`.
-enum Expect {
-    Authentication(ExpectAuthentication),
-    ServerFirst { scram: ExpectServerFirst, credential: Arc<Credential> },
-    Keys(ExpectKeys),
-    ServerFinal(ExpectServerFinal),
-    Verdict(How),
-}
-
-/// What one message leads to.
-enum Progress {
-    /// Wait for the next message.
-    Read(LoggingIn),
-    /// Something else comes first.
-    Stop(State, Step),
-}
-
-impl LoggingIn {
-    fn on_bytes(mut self, input: &[u8], route: &Route, out: &mut Output) -> Transition {
-        if let Expect::Keys(_) = self.expect {
-            return Err(Bug::UnexpectedEvent.into());
-        }
-        loop {
-            let unread = input.get(out.used..).unwrap_or_default();
-            let Some((message, len)) = ServerMessage::read(unread)? else {
-                return Ok((State::LoggingIn(self), TargetStep::Want(Want::Bytes)));
-            };
-            out.used += len;
-            match self.on_message(message, route, out)? {
-                Progress::Read(state) => self = state,
-                Progress::Stop(state, step) => return Ok((state, step)),
-            }
-        }
-    }
-
-    fn on_message(
-        mut self,
-        message: ServerMessage<'_>,
-        route: &Route,
-        out: &mut Output,
-    ) -> Result<Progress, Error> {
-        match message {
-            ServerMessage::NoticeResponse => {
-                self.login.on_notice()?;
-                Ok(Progress::Read(self))
-            }
-            ServerMessage::ErrorResponse(error) => Ok(Progress::Stop(State::Ended, refusal(&error))),
-            ServerMessage::NegotiateProtocolVersion(negotiation) => match self.expect {
-                Expect::Authentication(_) => {
-                    self.login.on_negotiation(negotiation)?;
-                    Ok(Progress::Read(self))
-                }
-                _ => Err(ServerMisbehaved::UnexpectedMessage.into()),
-            },
-            ServerMessage::Authentication(request) => self.on_authentication(request, route, out),
-        }
-    }
-
-    fn on_authentication(
-        self,
-        request: Authentication<'_>,
-        route: &Route,
-        out: &mut Output,
-    ) -> Result<Progress, Error> {
-        let Self { login, expect } = self;
-        let expect = match (expect, request) {
-            (Expect::Authentication(_), Authentication::Ok) => {
-                let (state, step) = login.ready(Authenticated { _how: How::Trust });
-                return Ok(Progress::Stop(state, step));
-            }
-            (Expect::Verdict(how), Authentication::Ok) => {
-                let (state, step) = login.ready(Authenticated { _how: how });
-                return Ok(Progress::Stop(state, step));
-            }
-            (Expect::Authentication(state), Authentication::CleartextPassword) => {
-                state.on_cleartext(route, out)?
-            }
-            (Expect::Authentication(state), Authentication::Md5Password { salt }) => {
-                state.on_md5(salt, out)?
-            }
-            (Expect::Authentication(state), Authentication::Sasl(offered)) => state.on_sasl(offered, out)?,
-            (Expect::Authentication(_), Authentication::Other(code)) => return Err(unsupported(code).into()),
-            (Expect::ServerFirst { scram, credential }, Authentication::SaslContinue(message)) => {
-                let scram = scram.on_server_first(message)?;
-                let want = Want::Derive(scram.derivation(credential));
-                let state = State::LoggingIn(Self { login, expect: Expect::Keys(scram) });
-                return Ok(Progress::Stop(state, TargetStep::Want(want)));
-            }
-            (Expect::ServerFinal(scram), Authentication::SaslFinal(message)) => {
-                match scram.on_server_final(message)? {
-                    Outcome::Proven(proof) => Expect::Verdict(How::Scram(proof)),
-                    Outcome::Refused => {
-                        let step =
-                            TargetStep::Refused { reply: Reply::CredentialRefused(None), certain: true };
-                        return Ok(Progress::Stop(State::Ended, step));
-                    }
-                }
-            }
-            // In the middle of SCRAM this is a server that cannot prove what it says.
-            (Expect::ServerFirst { .. } | Expect::Keys(_) | Expect::ServerFinal(_), Authentication::Ok) => {
-                return Err(ServerMisbehaved::NoProof.into());
-            }
-            _ => return Err(ServerMisbehaved::UnexpectedMessage.into()),
-        };
-        Ok(Progress::Read(Self { login, expect }))
-    }
-
-    fn on_derived(self, keys: &ScramKeys, out: &mut Output) -> Transition {
-        let Self { login, expect: Expect::Keys(scram) } = self else {
-            return Err(Bug::UnexpectedEvent.into());
-        };
-        let (client_final, scram) = scram.on_keys(keys);
-        write_sasl_response(&mut out.target, &client_final);
-        let state = Self { login, expect: Expect::ServerFinal(scram) };
-        Ok((State::LoggingIn(state), TargetStep::Want(Want::Bytes)))
-    }
-}
-
-/// Waiting for the target to say how we shall prove who we are. The only state of a login that has the password.
-struct ExpectAuthentication {
-    credential: Arc<Credential>,
-    line: Line,
-    entropy: [u8; 32],
-}
-
-impl ExpectAuthentication {
-    fn on_cleartext(self, route: &Route, out: &mut Output) -> Result<Expect, Error> {
-        if !self.line.may_carry_password(route.cleartext_password) {
-            return Err(Denied::CleartextPassword.into());
-        }
-        login::password(&self.credential)?.expose(|password| write_password(&mut out.target, password));
-        Ok(Expect::Verdict(How::Password))
-    }
-
-    fn on_md5(self, salt: [u8; 4], out: &mut Output) -> Result<Expect, Error> {
-        let password = login::password(&self.credential)?;
-        let username = login::username(&self.credential)?;
-        let response =
-            password.expose(|password| username.expose(|username| md5::response(password, username, salt)));
-        write_password(&mut out.target, &*response);
-        Ok(Expect::Verdict(How::Password))
-    }
-
-    fn on_sasl(self, offered: Offered, out: &mut Output) -> Result<Expect, Error> {
-        let Some(binding) = Binding::choose(offered, self.line.tls()) else {
-            return Err(Unsupported::SaslMechanisms.into());
-        };
-        // Said now, not after a round trip and a second of hashing.
-        login::password(&self.credential)?;
-        // The server knows the user from the startup packet and ignores the one in here; libpq sends it empty.
-        let scram = ExpectServerFirst::begin(binding, "", self.entropy);
-        write_sasl_initial_response(&mut out.target, scram.mechanism(), &scram.client_first());
-        Ok(Expect::ServerFirst { scram, credential: self.credential })
-    }
-}
-
-/// Sorts a refusal: is it the credential's fault?
-fn refusal(error: &ErrorResponse<'_>) -> Step {
-    let words = error.bytes.into();
-    match error.sqlstate {
-        // invalid_password
-        Some(b"28P01") => TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: true },
-        // invalid_authorization_specification: no such role, or no line for it and the database in pg_hba.conf
-        Some(b"28000") => {
-            TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: false }
-        }
-        _ => TargetStep::Give(Reply::SessionRefused(words)),
-    }
-}
-
-/// Names of the methods that we do not have (documentation, "Authentication…").
-fn unsupported(code: u32) -> Unsupported {
-    match code {
-        1 => Unsupported::AuthenticationMethod("Kerberos V4"),
-        2 => Unsupported::AuthenticationMethod("Kerberos V5"),
-        4 => Unsupported::AuthenticationMethod("crypt"),
-        6 => Unsupported::AuthenticationMethod("SCM credential"),
-        7 => Unsupported::AuthenticationMethod("GSSAPI"),
-        9 => Unsupported::AuthenticationMethod("SSPI"),
-        other => Unsupported::AuthenticationCode(other),
+fn go_on_logging_in(progress: Progress) -> (State, Step) {
+    match progress {
+        Progress::Wait(login, want) => (State::LoggingIn(login), TargetStep::Want(want)),
+        Progress::Done(step) => (State::Ended, step),
     }
 }
