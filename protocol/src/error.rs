@@ -345,3 +345,77 @@ from_cause! {
     BrokerFailed => Broker,
     Bug => Bug,
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::collections::BTreeSet;
+    use alloc::string::ToString;
+
+    use super::{
+        BrokerFailed, Bug, ClientMisbehaved, Denied, Error, OverLimit, ServerMisbehaved, TargetFailed,
+        Unsupported,
+    };
+
+    #[test]
+    fn every_label_is_in_the_list_and_the_list_has_no_other() {
+        let errors: [Error; 30] = [
+            ClientMisbehaved::BytesBehindTlsRequest.into(),
+            ClientMisbehaved::Closed.into(),
+            ClientMisbehaved::HandshakeTimeout.into(),
+            ServerMisbehaved::UnexpectedMessage.into(),
+            ServerMisbehaved::MalformedMessage("x").into(),
+            ServerMisbehaved::Scram("x").into(),
+            ServerMisbehaved::NoProof.into(),
+            ServerMisbehaved::WrongProof.into(),
+            ServerMisbehaved::Closed.into(),
+            ServerMisbehaved::HandshakeTimeout.into(),
+            Unsupported::ClientTls.into(),
+            Unsupported::AuthenticationCode(99).into(),
+            Denied::CredentialRefused.into(),
+            Denied::ByTarget.into(),
+            Denied::CleartextPassword.into(),
+            OverLimit::Sessions.into(),
+            OverLimit::CancelRate.into(),
+            OverLimit::StartupPacket.into(),
+            TargetFailed::Name { host: "h".into(), reason: "r".into() }.into(),
+            TargetFailed::Dial { address: "a".into(), reason: "r".into() }.into(),
+            TargetFailed::DialTimeout { address: "a".into() }.into(),
+            TargetFailed::TlsNotOffered.into(),
+            TargetFailed::Tls("x509".into()).into(),
+            TargetFailed::Field { name: "port", reason: "r".into() }.into(),
+            BrokerFailed::CredentialMissing.into(),
+            BrokerFailed::FieldMissing("username").into(),
+            BrokerFailed::ParameterUnusable.into(),
+            BrokerFailed::Shutdown.into(),
+            BrokerFailed::Resources.into(),
+            Bug::UnexpectedEvent.into(),
+        ];
+        let labels: BTreeSet<_> = errors.iter().map(Error::label).collect();
+        assert!(labels.into_iter().eq(Error::LABELS.iter().copied()), "in alphabetical order, each once");
+        assert!(errors.iter().all(|error| !error.to_string().is_empty()));
+    }
+
+    #[test]
+    fn says_what_users_of_the_go_broker_search_for() {
+        let cases: [(Error, &str); 5] = [
+            (TargetFailed::TlsNotOffered.into(), "the backend does not allow SSL connections"),
+            (Unsupported::AuthenticationCode(99).into(), "Authentication method 99 is not supported"),
+            (
+                Unsupported::SslMode.into(),
+                "only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",
+            ),
+            (
+                TargetFailed::Dial { address: "127.0.0.1:1".into(), reason: "connection refused".into() }
+                    .into(),
+                "dial 127.0.0.1:1: connect: connection refused",
+            ),
+            (
+                TargetFailed::Name { host: "nosuch".into(), reason: "no such host".into() }.into(),
+                "dial tcp: lookup nosuch: no such host",
+            ),
+        ];
+        for (error, phrase) in cases {
+            assert!(error.to_string().contains(phrase), "{error}");
+        }
+    }
+}

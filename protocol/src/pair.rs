@@ -190,3 +190,176 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
         self.client.farewell(failure, out);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+
+    use super::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
+    use crate::testing::{describe, route};
+    use crate::{
+        Bug, CleartextPassword, Denied, Entropy, Error, Event, Failure, Handshake, Next, Output, RequestId,
+        Route, ServerMisbehaved, Side, Want,
+    };
+
+    /// Gives the first byte of each half's entropy on, and relays when it comes back as a capital.
+    struct Caller(u8);
+
+    impl ClientHalf for Caller {
+        type Request = u8;
+        type Reply = Vec<u8>;
+
+        fn new(_: &Arc<Route>, entropy: [u8; 32]) -> Self {
+            Self(entropy[0])
+        }
+
+        fn start(&mut self, _: &mut Output) -> Result<ClientStep<u8>, Error> {
+            Ok(ClientStep::Want(Want::Bytes))
+        }
+
+        fn handle(&mut self, event: Event<'_>, out: &mut Output) -> Result<ClientStep<u8>, Error> {
+            let Event::Bytes(bytes) = event else { return Err(Bug::UnexpectedEvent.into()) };
+            out.used = bytes.len();
+            Ok(ClientStep::Give(self.0))
+        }
+
+        fn take(&mut self, reply: Vec<u8>, out: &mut Output) -> Result<ClientStep<u8>, Error> {
+            let refused = reply.starts_with(b"no");
+            out.client.extend(reply);
+            if refused { Err(Denied::CredentialRefused.into()) } else { Ok(ClientStep::Relay) }
+        }
+
+        fn farewell(&mut self, _: &Failure<'_>, out: &mut Output) {
+            out.client.extend_from_slice(b"farewell");
+        }
+    }
+
+    /// Says to the target what it was given and its own entropy, and hands the answer back.
+    struct Callee(u8);
+
+    impl TargetHalf for Callee {
+        type Request = u8;
+        type Reply = Vec<u8>;
+
+        fn new(_: &Arc<Route>, entropy: [u8; 32]) -> Self {
+            Self(entropy[0])
+        }
+
+        fn take(&mut self, request: u8, out: &mut Output) -> Result<TargetStep<Vec<u8>>, Error> {
+            out.target.extend_from_slice(&[request, self.0]);
+            Ok(TargetStep::Want(Want::Bytes))
+        }
+
+        fn handle(&mut self, event: Event<'_>, _: &mut Output) -> Result<TargetStep<Vec<u8>>, Error> {
+            match event {
+                Event::Bytes(b"no") => Ok(TargetStep::Refused { reply: b"no".to_vec(), certain: true }),
+                Event::Bytes(b"perhaps") => {
+                    Ok(TargetStep::Refused { reply: b"no!".to_vec(), certain: false })
+                }
+                Event::Bytes(b"?") => Err(ServerMisbehaved::UnexpectedMessage.into()),
+                Event::Bytes(bytes) => Ok(TargetStep::Give(bytes.to_vec())),
+                _ => Err(Bug::UnexpectedEvent.into()),
+            }
+        }
+    }
+
+    fn called() -> (Box<dyn Handshake>, Output) {
+        let mut out = Output::default();
+        let mut pair = Box::new(Pair::<Caller, Callee>::new(route(CleartextPassword::Verified)));
+        let next = pair.start(Entropy { client: [b'c'; 32], target: [b't'; 32] }, &mut out);
+        assert_eq!(describe(&next), "wants bytes of Client");
+        let next = pair.handle(Side::Client, Event::Bytes(b"hello"), &mut out);
+        assert_eq!((describe(&next).as_str(), out.used), ("wants bytes of Target", 5));
+        assert_eq!(**out.target, *b"ct");
+        out.target.clear();
+        (pair, out)
+    }
+
+    #[test]
+    fn values_cross_from_half_to_half() {
+        let (mut pair, mut out) = called();
+        let next = pair.handle(Side::Target, Event::Bytes(b"yes"), &mut out);
+        assert!(matches!(next, Ok(Next::Relay)));
+        assert_eq!((out.client, out.used), (b"yes".to_vec(), 0), "what was used before is not used again");
+    }
+
+    #[test]
+    fn a_retry_repeats_the_target_half_with_fresh_entropy_and_the_same_request() {
+        let (mut pair, mut out) = called();
+        assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"no"), &mut out), Ok(Next::Refused)));
+        assert!(pair.refusal_is_certain());
+        assert_eq!(describe(&pair.retry([b'2'; 32], &mut out)), "wants bytes of Target");
+        assert_eq!(**out.target, *b"c2");
+        assert!(!pair.refusal_is_certain());
+        assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"yes"), &mut out), Ok(Next::Relay)));
+        assert_eq!(out.client, b"yes");
+    }
+
+    #[test]
+    fn giving_up_tells_the_client_what_the_target_said_last() {
+        let (mut pair, mut out) = called();
+        assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"no"), &mut out), Ok(Next::Refused)));
+        pair.retry([b'2'; 32], &mut out).ok();
+        assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"perhaps"), &mut out), Ok(Next::Refused)));
+        assert!(!pair.refusal_is_certain());
+        assert_eq!(pair.give_up(&mut out), Denied::CredentialRefused.into());
+        assert_eq!(out.client, b"no!");
+    }
+
+    #[test]
+    fn a_refusal_is_given_up_once_and_not_after_a_retry() {
+        let (mut pair, mut out) = called();
+        assert_eq!(pair.give_up(&mut out), Bug::UnexpectedEvent.into());
+        assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"no"), &mut out), Ok(Next::Refused)));
+        pair.retry([b'2'; 32], &mut out).ok();
+        assert_eq!(pair.give_up(&mut out), Bug::UnexpectedEvent.into());
+        assert!(out.client.is_empty());
+    }
+
+    #[test]
+    fn a_failed_target_half_leaves_the_client_half_its_farewell() {
+        let (mut pair, mut out) = called();
+        let error = pair.handle(Side::Target, Event::Bytes(b"?"), &mut out).err();
+        assert_eq!(error, Some(ServerMisbehaved::UnexpectedMessage.into()));
+        let failure =
+            Failure { service: "books", error: &Bug::UnexpectedEvent.into(), request_id: RequestId(1) };
+        pair.farewell(&failure, &mut out);
+        assert_eq!(out.client, b"farewell");
+    }
+
+    #[test]
+    fn an_answer_that_nobody_waits_for_is_a_bug_and_no_panic() {
+        let bug = Some(Error::from(Bug::UnexpectedEvent));
+        let mut out = Output::default();
+        let mut pair = Pair::<Caller, Callee>::new(route(CleartextPassword::Verified));
+        assert_eq!(pair.handle(Side::Target, Event::Bytes(b""), &mut out).err(), bug);
+        assert_eq!(pair.retry([0; 32], &mut out).err(), bug);
+    }
+
+    #[test]
+    fn every_protocol_calls_an_answer_out_of_place_a_bug_and_goes_on() {
+        for protocol in crate::protocols::ALL {
+            for transcript in protocol.transcripts().into_iter().take(1) {
+                let mut out = Output::default();
+                let mut machine = protocol.handshake(route(CleartextPassword::Verified));
+                machine.start(Entropy { client: [0; 32], target: [0; 32] }, &mut out).unwrap_or(Next::Linger);
+                for side in [Side::Client, Side::Target] {
+                    let next = machine.handle(side, Event::Connected(crate::Transport::Tcp), &mut out);
+                    assert_eq!(next.err(), Some(Bug::UnexpectedEvent.into()), "{}", protocol.name());
+                }
+                let mut next = Ok(Next::Want(Side::Client, Want::Bytes));
+                for bytes in transcript.sent(Side::Client) {
+                    next = machine.handle(Side::Client, Event::Bytes(bytes), &mut out);
+                }
+                assert_eq!(describe(&next), "wants the credential");
+                let next = machine.handle(Side::Target, Event::Connected(crate::Transport::Tcp), &mut out);
+                assert_eq!(next.err(), Some(Bug::UnexpectedEvent.into()));
+                let credential = crate::testing::credential(&[("username", b"svc")]);
+                let next = machine.handle(Side::Target, Event::Credential(credential), &mut out);
+                assert_eq!(describe(&next), "wants a connection");
+            }
+        }
+    }
+}

@@ -289,6 +289,9 @@ mod tests {
         for length_bytes in 1..=4 {
             assert_eq!(signature_hash(&certificate(length_bytes)), Some(Hash::Sha384), "{length_bytes}");
         }
+        let algorithm = der(0x30, 1, b"\x06\x08\x2A\x86\x48\xCE\x3D\x04\x03\x03");
+        let indefinite = [b"\x30\x80", &algorithm[..], b"\x03\x01\0"].concat();
+        assert_eq!(signature_hash(&der(0x30, 1, &indefinite)), None, "0x80 is no length of zero");
         // Indefinite, five bytes of length, more than there is.
         for start in [&[0x30, 0x80][..], &[0x30, 0x85, 0, 0, 0, 0, 1], &[0x30, 0x84, 0xFF, 0xFF, 0xFF, 0xFF]]
         {

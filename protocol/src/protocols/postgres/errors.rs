@@ -57,3 +57,106 @@ fn text(failure: &Failure<'_>) -> String {
 fn printable(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).map(|c| if c.is_ascii() { c } else { '?' }).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::String;
+    use alloc::vec::Vec;
+
+    use super::{sqlstate, text, write_failure};
+    use crate::{
+        BrokerFailed, Bug, ClientMisbehaved, Denied, Error, Failure, OverLimit, RequestId, ServerMisbehaved,
+        TargetFailed, Unsupported,
+    };
+
+    fn told(error: impl Into<Error>) -> String {
+        text(&Failure { service: "books", error: &error.into(), request_id: RequestId(0x2A) })
+    }
+
+    #[test]
+    fn each_kind_of_failure_has_its_sqlstate() {
+        let name = || TargetFailed::Name { host: "db".into(), reason: "no such host".into() };
+        let cases: [(Error, &str); 22] = [
+            (ClientMisbehaved::MalformedStartup.into(), "08P01"),
+            (ClientMisbehaved::HandshakeTimeout.into(), "08P01"),
+            (ServerMisbehaved::Closed.into(), "08006"),
+            (ServerMisbehaved::WrongProof.into(), "08006"),
+            (Unsupported::ClientVersion(4, 0).into(), "0A000"),
+            (Unsupported::AuthenticationMethod("GSSAPI").into(), "0A000"),
+            (Unsupported::SaslMechanisms.into(), "0A000"),
+            (Unsupported::SslMode.into(), "08001"),
+            (Denied::CleartextPassword.into(), "28000"),
+            (Denied::CredentialRefused.into(), "28000"),
+            (OverLimit::Sessions.into(), "53300"),
+            (OverLimit::ServiceSessions.into(), "53300"),
+            (OverLimit::StartupPacket.into(), "54000"),
+            (name().into(), "08001"),
+            (TargetFailed::DialTimeout { address: "db:5432".into() }.into(), "08001"),
+            (TargetFailed::TlsNotOffered.into(), "08001"),
+            (TargetFailed::Field { name: "port", reason: "no".into() }.into(), "08001"),
+            (BrokerFailed::CredentialMissing.into(), "57P03"),
+            (BrokerFailed::FieldMissing("username").into(), "57P03"),
+            (BrokerFailed::Shutdown.into(), "57P01"),
+            (BrokerFailed::Resources.into(), "53000"),
+            (Bug::UnexpectedEvent.into(), "XX000"),
+        ];
+        for (error, expected) in cases {
+            assert_eq!(sqlstate(&error), expected, "{error:?}");
+        }
+    }
+
+    #[test]
+    fn the_text_names_service_cause_and_request() {
+        assert_eq!(
+            told(BrokerFailed::Shutdown),
+            "secretless-broker books: the broker is shutting down (id=000000000000002a)"
+        );
+    }
+
+    #[test]
+    fn words_from_outside_become_one_line_of_ascii() {
+        let reason = "x509:\r\n caf\u{e9}\0\u{1b}[31m\t\u{85}!".into();
+        assert_eq!(
+            told(TargetFailed::Tls(reason)),
+            "secretless-broker books: x509: caf?[31m! (id=000000000000002a)"
+        );
+        let error = Error::from(BrokerFailed::Shutdown);
+        let failure = Failure { service: "b\0ooks\n", error: &error, request_id: RequestId(1) };
+        assert!(text(&failure).starts_with("secretless-broker books: the broker"));
+    }
+
+    #[test]
+    fn a_long_cause_is_cut_and_says_so() {
+        let text = told(TargetFailed::Tls("x".repeat(100_000)));
+        let cause = &text["secretless-broker books: ".len()..];
+        assert_eq!(cause, ["x".repeat(197).as_str(), "... (id=000000000000002a)"].concat());
+        let exact = told(TargetFailed::Tls("x".repeat(200)));
+        assert!(exact.contains(&"x".repeat(200)) && !exact.contains("..."));
+    }
+
+    #[test]
+    fn the_causes_that_are_ours_alone_fit_a_line_of_200() {
+        for error in [
+            Error::from(Unsupported::SslMode),
+            Denied::CleartextPassword.into(),
+            OverLimit::StartupPacket.into(),
+            ServerMisbehaved::Scram("the iteration count is not a positive number").into(),
+            ServerMisbehaved::MalformedMessage("the end of the authentication request").into(),
+        ] {
+            let told = told(error);
+            assert!(told.len() < 200, "{} characters: {told}", told.len());
+        }
+    }
+
+    #[test]
+    fn another_parser_takes_it_for_an_error() {
+        use postgres_protocol::message::backend::Message;
+
+        let error = Error::from(OverLimit::Sessions);
+        let mut out = Vec::new();
+        write_failure(&mut out, &Failure { service: "books", error: &error, request_id: RequestId(1) });
+        let mut bytes = bytes::BytesMut::from(&*out);
+        let message = Message::parse(&mut bytes).unwrap();
+        assert!(matches!(message, Some(Message::ErrorResponse(_))) && bytes.is_empty());
+    }
+}
