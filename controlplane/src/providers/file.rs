@@ -3,11 +3,8 @@
 //! Owns the reading of one file into wiped memory and what a file must be to hold a value. Knows nothing of when
 //! files change.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use protocol::Secret;
@@ -16,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::{FetchError, Fetched, Fetching, Item, Provider, Request};
 use crate::offload::{Lost, offload};
+use crate::os_words::words;
 
 /// The provider `file`.
 pub(super) struct File;
@@ -35,49 +33,19 @@ impl Provider for File {
 
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(async move {
-            let names = names(&request);
-            if STUCK.holds(&request) {
-                return Err(FetchError::Unavailable(format!("read {names}: no answer yet")));
-            }
-            let answered = Arc::new(AtomicBool::new(false));
-            let (reading, asked) = (Arc::clone(&answered), request.clone());
-            let read = move || {
-                let fetched = read_all(&asked);
-                reading.store(true, Ordering::Release);
-                fetched
-            };
-            match offload(PATIENCE, read).await {
+            let work = format!("read {}", names(&request));
+            match offload(&work, PATIENCE, move || read_all(&request)).await {
                 Ok(fetched) => fetched,
-                Err(Lost::Died) => Err(FetchError::Unavailable(format!("read {names}: interrupted"))),
-                Err(Lost::TooSlow) => {
-                    STUCK.add(&request, &answered);
-                    Err(FetchError::Unavailable(format!("read {names}: i/o timeout")))
+                Err(Lost::TooSlow | Lost::StillStuck) => {
+                    Err(FetchError::Unavailable(format!("{work}: i/o timeout")))
                 }
+                Err(Lost::Died) => Err(FetchError::Unavailable(format!("{work}: interrupted"))),
             }
         })
     }
 
     fn watch_path(&self, id: &str) -> Option<PathBuf> {
         Some(PathBuf::from(id))
-    }
-}
-
-/// Paths that a file system has not answered for in time. They are not asked for again until it has, so that a dead
-/// one holds one thread a path, however long that lasts.
-struct Stuck(Mutex<BTreeMap<String, Arc<AtomicBool>>>);
-
-static STUCK: Stuck = Stuck(Mutex::new(BTreeMap::new()));
-
-impl Stuck {
-    fn add(&self, request: &Request, answered: &Arc<AtomicBool>) {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.extend(request.items.iter().map(|item| (item.id.clone(), Arc::clone(answered))));
-    }
-
-    fn holds(&self, request: &Request) -> bool {
-        let mut paths = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        paths.retain(|_, answered| !answered.load(Ordering::Acquire));
-        request.items.iter().any(|item| paths.contains_key(&item.id))
     }
 }
 
@@ -102,15 +70,15 @@ fn read(item: &Item) -> Result<(Secret, Option<String>), FetchError> {
     let path = item.id.as_str();
     // A FIFO without a writer would hold a blocking open for ever. O_NOCTTY: a terminal must not become ours.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
-    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed("open", path, e.into()))?;
-    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("stat", path, e.into()))?;
+    let fd = rustix::fs::open(path, flags, Mode::empty()).map_err(|e| failed("open", path, &e.into()))?;
+    let stat = rustix::fs::fstat(&fd).map_err(|e| failed("stat", path, &e.into()))?;
     match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => {}
         FileType::Directory => return Err(FetchError::Unusable(format!("read {path}: is a directory"))),
         _ => return Err(FetchError::Unusable(format!("read {path}: not a regular file"))),
     }
     let mut bytes = read_to_end(std::fs::File::from(fd), usize::try_from(stat.st_size).unwrap_or(0))
-        .map_err(|e| failed("read", path, e))?
+        .map_err(|e| failed("read", path, &e))?
         .ok_or_else(|| FetchError::Unusable(format!("read {path}: larger than {BYTES_MAX} bytes")))?;
     if !item.raw {
         trim_newline(&mut bytes);
@@ -163,12 +131,12 @@ fn trim_newline(bytes: &mut Vec<u8>) {
 }
 
 /// The kernel's answer in the words that users of the Go broker search their logs for.
-fn failed(call: &str, path: &str, error: io::Error) -> FetchError {
+fn failed(call: &str, path: &str, error: &io::Error) -> FetchError {
+    let said = format!("{call} {path}: {}", words(error));
     match error.kind() {
-        io::ErrorKind::NotFound => FetchError::NotFound(format!("{call} {path}: no such file or directory")),
-        io::ErrorKind::PermissionDenied => FetchError::Denied(format!("{call} {path}: permission denied")),
-        io::ErrorKind::NotADirectory => FetchError::NotFound(format!("{call} {path}: not a directory")),
-        _ => FetchError::Unavailable(format!("{call} {path}: {error}")),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FetchError::NotFound(said),
+        io::ErrorKind::PermissionDenied => FetchError::Denied(said),
+        _ => FetchError::Unavailable(said),
     }
 }
 
@@ -274,17 +242,5 @@ mod tests {
             assert_eq!(fetched.notes.len(), notes, "{mode:o}");
             assert!(!fetched.notes.concat().contains("s3"));
         }
-    }
-
-    #[test]
-    fn does_not_ask_again_for_a_path_that_has_not_answered() {
-        let dir = TempDir::new();
-        let path = dir.file("slow", "s3");
-        let request = Request { items: vec![Item { id: path.display().to_string(), raw: false }] };
-        let answered = Arc::new(AtomicBool::new(false));
-        STUCK.add(&request, &answered);
-        assert!(matches!(error(&path), FetchError::Unavailable(_)));
-        answered.store(true, Ordering::Release);
-        assert_eq!(value(&path, false), b"s3");
     }
 }

@@ -1,0 +1,219 @@
+//! Fetching all values of one service.
+//!
+//! Owns which provider is asked for what, the rounds of questions and how long their answers hold. Knows nothing of
+//! when to fetch or what changed.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::{CredentialConfig, Source};
+use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
+use crate::rotation::Schedule;
+use crate::values::{Value, Values};
+use crate::watch::Watch;
+
+/// Where the values of one service come from.
+pub(crate) struct Sources {
+    literals: Values,
+    asks: Vec<Ask>,
+    /// A provider of the Go broker that is not in this one.
+    unknown: Option<String>,
+}
+
+/// What one provider is asked for.
+struct Ask {
+    provider: &'static dyn Provider,
+    request: Request,
+    /// The values' names, and which item of the request each is.
+    names: Vec<(String, usize)>,
+}
+
+/// What a round of questions has brought.
+pub(crate) struct Answer {
+    /// All values, or why each provider that failed did so.
+    pub result: Result<Round, Vec<Failure>>,
+    /// How it went with each provider.
+    pub asked: Vec<Asked>,
+}
+
+/// A successful round.
+pub(crate) struct Round {
+    pub values: Values,
+    pub schedule: Schedule,
+    /// See [`Fetched::notes`].
+    pub notes: Vec<String>,
+}
+
+/// A provider that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub provider: String,
+    pub error: FetchError,
+}
+
+/// One question, for the metrics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    pub provider: &'static str,
+    pub outcome: &'static str,
+    pub took: Duration,
+}
+
+impl Sources {
+    /// The sources that the file names. Its literals move into wiped memory of our own.
+    pub(crate) fn new(credentials: Vec<CredentialConfig>) -> Self {
+        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
+        for CredentialConfig { name, source, .. } in credentials {
+            match source {
+                Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
+                Source::Provider { provider, id, raw } => sources.ask(provider, Item { id, raw }, name),
+                Source::Unknown(provider) => sources.unknown = Some(provider),
+            }
+        }
+        sources
+    }
+
+    fn ask(&mut self, provider: &'static dyn Provider, item: Item, name: String) {
+        let known = self.asks.iter().position(|ask| ask.provider.name() == provider.name());
+        let index = known.unwrap_or_else(|| {
+            self.asks.push(Ask { provider, request: Request { items: Vec::new() }, names: Vec::new() });
+            self.asks.len() - 1
+        });
+        let ask = &mut self.asks[index];
+        let place = ask.request.items.iter().position(|known| *known == item).unwrap_or_else(|| {
+            ask.request.items.push(item);
+            ask.request.items.len() - 1
+        });
+        ask.names.push((name, place));
+    }
+
+    /// Whether there is nobody to ask: the file itself holds every value.
+    pub(crate) fn is_fixed(&self) -> bool {
+        self.asks.is_empty() && self.unknown.is_none()
+    }
+
+    /// The values, if all are in the file.
+    pub(crate) fn literals(&self) -> Option<Answer> {
+        let values = self.literals.clone();
+        let round = Round { values, schedule: Schedule::default(), notes: Vec::new() };
+        self.is_fixed().then(|| Answer { result: Ok(round), asked: Vec::new() })
+    }
+
+    /// Whether both ask the same for the same, and hold the same literals.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        let questions = |sources: &Self| -> Vec<_> {
+            let ask = |ask: &Ask| (ask.provider.name(), ask.request.clone(), ask.names.clone());
+            sources.asks.iter().map(ask).collect()
+        };
+        self.unknown == other.unknown
+            && questions(self) == questions(other)
+            && self.literals.is_same(&other.literals)
+    }
+
+    /// The files whose change means that a value may have changed.
+    pub(crate) fn watch_paths(&self) -> Vec<PathBuf> {
+        let items = self.asks.iter().flat_map(|ask| ask.request.items.iter().map(move |item| (ask, item)));
+        items.filter_map(|(ask, item)| ask.provider.watch_path(&item.id)).collect()
+    }
+
+    /// Asks every provider once, all at the same time.
+    ///
+    /// Files are watched before they are read: whatever changes after the reading is an event, so none is missed.
+    pub(crate) async fn fetch(self: Arc<Self>, watch: Watch) -> Answer {
+        if let Some(provider) = &self.unknown {
+            let words = format!("provider '{provider}' is not supported by this broker");
+            let failure = Failure { provider: provider.clone(), error: FetchError::Unsupported(words) };
+            return Answer { result: Err(vec![failure]), asked: Vec::new() };
+        }
+        let paths = self.watch_paths();
+        if !paths.is_empty() {
+            watch.attach(paths).await;
+        }
+        // A task each: they run side by side, and a provider that panics fails alone.
+        let rounds: Vec<_> = self
+            .asks
+            .iter()
+            .map(|ask| {
+                let fetching = ask.provider.fetch(ask.request.clone());
+                tokio::spawn(async move {
+                    let began = Instant::now();
+                    (fetching.await, began.elapsed())
+                })
+            })
+            .collect();
+        let mut answers = Vec::with_capacity(rounds.len());
+        for round in rounds {
+            answers.push(round.await.unwrap_or_else(|_| {
+                let words = "the provider broke down: this is a bug".to_owned();
+                (Err(FetchError::Unavailable(words)), Duration::ZERO)
+            }));
+        }
+        self.join(answers, Instant::now())
+    }
+
+    fn join(&self, answers: Vec<(Result<Fetched, FetchError>, Duration)>, now: Instant) -> Answer {
+        let mut round =
+            Round { values: self.literals.clone(), schedule: Schedule::default(), notes: Vec::new() };
+        let mut failures = Vec::new();
+        let mut asked = Vec::new();
+        for (ask, (answer, took)) in self.asks.iter().zip(answers) {
+            let provider = ask.provider.name();
+            let outcome = match &answer {
+                Ok(_) => "ok",
+                Err(error) => error.label(),
+            };
+            asked.push(Asked { provider, outcome, took });
+            match answer {
+                Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
+                    round.schedule = earlier(round.schedule, schedule(&fetched, now));
+                    round.notes.extend(fetched.notes);
+                    let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
+                    for (name, item) in &ask.names {
+                        round.values.insert(name, values[*item].clone());
+                    }
+                }
+                Ok(_) => {
+                    let words = "the provider gave another number of values: this is a bug".to_owned();
+                    failures
+                        .push(Failure { provider: provider.to_owned(), error: FetchError::Unusable(words) });
+                }
+                Err(error) => failures.push(Failure { provider: provider.to_owned(), error }),
+            }
+        }
+        Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
+    }
+}
+
+/// What failed, as one line: the Go broker's words for it.
+pub(crate) fn describe(failures: &[Failure]) -> String {
+    let mut by_provider: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for failure in failures {
+        by_provider.entry(&failure.provider).or_default().push(failure.error.to_string());
+    }
+    let lines = by_provider.iter().map(|(provider, errors)| {
+        format!("Resolving credentials from provider '{provider}' failed: {}", errors.join(", "))
+    });
+    lines.collect::<Vec<_>>().join("; ")
+}
+
+/// A lease that can be prolonged is asked about when a third of it is left, so that an outage of that length does no
+/// harm; one that cannot is replaced late, for each replacement makes an account at the target.
+fn schedule(fetched: &Fetched, now: Instant) -> Schedule {
+    let Some(Lease { duration, renewable, .. }) = &fetched.lease else {
+        return Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until };
+    };
+    let due = if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
+    let lease = Schedule { refetch_at: Some(now + due), usable_until: Some(now + *duration) };
+    earlier(lease, Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until })
+}
+
+/// What comes first of each.
+fn earlier(a: Schedule, b: Schedule) -> Schedule {
+    let first = |a: Option<Instant>, b: Option<Instant>| a.into_iter().chain(b).min();
+    Schedule {
+        refetch_at: first(a.refetch_at, b.refetch_at),
+        usable_until: first(a.usable_until, b.usable_until),
+    }
+}
