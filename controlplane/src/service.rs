@@ -1,0 +1,286 @@
+//! One service as the control plane knows it: its options, its values, its target.
+//!
+//! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use dataplane::{Address, Service, ServiceId, ServiceRuntime, SessionRef, Target, Timeouts};
+use protocol::{Credential, Destination, Error, Generation, Protocol, Route, TargetFailed};
+use tracing::{info, warn};
+
+use crate::config::ServiceConfig;
+use crate::endpoints::Endpoints;
+use crate::fetch::{Answer, Sources, describe};
+use crate::resolve::{Names, numeric};
+use crate::rotation::{Outcome, Rotation, Schedule};
+use crate::values::Values;
+
+/// What a service's file entry says, but for its sources.
+#[derive(Clone)]
+pub(crate) struct Options {
+    pub name: String,
+    pub protocol: &'static dyn Protocol,
+    pub route: Arc<Route>,
+    pub sessions_max: u32,
+    pub timeouts: Timeouts,
+    pub required: bool,
+}
+
+/// One service.
+pub(crate) struct ServiceState {
+    pub id: ServiceId,
+    pub options: Options,
+    pub sources: Arc<Sources>,
+    /// Counts the sources: an answer to an earlier one's question is none.
+    pub epoch: u64,
+    pub rotation: Rotation<SessionRef>,
+    pub runtime: Arc<ServiceRuntime>,
+    values: Option<Values>,
+    credential: Option<Arc<Credential>>,
+    since: Instant,
+    /// Why the last fetch failed, if it did.
+    failure: Option<String>,
+    /// What was said about the values already.
+    said: BTreeSet<String>,
+    place: Place,
+    endpoints: Endpoints,
+}
+
+/// What is known of where the target is.
+enum Place {
+    Unknown,
+    Failed(Error),
+    /// The host is waited for, or its addresses are the endpoints.
+    Named {
+        host: String,
+        port: u16,
+    },
+    Here,
+}
+
+impl Options {
+    /// Takes the options out of a file entry.
+    pub(crate) fn of(config: &ServiceConfig) -> Self {
+        let route = Route { service: config.name.clone(), cleartext_password: config.cleartext_password };
+        Self {
+            name: config.name.clone(),
+            protocol: config.protocol,
+            route: Arc::new(route),
+            sessions_max: config.sessions_max,
+            timeouts: config.timeouts,
+            required: config.required,
+        }
+    }
+}
+
+impl ServiceState {
+    pub(crate) fn new(
+        id: ServiceId,
+        options: Options,
+        sources: Arc<Sources>,
+        runtime: Arc<ServiceRuntime>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            id,
+            options,
+            epoch: 0,
+            rotation: Rotation::new(sources.is_fixed()),
+            sources,
+            runtime,
+            values: None,
+            credential: None,
+            since: now,
+            failure: None,
+            said: BTreeSet::new(),
+            place: Place::Unknown,
+            endpoints: Endpoints::default(),
+        }
+    }
+
+    /// Takes other options and sources: those of a new file. `keeps_values` says that the values in force may stay
+    /// until newer ones have come: those of other sources are not this service's.
+    pub(crate) fn reconfigure(
+        &mut self,
+        options: Options,
+        sources: Arc<Sources>,
+        runtime: Arc<ServiceRuntime>,
+        keeps_values: bool,
+    ) {
+        self.rotation.on_sources_replaced(sources.is_fixed());
+        self.epoch += 1;
+        if !keeps_values && !sources.is_same(&self.sources) {
+            self.values = None;
+            self.credential = None;
+            self.failure = None;
+        }
+        self.options = options;
+        self.sources = sources;
+        self.runtime = runtime;
+        self.said.clear();
+    }
+
+    /// Takes what a fetch has brought. `generation` is for values that are new.
+    pub(crate) fn on_answer(
+        &mut self,
+        answer: Answer,
+        generation: Generation,
+        now: Instant,
+    ) -> (Outcome, Schedule) {
+        let round = match answer.result {
+            Ok(round) => round,
+            Err(failures) => {
+                self.on_failure(describe(&failures));
+                return (Outcome::Failed, Schedule::default());
+            }
+        };
+        if self.failure.take().is_some() {
+            info!(service = self.options.name, "the credential was fetched again");
+        }
+        for note in round.notes {
+            self.say(note);
+        }
+        if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
+            return (Outcome::Unchanged, round.schedule);
+        }
+        let credential = round.values.credential(generation);
+        for finding in self.options.protocol.check(&credential) {
+            self.say(finding);
+        }
+        if self.credential.is_some() {
+            info!(service = self.options.name, "the credential has changed");
+        }
+        self.values = Some(round.values);
+        self.credential = Some(credential);
+        self.since = now;
+        (Outcome::Changed(generation), round.schedule)
+    }
+
+    fn on_failure(&mut self, reason: String) {
+        if self.failure.as_ref() == Some(&reason) {
+            return;
+        }
+        let remedy = if self.credential.is_some() { "; the last value stays in use" } else { "" };
+        warn!(service = self.options.name, "{reason}{remedy}");
+        self.failure = Some(reason);
+    }
+
+    fn say(&mut self, words: String) {
+        if !self.said.contains(&words) {
+            warn!(service = self.options.name, "{words}");
+            self.said.insert(words);
+        }
+    }
+
+    /// The values must not be used any more.
+    pub(crate) fn withdraw(&mut self) {
+        warn!(service = self.options.name, "the credential's time is over and no newer one has come");
+        self.values = None;
+        self.credential = None;
+    }
+
+    /// Finds out where the target is, as far as that is known now. Whether that is news.
+    pub(crate) fn find_target(&mut self, names: &mut Names, now: Instant) -> bool {
+        let Some(credential) = &self.credential else { return false };
+        let place = match self.options.protocol.destination(credential) {
+            Err(error) => Place::Failed(error),
+            Ok(Destination::Unix(path)) => {
+                self.endpoints.replace(vec![Address::Unix(path.into())], now);
+                Place::Here
+            }
+            Ok(Destination::Tcp { host, port }) => match numeric(&host) {
+                Some(ip) => {
+                    self.endpoints.replace(vec![Address::Tcp(SocketAddr::new(ip, port))], now);
+                    Place::Here
+                }
+                None => {
+                    self.place = Place::Named { host, port };
+                    return self.on_name(names, now);
+                }
+            },
+        };
+        self.place = place;
+        true
+    }
+
+    /// Something else may be known of the host's name. Whether that is news for this service.
+    pub(crate) fn on_name(&mut self, names: &mut Names, now: Instant) -> bool {
+        let Place::Named { host, port } = &self.place else { return false };
+        match names.resolution(host, now) {
+            Some(Ok(addresses)) => {
+                let at_port = |address: &SocketAddr| {
+                    let mut address = *address;
+                    address.set_port(*port);
+                    Address::Tcp(address)
+                };
+                self.endpoints.replace(addresses.iter().map(at_port).collect(), now);
+            }
+            Some(Err(_)) | None => {
+                self.endpoints.replace(Vec::new(), now);
+            }
+        }
+        true
+    }
+
+    /// The name of the target's host, if it has to be resolved.
+    pub(crate) fn host(&self) -> Option<&str> {
+        match &self.place {
+            Place::Named { host, .. } => Some(host),
+            Place::Unknown | Place::Failed(_) | Place::Here => None,
+        }
+    }
+
+    /// Forgets addresses that nobody needs. Whether there were any.
+    pub(crate) fn prune(&mut self, now: Instant) -> bool {
+        self.endpoints.prune(now)
+    }
+
+    /// The service as the data plane knows it.
+    pub(crate) fn snapshot(&self, names: &mut Names, now: Instant) -> Arc<Service> {
+        let options = &self.options;
+        let mut service = Service::new(
+            self.id,
+            options.protocol,
+            Arc::clone(&options.route),
+            options.sessions_max,
+            options.timeouts,
+            Arc::clone(&self.runtime),
+        );
+        service.credential.clone_from(&self.credential);
+        service.target = match &self.place {
+            _ if self.credential.is_none() => Target::Unresolved,
+            Place::Unknown => Target::Unresolved,
+            Place::Failed(error) => Target::Failed(error.clone()),
+            Place::Here => Target::Resolved(self.endpoints.present()),
+            Place::Named { host, .. } => match names.resolution(host, now) {
+                None => Target::Unresolved,
+                Some(Ok(_)) => Target::Resolved(self.endpoints.present()),
+                Some(Err(reason)) => TargetFailed::Name { host: host.clone(), reason: reason.clone() }.into(),
+            },
+        };
+        service.lingering = self.endpoints.lingering();
+        Arc::new(service)
+    }
+
+    /// Why the service has no credential, if it has none.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        match &self.credential {
+            Some(_) => None,
+            None => Some(self.failure.as_deref().unwrap_or("it is being fetched")),
+        }
+    }
+
+    /// The credential's generation and since when it has been in force.
+    pub(crate) fn credential(&self) -> Option<(Generation, Instant)> {
+        self.credential.as_ref().map(|credential| (credential.generation(), self.since))
+    }
+
+    /// Whether no connection is open on it any more. Services of one name share their counters.
+    pub(crate) fn is_idle(&self) -> bool {
+        let totals = self.runtime.totals();
+        totals.opened == totals.closed
+    }
+}

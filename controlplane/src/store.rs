@@ -1,0 +1,562 @@
+//! Every service, and what is to be done for them.
+//!
+//! Owns the services' states, the moments at which they want something, and what the data plane has not been told
+//! yet. Does nothing itself: it is told what happened and the time, and says what to fetch, to look up and to publish.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dataplane::{Service, ServiceId, ServiceRuntime, SessionRef, Snapshot};
+use protocol::Generation;
+
+use crate::fetch::{Answer, Asked, Sources};
+use crate::fetch_counts::FetchCounts;
+use crate::resolve::{Names, Resolution};
+use crate::rotation::{Action, Outcome, Rotation, Schedule};
+use crate::service::{Options, ServiceState};
+use crate::timers::Timers;
+
+/// Every service.
+pub(crate) struct Store {
+    workers: usize,
+    services: BTreeMap<ServiceId, ServiceState>,
+    /// Services without a listener, and since when: their sessions go on.
+    leaving: BTreeMap<ServiceId, Instant>,
+    by_path: HashMap<PathBuf, BTreeSet<ServiceId>>,
+    by_host: HashMap<String, BTreeSet<ServiceId>>,
+    names: Names,
+    timers: Timers<ServiceId>,
+    /// Over all services: keys that are derived from a credential are told apart by it.
+    generations: u64,
+    next_id: u32,
+    counts: FetchCounts,
+    fetches: Vec<Question>,
+    published: BTreeMap<ServiceId, Arc<Service>>,
+    dirty: BTreeSet<ServiceId>,
+    published_at: Option<Instant>,
+    verdicts: Vec<(SessionRef, bool)>,
+}
+
+/// Values to be fetched; the answer is [`Store::on_fetched`].
+pub(crate) struct Question {
+    pub service: ServiceId,
+    pub epoch: u64,
+    pub sources: Arc<Sources>,
+}
+
+/// A service as a file describes it.
+pub(crate) struct Entry {
+    pub options: Options,
+    pub sources: Arc<Sources>,
+    /// What was fetched before the file was put in force, if that was in time.
+    pub answer: Option<Answer>,
+}
+
+/// News for the data plane, in this order.
+pub(crate) struct News {
+    pub snapshot: Option<Arc<Snapshot>>,
+    pub verdicts: Vec<(SessionRef, bool)>,
+}
+
+impl Store {
+    /// A store without services, for a data plane of so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self {
+            workers,
+            services: BTreeMap::new(),
+            leaving: BTreeMap::new(),
+            by_path: HashMap::new(),
+            by_host: HashMap::new(),
+            names: Names::new(),
+            timers: Timers::new(),
+            generations: 0,
+            next_id: 0,
+            counts: FetchCounts::default(),
+            fetches: Vec::new(),
+            published: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            published_at: None,
+            verdicts: Vec::new(),
+        }
+    }
+
+    /// Puts services in force: those with an id in the place of an earlier one, the others beside them. Gives each
+    /// entry's id. Services that are not named leave.
+    pub(crate) fn configure(
+        &mut self,
+        entries: Vec<(Option<ServiceId>, Entry)>,
+        now: Instant,
+    ) -> Vec<ServiceId> {
+        let mut runtimes: HashMap<(String, &'static str), Arc<ServiceRuntime>> = HashMap::new();
+        for service in self.services.values() {
+            let key = (service.options.name.clone(), service.options.protocol.name());
+            runtimes.insert(key, Arc::clone(&service.runtime));
+        }
+        let mut ids = Vec::with_capacity(entries.len());
+        for (id, entry) in entries {
+            let key = (entry.options.name.clone(), entry.options.protocol.name());
+            let workers = self.workers;
+            let runtime = runtimes.entry(key).or_insert_with(|| Arc::new(ServiceRuntime::new(workers)));
+            ids.push(self.put(id, entry, Arc::clone(runtime), now));
+        }
+        let named: BTreeSet<ServiceId> = ids.iter().copied().collect();
+        for id in self.services.keys().filter(|id| !named.contains(id)) {
+            self.leaving.entry(*id).or_insert(now);
+        }
+        self.index();
+        ids
+    }
+
+    fn put(
+        &mut self,
+        id: Option<ServiceId>,
+        entry: Entry,
+        runtime: Arc<ServiceRuntime>,
+        now: Instant,
+    ) -> ServiceId {
+        let Entry { options, sources, answer } = entry;
+        let id = match id.and_then(|id| self.services.get_mut(&id)) {
+            Some(service) => {
+                let is_answered = answer.as_ref().is_some_and(|answer| answer.result.is_ok());
+                service.reconfigure(options, sources, runtime, is_answered);
+                service.id
+            }
+            None => {
+                let id = ServiceId(self.next_id);
+                self.next_id += 1;
+                self.services.insert(id, ServiceState::new(id, options, sources, runtime, now));
+                id
+            }
+        };
+        self.dirty.insert(id);
+        let is_fixed = self.services.get(&id).is_some_and(|service| service.sources.is_fixed());
+        // Values that are all in the file are there without a question.
+        let answer =
+            answer.or_else(|| is_fixed.then(|| self.services.get(&id)?.sources.literals()).flatten());
+        match answer {
+            Some(answer) => self.take_answer(id, answer, now),
+            None => self.act(id, now, Rotation::on_changed),
+        }
+        id
+    }
+
+    /// The target refused a credential.
+    pub(crate) fn on_refused(
+        &mut self,
+        id: ServiceId,
+        generation: Generation,
+        session: SessionRef,
+        certain: bool,
+        now: Instant,
+    ) {
+        if !self.services.contains_key(&id) {
+            return self.verdicts.push((session, false));
+        }
+        self.act(id, now, |rotation, now, actions| {
+            rotation.on_refused(now, generation, session, certain, actions);
+        });
+    }
+
+    /// The target accepted a credential.
+    pub(crate) fn on_proven(
+        &mut self,
+        id: ServiceId,
+        generation: Generation,
+        attempt_began: Instant,
+        now: Instant,
+    ) {
+        self.act(id, now, |rotation, _, actions| rotation.on_proven(generation, attempt_began, actions));
+    }
+
+    /// A session waits for a first credential.
+    pub(crate) fn on_wanted(&mut self, id: ServiceId, now: Instant) {
+        self.act(id, now, Rotation::on_wanted);
+    }
+
+    /// No address of the target took a connection.
+    pub(crate) fn on_dial_failed(&mut self, id: ServiceId, now: Instant) {
+        if let Some(host) = self.services.get(&id).and_then(ServiceState::host) {
+            self.names.on_dial_failed(host, now);
+        }
+    }
+
+    /// Files may have changed.
+    pub(crate) fn on_files_changed(&mut self, paths: &BTreeSet<PathBuf>, now: Instant) {
+        let affected: BTreeSet<ServiceId> =
+            paths.iter().filter_map(|path| self.by_path.get(path)).flatten().copied().collect();
+        for id in affected {
+            self.act(id, now, Rotation::on_changed);
+        }
+    }
+
+    /// The answer to a [`Question`].
+    pub(crate) fn on_fetched(&mut self, id: ServiceId, epoch: u64, answer: Answer, now: Instant) {
+        self.count(&answer.asked);
+        if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
+            self.take_answer(id, answer, now);
+        }
+    }
+
+    /// Questions that were asked elsewhere, for the metrics.
+    pub(crate) fn count(&mut self, asked: &[Asked]) {
+        for asked in asked {
+            self.counts.add(*asked);
+        }
+    }
+
+    fn take_answer(&mut self, id: ServiceId, answer: Answer, now: Instant) {
+        let Some(service) = self.services.get_mut(&id) else { return };
+        let (outcome, mut schedule) = service.on_answer(answer, Generation(self.generations + 1), now);
+        if let Outcome::Changed(_) = outcome {
+            self.generations += 1;
+            if service.find_target(&mut self.names, now) {
+                self.dirty.insert(id);
+            }
+            self.dirty.insert(id);
+            if let Some(host) = service.host() {
+                self.by_host.entry(host.to_owned()).or_default().insert(id);
+            }
+        }
+        spread(&mut schedule, id, now);
+        self.act(id, now, |rotation, now, actions| rotation.on_fetched(now, outcome, schedule, actions));
+    }
+
+    /// A name was looked up.
+    pub(crate) fn on_resolved(&mut self, host: &str, resolution: Resolution, now: Instant) {
+        if let Err(reason) = &resolution {
+            tracing::debug!("lookup {host}: {reason}");
+        }
+        if !self.names.on_answer(host, resolution, now) {
+            return;
+        }
+        for id in self.by_host.get(host).into_iter().flatten() {
+            if let Some(service) = self.services.get_mut(id)
+                && service.host() == Some(host)
+                && service.on_name(&mut self.names, now)
+            {
+                self.dirty.insert(*id);
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn on_time(&mut self, now: Instant) {
+        while let Some(id) = self.timers.pop(now) {
+            self.act(id, now, Rotation::on_time);
+        }
+    }
+
+    /// Looks after what nobody needs any more; every few seconds.
+    pub(crate) fn tidy(&mut self, now: Instant) {
+        for (id, service) in &mut self.services {
+            if service.prune(now) {
+                self.dirty.insert(*id);
+            }
+        }
+        let is_shared = |gone: &ServiceState| {
+            self.services
+                .values()
+                .any(|other| other.id != gone.id && Arc::ptr_eq(&other.runtime, &gone.runtime))
+        };
+        let gone: Vec<ServiceId> = self
+            .leaving
+            .iter()
+            .filter(|(id, since)| {
+                self.services.get(*id).is_none_or(|service| {
+                    // Handshakes that are under way still look for their credential.
+                    now > **since + service.options.timeouts.handshake
+                        && (service.is_idle() || is_shared(service))
+                })
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &gone {
+            self.leaving.remove(id);
+            self.services.remove(id);
+            self.timers.set(*id, None);
+            self.dirty.insert(*id);
+        }
+        if !gone.is_empty() {
+            self.index();
+        }
+    }
+
+    /// When [`Store::on_time`], [`Store::take_lookups`] or [`Store::take_news`] has something next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let publish_at =
+            (!self.dirty.is_empty() || !self.verdicts.is_empty()).then(|| self.publish_at()).flatten();
+        [self.timers.next(), self.names.next_deadline(), publish_at].into_iter().flatten().min()
+    }
+
+    fn publish_at(&self) -> Option<Instant> {
+        self.published_at.map(|at| at + PUBLISH_INTERVAL)
+    }
+
+    /// Takes what is to be fetched.
+    pub(crate) fn take_fetches(&mut self) -> Vec<Question> {
+        std::mem::take(&mut self.fetches)
+    }
+
+    /// Takes the names that are to be looked up; each answer is [`Store::on_resolved`].
+    pub(crate) fn take_lookups(&mut self, now: Instant) -> Vec<String> {
+        self.names.take_due(now)
+    }
+
+    /// Lets the next [`Store::take_news`] tell everything, however short ago the last was.
+    pub(crate) fn publish_now(&mut self) {
+        self.published_at = None;
+    }
+
+    /// Takes what the data plane does not know yet. Changes that come within milliseconds are told together.
+    pub(crate) fn take_news(&mut self, now: Instant) -> Option<News> {
+        if (self.dirty.is_empty() && self.verdicts.is_empty()) || self.publish_at().is_some_and(|at| now < at)
+        {
+            return None;
+        }
+        let verdicts = std::mem::take(&mut self.verdicts);
+        if self.dirty.is_empty() {
+            return Some(News { snapshot: None, verdicts });
+        }
+        self.published_at = Some(now);
+        for id in std::mem::take(&mut self.dirty) {
+            match self.services.get(&id) {
+                Some(service) => self.published.insert(id, service.snapshot(&mut self.names, now)),
+                None => self.published.remove(&id),
+            };
+        }
+        let snapshot = Arc::new(Snapshot { services: self.published.clone() });
+        Some(News { snapshot: Some(snapshot), verdicts })
+    }
+
+    /// A service.
+    pub(crate) fn get(&self, id: ServiceId) -> Option<&ServiceState> {
+        self.services.get(&id)
+    }
+
+    /// Services that have a listener.
+    pub(crate) fn present(&self) -> impl Iterator<Item = &ServiceState> {
+        self.services.values().filter(|service| !self.leaving.contains_key(&service.id))
+    }
+
+    /// Services without a listener whose sessions go on.
+    pub(crate) fn leaving(&self) -> impl Iterator<Item = &ServiceState> {
+        self.leaving.keys().filter_map(|id| self.services.get(id))
+    }
+
+    /// What became of all questions.
+    pub(crate) fn counts(&self) -> &FetchCounts {
+        &self.counts
+    }
+
+    /// Lets `step` decide for the service, and notes what is to be done.
+    fn act(
+        &mut self,
+        id: ServiceId,
+        now: Instant,
+        step: impl FnOnce(&mut Rotation<SessionRef>, Instant, &mut Vec<Action<SessionRef>>),
+    ) {
+        let Some(service) = self.services.get_mut(&id) else { return };
+        let mut actions = Vec::new();
+        step(&mut service.rotation, now, &mut actions);
+        for action in actions {
+            match action {
+                Action::Fetch => self.fetches.push(Question {
+                    service: id,
+                    epoch: service.epoch,
+                    sources: Arc::clone(&service.sources),
+                }),
+                Action::Verdict(session, retry) => self.verdicts.push((session, retry)),
+                Action::Withdraw => {
+                    service.withdraw();
+                    self.dirty.insert(id);
+                }
+            }
+        }
+        self.timers.set(id, service.rotation.next_deadline());
+    }
+
+    /// Finds services by their files and hosts, and forgets names that nobody has.
+    fn index(&mut self) {
+        self.by_path.clear();
+        self.by_host.clear();
+        for service in self.services.values() {
+            for path in service.sources.watch_paths() {
+                self.by_path.entry(path).or_default().insert(service.id);
+            }
+            if let Some(host) = service.host() {
+                self.by_host.entry(host.to_owned()).or_default().insert(service.id);
+            }
+        }
+        self.names.retain(&self.by_host.keys().cloned().collect());
+    }
+}
+
+/// Lets services that were fetched together be fetched again over a tenth of the time.
+fn spread(schedule: &mut Schedule, id: ServiceId, now: Instant) {
+    if let Some(at) = &mut schedule.refetch_at {
+        let tenth = at.saturating_duration_since(now) / 10;
+        *at -= tenth * (id.0 % 64) / 64;
+    }
+}
+
+/// A few changes a second are told at once; thousands are told together.
+const PUBLISH_INTERVAL: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use dataplane::{Target, Timeouts};
+    use protocol::{CleartextPassword, Secret};
+
+    use super::*;
+    use crate::config::{CredentialConfig, ListenOn, Place, ServiceConfig, Source};
+    use crate::testing::{TempDir, block_on};
+    use crate::watch::Watcher;
+
+    fn literal(text: &str) -> Source {
+        Source::Literal(Secret::from_heap(text.as_bytes().to_vec()))
+    }
+
+    fn file(path: &std::path::Path) -> Source {
+        let provider = crate::providers::by_name("file").expect("it is listed");
+        Source::Provider { provider, id: path.display().to_string(), raw: false }
+    }
+
+    fn entry(name: &str, credentials: Vec<(&str, Source)>) -> Entry {
+        let seconds = Duration::from_secs;
+        let credentials = credentials
+            .into_iter()
+            .map(|(name, source)| CredentialConfig { name: name.into(), place: Place::default(), source })
+            .collect();
+        let config = ServiceConfig {
+            name: name.into(),
+            place: Place::default(),
+            protocol: protocol::protocols::by_name("pg").expect("it is listed"),
+            listen_on: ListenOn::Tcp(([127, 0, 0, 1], 1).into()),
+            credentials: Vec::new(),
+            sessions_max: 10,
+            timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
+            required: true,
+            cleartext_password: CleartextPassword::default(),
+        };
+        Entry { options: Options::of(&config), sources: Arc::new(Sources::new(credentials)), answer: None }
+    }
+
+    fn fetch(store: &mut Store, now: Instant) -> usize {
+        let questions = store.take_fetches();
+        let count = questions.len();
+        for question in questions {
+            let answer = block_on(async { question.sources.fetch(Watcher::new().watch()).await });
+            store.on_fetched(question.service, question.epoch, answer, now);
+        }
+        count
+    }
+
+    fn snapshot(store: &mut Store, now: Instant) -> Arc<Snapshot> {
+        store.take_news(now).and_then(|news| news.snapshot).expect("there is news")
+    }
+
+    fn field(service: &Service, name: &str) -> Option<Vec<u8>> {
+        Some(service.credential.as_ref()?.field(name)?.expose(<[u8]>::to_vec))
+    }
+
+    #[test]
+    fn a_service_of_literals_is_whole_in_the_first_snapshot() {
+        let (mut store, now) = (Store::new(1), Instant::now());
+        let credentials = vec![("host", literal("127.0.0.1")), ("password", literal("s3"))];
+        let ids = store.configure(vec![(None, entry("db", credentials))], now);
+        assert_eq!(fetch(&mut store, now), 0);
+        let snapshot = snapshot(&mut store, now);
+        let service = &snapshot.services[&ids[0]];
+        assert_eq!(field(service, "password").as_deref(), Some(&b"s3"[..]));
+        let Target::Resolved(endpoints) = &service.target else { panic!("not resolved") };
+        assert_eq!(endpoints[0].address.to_string(), "tcp 127.0.0.1:5432");
+        assert!(store.take_news(now + PUBLISH_INTERVAL).is_none(), "nothing is told twice");
+    }
+
+    #[test]
+    fn a_changed_file_is_a_new_generation_and_an_unchanged_one_is_not() {
+        let (dir, mut store, now) = (TempDir::new(), Store::new(1), Instant::now());
+        let path = dir.file("password", "s3");
+        let id = store.configure(
+            vec![(None, entry("db", vec![("host", literal("::1")), ("password", file(&path))]))],
+            now,
+        )[0];
+        assert!(store.get(id).is_some_and(|service| service.missing().is_some()));
+        assert_eq!(fetch(&mut store, now), 1);
+        let first = snapshot(&mut store, now).services[&id].credential.as_ref().map(|c| c.generation());
+        let later = now + Duration::from_secs(1);
+        store.on_files_changed(&BTreeSet::from([path.clone()]), later);
+        assert_eq!(fetch(&mut store, later), 1);
+        assert!(store.take_news(later).is_none());
+
+        dir.file("password", "s4");
+        store.on_files_changed(&BTreeSet::from([path.clone()]), later);
+        assert_eq!(fetch(&mut store, later), 1);
+        let snapshot = snapshot(&mut store, later);
+        let service = &snapshot.services[&id];
+        assert_eq!(field(service, "password").as_deref(), Some(&b"s4"[..]));
+        assert!(service.credential.as_ref().map(|c| c.generation()) > first);
+
+        // An empty and a vanished file keep the last value.
+        dir.file("password", "");
+        store.on_files_changed(&BTreeSet::from([path.clone()]), later);
+        assert_eq!(fetch(&mut store, later), 1);
+        std::fs::remove_file(&path).expect("removes");
+        store.on_files_changed(&BTreeSet::from([path]), later);
+        assert_eq!(fetch(&mut store, later), 1);
+        assert!(store.take_news(later + PUBLISH_INTERVAL).is_none());
+        assert!(store.get(id).is_some_and(|service| service.missing().is_none()));
+    }
+
+    #[test]
+    fn a_name_is_looked_up_once_for_all_its_services() {
+        let (mut store, now) = (Store::new(1), Instant::now());
+        let entries = (0..3).map(|i| {
+            (None, entry(&format!("db{i}"), vec![("host", literal("db.test")), ("port", literal("7000"))]))
+        });
+        let ids = store.configure(entries.collect(), now);
+        assert!(matches!(snapshot(&mut store, now).services[&ids[0]].target, Target::Unresolved));
+        assert_eq!(store.take_lookups(now), ["db.test"]);
+        let later = now + Duration::from_secs(1);
+        store.on_resolved("db.test", Ok(vec![([10, 0, 0, 1], 0).into()]), later);
+        let snapshot = snapshot(&mut store, later);
+        for id in ids {
+            let Target::Resolved(endpoints) = &snapshot.services[&id].target else { panic!("not resolved") };
+            assert_eq!(endpoints[0].address.to_string(), "tcp 10.0.0.1:7000");
+        }
+    }
+
+    #[test]
+    fn values_of_other_sources_are_not_kept_and_those_of_the_same_are() {
+        let (dir, mut store, now) = (TempDir::new(), Store::new(1), Instant::now());
+        let path = dir.file("password", "s3");
+        let id = store.configure(vec![(None, entry("db", vec![("password", file(&path))]))], now)[0];
+        fetch(&mut store, now);
+        store.configure(vec![(Some(id), entry("renamed", vec![("password", file(&path))]))], now);
+        assert!(store.get(id).is_some_and(|service| service.missing().is_none()));
+        let elsewhere = dir.path().join("elsewhere");
+        store.configure(vec![(Some(id), entry("renamed", vec![("password", file(&elsewhere))]))], now);
+        assert!(store.get(id).is_some_and(|service| service.missing().is_some()));
+        fetch(&mut store, now);
+        let snapshot = snapshot(&mut store, now);
+        assert!(snapshot.services[&id].credential.is_none());
+        assert_eq!(snapshot.services[&id].route.service, "renamed");
+    }
+
+    #[test]
+    fn a_service_that_leaves_stays_known_until_its_handshakes_are_over() {
+        let (mut store, now) = (Store::new(1), Instant::now());
+        let ids = store.configure(vec![(None, entry("old", vec![("host", literal("::1"))]))], now);
+        store.configure(vec![(None, entry("new", vec![("host", literal("::1"))]))], now);
+        store.tidy(now + Duration::from_secs(29));
+        assert_eq!(snapshot(&mut store, now).services.len(), 2);
+        assert_eq!(store.present().count(), 1);
+        let later = now + Duration::from_secs(31);
+        store.tidy(later);
+        assert!(!snapshot(&mut store, later).services.contains_key(&ids[0]));
+    }
+}
