@@ -1,0 +1,207 @@
+//! Which listener is open for which service.
+//!
+//! Owns the way of a listener out: no connect that has succeeded is lost. First nothing new may begin, then
+//! handshakes that were under way get a moment, then the workers serve what is queued and let go, then it is closed.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use dataplane::{ListenerId, ListenerMail, ServiceId};
+use tracing::debug;
+
+use crate::config::ListenOn;
+use crate::listeners::{Listener, describe};
+
+/// Every listener.
+pub(crate) struct Listening {
+    workers: usize,
+    entries: BTreeMap<ListenerId, Entry>,
+    next_id: u32,
+}
+
+struct Entry {
+    service: ServiceId,
+    listen_on: ListenOn,
+    listener: Listener,
+    phase: Phase,
+    /// Why it takes no connections at the moment.
+    trouble: Option<String>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Nothing new may begin; until then, what has begun may end.
+    Refusing(Instant),
+    /// So many workers have not let go of it yet.
+    Retiring(usize),
+}
+
+impl Listening {
+    /// None, for a data plane of so many workers.
+    pub(crate) fn new(workers: usize) -> Self {
+        Self { workers, entries: BTreeMap::new(), next_id: 0 }
+    }
+
+    /// The service whose open listener is at `listen_on`.
+    pub(crate) fn service_at(&self, listen_on: &ListenOn) -> Option<ServiceId> {
+        let mut open = self.entries.values().filter(|entry| entry.phase == Phase::Open);
+        open.find(|entry| entry.listen_on == *listen_on).map(|entry| entry.service)
+    }
+
+    /// Whether the Unix socket at the place of `listen_on` is ours.
+    pub(crate) fn has_place(&self, listen_on: &ListenOn) -> bool {
+        let place = |listen_on: &ListenOn| match listen_on {
+            ListenOn::Unix { path, .. } => Some(path.clone()),
+            ListenOn::Tcp(_) => None,
+        };
+        let wanted = place(listen_on);
+        wanted.is_some() && self.entries.values().any(|entry| place(&entry.listen_on) == wanted)
+    }
+
+    /// Adds a listener: what to tell the workers.
+    pub(crate) fn add(
+        &mut self,
+        service: ServiceId,
+        listen_on: ListenOn,
+        listener: Listener,
+    ) -> ListenerMail {
+        let id = ListenerId(self.next_id);
+        self.next_id += 1;
+        let mail = ListenerMail { id, service, socket: listener.socket() };
+        self.entries.insert(id, Entry { service, listen_on, listener, phase: Phase::Open, trouble: None });
+        mail
+    }
+
+    /// Begins to retire all listeners but those of `kept`.
+    pub(crate) fn retain(&mut self, kept: &BTreeSet<ServiceId>, now: Instant) {
+        let gone = self.entries.values_mut().filter(|e| e.phase == Phase::Open && !kept.contains(&e.service));
+        for entry in gone {
+            if let Err(error) = entry.listener.refuse() {
+                // Without the filter, connects of the last moments may be reset.
+                debug!("{}: new connections cannot be held off: {error}", describe(&entry.listen_on));
+            }
+            entry.phase = Phase::Refusing(now + GRACE);
+        }
+    }
+
+    /// Takes the listeners that the workers are to let go of now.
+    pub(crate) fn take_due(&mut self, now: Instant) -> Vec<ListenerId> {
+        let is_due = |phase| matches!(phase, Phase::Refusing(until) if until <= now);
+        let due = self.entries.iter_mut().filter(|(_, entry)| is_due(entry.phase));
+        due.map(|(id, entry)| {
+            entry.phase = Phase::Retiring(self.workers);
+            *id
+        })
+        .collect()
+    }
+
+    /// When [`Listening::take_due`] has something next.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let until = |entry: &Entry| match entry.phase {
+            Phase::Refusing(until) => Some(until),
+            Phase::Open | Phase::Retiring(_) => None,
+        };
+        self.entries.values().filter_map(until).min()
+    }
+
+    /// A worker has let go of a listener; the last one closes it.
+    pub(crate) fn on_retired(&mut self, id: ListenerId) {
+        let Some(entry) = self.entries.get_mut(&id) else { return };
+        if let Phase::Retiring(left) = &mut entry.phase {
+            *left = left.saturating_sub(1);
+            if *left == 0 {
+                debug!("{}: Listener closed", describe(&entry.listen_on));
+                self.entries.remove(&id);
+            }
+        }
+    }
+
+    /// A listener takes no connections, or again: the service, and whether that is news.
+    pub(crate) fn on_trouble(
+        &mut self,
+        id: ListenerId,
+        trouble: Option<String>,
+    ) -> Option<(ServiceId, bool)> {
+        let entry = self.entries.get_mut(&id)?;
+        let is_news = entry.trouble != trouble;
+        entry.trouble = trouble;
+        Some((entry.service, is_news))
+    }
+
+    /// Why the service's listener takes no connections, if it does not.
+    pub(crate) fn trouble(&self) -> BTreeMap<ServiceId, &str> {
+        let open = self.entries.values().filter(|entry| entry.phase == Phase::Open);
+        open.filter_map(|entry| Some((entry.service, entry.trouble.as_deref()?))).collect()
+    }
+
+    /// Whether none is left.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+}
+
+/// A handshake of the kernel takes a round trip; the longest of those that matter for a sidecar is below.
+const GRACE: Duration = Duration::from_millis(200);
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+    use crate::listeners::Bound;
+    use crate::testing::TempDir;
+
+    #[test]
+    fn a_listener_leaves_step_by_step() {
+        let dir = TempDir::new();
+        let access = crate::config::SocketAccess { owner: None, group: None, mode: 0o600 };
+        let listen_on = ListenOn::Unix { path: dir.path().join("s"), access };
+        let open = || Bound::new(&listen_on, true).expect("binds").open(&listen_on).expect("listens");
+        let (mut listening, now) = (Listening::new(2), Instant::now());
+        let id = listening.add(ServiceId(1), listen_on.clone(), open()).id;
+        assert_eq!(listening.service_at(&listen_on), Some(ServiceId(1)));
+        assert!(listening.has_place(&listen_on));
+
+        listening.retain(&BTreeSet::new(), now);
+        assert_eq!(listening.service_at(&listen_on), None);
+        assert!(!dir.path().join("s").exists());
+        assert!(listening.take_due(now).is_empty());
+        assert_eq!(listening.next_deadline(), Some(now + GRACE));
+        assert_eq!(listening.take_due(now + GRACE), [id]);
+        listening.on_retired(id);
+        assert!(!listening.is_empty(), "the other worker still serves it");
+        listening.on_retired(id);
+        assert!(listening.is_empty());
+    }
+
+    #[test]
+    fn a_retired_tcp_listener_lets_nobody_in_and_loses_nobody() {
+        let listen_on = ListenOn::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = Bound::new(&listen_on, false).expect("binds").open(&listen_on).expect("listens");
+        let socket = listener.socket();
+        let address = rustix::net::getsockname(&socket).expect("it is bound");
+        let address = std::net::SocketAddr::try_from(address).expect("it is TCP");
+        let mut listening = Listening::new(1);
+        listening.add(ServiceId(1), listen_on, listener);
+        let _queued = TcpStream::connect(address).expect("it listens");
+        listening.retain(&BTreeSet::new(), Instant::now());
+        // A connect that is dropped is tried again by its kernel: it neither succeeds nor is refused.
+        let late = TcpStream::connect_timeout(&address, Duration::from_millis(50));
+        assert_eq!(late.err().map(|error| error.kind()), Some(std::io::ErrorKind::TimedOut));
+        rustix::net::accept(&socket).expect("the queued one is served");
+    }
+
+    #[test]
+    fn trouble_is_known_until_it_is_over() {
+        let listen_on = ListenOn::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = Bound::new(&listen_on, false).expect("binds").open(&listen_on).expect("listens");
+        let mut listening = Listening::new(1);
+        let id = listening.add(ServiceId(7), listen_on, listener).id;
+        assert_eq!(listening.on_trouble(id, Some("full".into())), Some((ServiceId(7), true)));
+        assert_eq!(listening.on_trouble(id, Some("full".into())), Some((ServiceId(7), false)));
+        assert_eq!(listening.trouble().get(&ServiceId(7)), Some(&"full"));
+        assert_eq!(listening.on_trouble(id, None), Some((ServiceId(7), true)));
+        assert!(listening.trouble().is_empty());
+    }
+}
