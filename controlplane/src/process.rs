@@ -1,0 +1,51 @@
+//! What is set for the whole process before anything else happens.
+//!
+//! Owns the limits and the protection of memory. Nothing in here can fail a start: what the kernel refuses is said.
+
+use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+
+/// What came of it, for the log.
+pub(crate) struct Hardening {
+    /// Descriptors that we may have, and that we could have at most.
+    pub(crate) descriptors: (Option<u64>, Option<u64>),
+    /// What the kernel refused, one sentence each.
+    pub(crate) refused: Vec<String>,
+}
+
+/// No core dump, no tracing by the same user, and as many descriptors as we may have.
+pub(crate) fn harden() -> Hardening {
+    let mut refused = Vec::new();
+    let no_core = Rlimit { current: Some(0), maximum: Some(0) };
+    if let Err(error) = setrlimit(Resource::Core, no_core) {
+        refused.push(format!("core dumps could not be switched off: {error}"));
+    }
+    // Also keeps our memory and descriptors from other processes of the same user: ptrace(2), proc(5).
+    if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        refused.push(format!("the process could not be made undumpable: {error}"));
+    }
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        refused.push(format!("the descriptor limit could not be raised: {error}"));
+    }
+    let limit = getrlimit(Resource::Nofile);
+    Hardening { descriptors: (limit.current, limit.maximum), refused }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::{dumpable_behavior, set_dumpable_behavior};
+
+    use super::*;
+
+    #[test]
+    fn a_hardened_process_leaves_no_core_and_has_all_descriptors() {
+        let before = dumpable_behavior().expect("the kernel knows");
+        let hardening = harden();
+        assert!(hardening.refused.is_empty(), "{:?}", hardening.refused);
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
+        assert_eq!(hardening.descriptors.0, hardening.descriptors.1);
+        set_dumpable_behavior(before).expect("what was set can be set again");
+    }
+}
