@@ -3,11 +3,35 @@
 //! One thread reads the configuration, fetches credentials, resolves names, answers health and metrics, and tells
 //! the data plane what to know. It never sees a connection's bytes.
 
+mod admin;
 pub mod cli;
 pub mod config;
+mod control;
 pub mod diagnostics;
+mod endpoints;
+mod fetch;
+mod fetch_counts;
+mod listeners;
+mod listening;
+mod logging;
 mod offload;
+mod os_words;
+mod process;
 pub mod providers;
+mod reload;
+mod resolve;
+mod rotation;
+mod run;
+mod service;
+mod start;
+mod stop;
+mod store;
 pub mod terminal;
 #[cfg(test)]
 mod testing;
+mod timers;
+mod unix_socket;
+mod values;
+mod watch;
+
+pub use start::main;

@@ -1,0 +1,314 @@
+//! The control plane's state and what each event does to it.
+//!
+//! Owns the order: a snapshot is published before a verdict that relies on it, a listener is served after its service
+//! was published. Nothing in here waits; `run` brings the events.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use dataplane::{Dataplane, Report, ServiceId};
+use protocol::{ClientMisbehaved, Error};
+use tracing::{debug, error, info, warn};
+
+use crate::admin::{Facts, FetchCount, Health, Metrics, Scrape, ServiceMetrics};
+use crate::config::BrokerConfig;
+use crate::listening::Listening;
+use crate::reload::Prepared;
+use crate::stop::{Step, Stop};
+use crate::store::Store;
+use crate::watch::Watcher;
+
+/// Everything that the control plane knows.
+pub(crate) struct Control {
+    pub store: Store,
+    pub listening: Listening,
+    pub stop: Stop,
+    dataplane: Dataplane,
+    broker: BrokerConfig,
+    reloads: (u64, u64),
+    started: (SystemTime, Instant),
+    tidy_at: Instant,
+    /// When to say what the start still waits for.
+    patience_until: Option<Instant>,
+}
+
+impl Control {
+    /// A control plane without services.
+    pub(crate) fn new(dataplane: Dataplane, broker: BrokerConfig, started: (SystemTime, Instant)) -> Self {
+        let workers = dataplane.workers();
+        let now = Instant::now();
+        Self {
+            store: Store::new(workers),
+            listening: Listening::new(workers),
+            stop: Stop::default(),
+            dataplane,
+            broker,
+            reloads: (0, 0),
+            started,
+            tidy_at: now + TIDY_INTERVAL,
+            patience_until: Some(now + PATIENCE),
+        }
+    }
+
+    /// The data plane.
+    pub(crate) fn dataplane(&self) -> &Dataplane {
+        &self.dataplane
+    }
+
+    /// Puts a file in force. Gives what watches its secrets.
+    pub(crate) fn commit(&mut self, prepared: Prepared, now: Instant) -> Result<Watcher, Vec<String>> {
+        let broker = prepared.broker.clone();
+        let (mails, watcher) = prepared.commit(&mut self.store, &mut self.listening, now)?;
+        self.broker.drain_timeout = broker.drain_timeout;
+        // At once, whatever was published a moment ago: the new listeners' services must be known.
+        self.store.publish_now();
+        self.tell(now);
+        for mail in &mails {
+            self.dataplane.listen(mail);
+        }
+        Ok(watcher)
+    }
+
+    /// Puts a file in force that was loaded again.
+    pub(crate) fn on_reloaded(&mut self, prepared: Prepared, now: Instant) -> Option<Watcher> {
+        if self.stop.is_under_way() {
+            return None;
+        }
+        for (setting, is_changed) in [
+            ("broker.workers", prepared.broker.workers != self.broker.workers),
+            ("broker.admin", prepared.broker.admin != self.broker.admin),
+            ("broker.limits.sessions", prepared.broker.sessions_max != self.broker.sessions_max),
+        ] {
+            if is_changed {
+                warn!("{setting} has changed: that needs a restart");
+            }
+        }
+        let services = prepared.places().len();
+        match self.commit(prepared, now) {
+            Ok(watcher) => {
+                self.reloads.0 += 1;
+                info!("Configuration reloaded: {services} services");
+                Some(watcher)
+            }
+            Err(reasons) => {
+                self.on_reload_refused(&reasons.join("; "));
+                None
+            }
+        }
+    }
+
+    /// A file cannot be used.
+    pub(crate) fn on_reload_refused(&mut self, reasons: &str) {
+        self.reloads.1 += 1;
+        error!("The configuration was not reloaded, everything stays as it is: {reasons}");
+    }
+
+    /// Takes what the workers report, but not for ever. Whether there may be more.
+    pub(crate) fn take_reports(&mut self, now: Instant) -> bool {
+        for _ in 0..REPORTS_AT_ONCE {
+            match self.dataplane.next_report() {
+                Some(report) => self.on_report(report, now),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    fn on_report(&mut self, report: Report, now: Instant) {
+        match report {
+            Report::CredentialWanted(service) => self.store.on_wanted(service, now),
+            Report::Refused { service, generation, session, certain } => {
+                self.store.on_refused(service, generation, session, certain, now);
+            }
+            Report::Proven { service, generation, attempt_began } => {
+                self.store.on_proven(service, generation, attempt_began, now);
+            }
+            Report::DialFailed(service) => self.store.on_dial_failed(service, now),
+            Report::Retired(listener) => self.listening.on_retired(listener),
+            Report::AcceptPaused(listener) => {
+                let trouble = "out of descriptors or memory; it tries again by itself".to_owned();
+                self.on_trouble(listener, Some(trouble));
+            }
+            Report::AcceptResumed(listener) => self.on_trouble(listener, None),
+            Report::ListenerDead(listener, reason) => self.on_trouble(listener, Some(reason)),
+            Report::Failed { service, request_id, error, suppressed } => {
+                let service = self.name(service);
+                let cause = error.label();
+                let request_id = request_id.to_string();
+                if matches!(error, Error::Client(ClientMisbehaved::Closed)) {
+                    // A health probe does that.
+                    debug!(service, request_id, cause, suppressed, "{error}");
+                } else {
+                    info!(service, request_id, cause, suppressed, "Failed on handle connection: {error}");
+                }
+            }
+            Report::Ended { service, request_id, lasted, to_target, to_client } => {
+                let service = self.name(service);
+                let request_id = request_id.to_string();
+                let seconds = lasted.as_secs_f64();
+                debug!(service, request_id, seconds, to_target, to_client, "the session has ended");
+            }
+        }
+    }
+
+    fn on_trouble(&mut self, listener: dataplane::ListenerId, trouble: Option<String>) {
+        if let Some((service, true)) = self.listening.on_trouble(listener, trouble.clone()) {
+            let service = self.name(service);
+            match trouble {
+                Some(trouble) => error!(service, "Failed on accept connection: {trouble}"),
+                None => info!(service, "the listener takes connections again"),
+            }
+        }
+    }
+
+    fn name(&self, service: ServiceId) -> &str {
+        self.store.get(service).map_or("", |service| &service.options.name)
+    }
+
+    /// Does what is due, and tells the data plane what is new. Whether the end has come.
+    pub(crate) fn on_time(&mut self, now: Instant) -> bool {
+        self.store.on_time(now);
+        if self.tidy_at <= now {
+            self.tidy_at = now + TIDY_INTERVAL;
+            self.store.tidy(now);
+        }
+        if self.patience_until.is_some_and(|until| until <= now) {
+            self.patience_until = None;
+            self.say_what_is_missing();
+        }
+        for listener in self.listening.take_due(now) {
+            self.dataplane.retire(listener);
+        }
+        self.tell(now);
+        let connections = self.dataplane.connections();
+        match self.stop.on_time(self.listening.is_empty(), connections, now) {
+            Step::Wait => false,
+            Step::CloseSessions => {
+                self.dataplane.close_sessions();
+                false
+            }
+            Step::End => true,
+        }
+    }
+
+    /// A signal asks for a stop; the second one means it.
+    pub(crate) fn on_stop_signal(&mut self, now: Instant) {
+        info!("Received a stop signal");
+        if self.stop.is_under_way() {
+            self.stop.hurry(now);
+            self.dataplane.close_sessions();
+            return;
+        }
+        info!("Stopping all services...");
+        self.stop.begin(self.broker.drain_timeout, now);
+        self.listening.retain(&std::collections::BTreeSet::new(), now);
+    }
+
+    /// When [`Control::on_time`] wants to be called.
+    pub(crate) fn next_deadline(&self) -> Instant {
+        let due = [
+            self.store.next_deadline(),
+            self.listening.next_deadline(),
+            self.stop.next_deadline(),
+            self.patience_until,
+        ];
+        due.into_iter().flatten().fold(self.tidy_at, Instant::min)
+    }
+
+    fn tell(&mut self, now: Instant) {
+        let Some(news) = self.store.take_news(now) else { return };
+        if let Some(snapshot) = &news.snapshot {
+            self.dataplane.publish(snapshot);
+        }
+        for (session, retry) in news.verdicts {
+            self.dataplane.verdict(session, retry);
+        }
+    }
+
+    fn say_what_is_missing(&self) {
+        let missing: Vec<&str> = self.missing().map(|(name, _)| name).collect();
+        if !missing.is_empty() {
+            let names = missing[..missing.len().min(NAMES_SAID)].join(", ");
+            info!("still waiting for the credentials of {} services: {names}", missing.len());
+        }
+    }
+
+    fn missing(&self) -> impl Iterator<Item = (&str, &str)> {
+        let required = self.store.present().filter(|service| service.options.required);
+        required.filter_map(|service| Some((service.options.name.as_str(), service.missing()?)))
+    }
+}
+
+impl Facts for std::cell::RefCell<Control> {
+    fn health(&self) -> Health {
+        let control = self.borrow();
+        let now = Instant::now();
+        let heartbeats = control.dataplane.heartbeats().into_iter().enumerate();
+        let is_stuck = |at: &Instant| now.saturating_duration_since(*at) > HEARTBEAT_MAX;
+        let owned = |(name, reason): (&str, &str)| (name.to_owned(), reason.to_owned());
+        let trouble = control.listening.trouble();
+        Health {
+            stuck_workers: heartbeats.filter(|(_, at)| is_stuck(at)).map(|(worker, _)| worker).collect(),
+            dead_listeners: trouble.into_iter().map(|(id, why)| owned((control.name(id), why))).collect(),
+            missing_credentials: control.missing().map(owned).collect(),
+            stopping: control.stop.is_under_way(),
+        }
+    }
+
+    fn metrics(&self) -> Scrape {
+        let control = self.borrow();
+        let now = Instant::now();
+        let trouble = control.listening.trouble();
+        let mut services = BTreeMap::new();
+        let is_stopping = control.stop.is_under_way();
+        let present = control.store.present().map(|service| (service, !is_stopping));
+        // A service that left and one that came may have one name, and then they share their counters.
+        for (service, is_present) in present.chain(control.store.leaving().map(|service| (service, false))) {
+            let (name, protocol) = (service.options.name.clone(), service.options.protocol.name());
+            let credential = service
+                .credential()
+                .map(|(generation, since)| (generation.0, now.saturating_duration_since(since)));
+            services.entry((name.clone(), protocol)).or_insert_with(|| {
+                let metrics = ServiceMetrics {
+                    name,
+                    protocol,
+                    active: service.runtime.sessions(),
+                    listening: is_present && !trouble.contains_key(&service.id),
+                    credential,
+                    ..ServiceMetrics::default()
+                };
+                (metrics, std::sync::Arc::clone(&service.runtime))
+            });
+        }
+        let counts = control.store.counts();
+        let outcomes = counts.outcomes.iter();
+        let metrics = Metrics {
+            services: Vec::new(),
+            fetches: outcomes
+                .map(|((provider, outcome), count)| FetchCount { provider, outcome, count: *count })
+                .collect(),
+            fetch_durations: counts.durations.clone(),
+            reloads: control.reloads,
+            connections: control.dataplane.connections() as u64,
+            draining: is_stopping,
+            workers: control.dataplane.workers() as u64,
+            started: Some(control.started.0),
+        };
+        Scrape::new(metrics, services.into_values().collect())
+    }
+}
+
+/// How often what nobody needs any more is looked for.
+const TIDY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// A start that takes longer says what it waits for.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// An idle worker goes round every second.
+const HEARTBEAT_MAX: Duration = Duration::from_secs(5);
+
+/// Some milliseconds of work: signals and the admin address get their turn.
+const REPORTS_AT_ONCE: usize = 4096;
+
+/// More names are not read.
+const NAMES_SAID: usize = 8;

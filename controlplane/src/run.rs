@@ -1,0 +1,264 @@
+//! The control plane's loop: what it waits for.
+//!
+//! Owns the tasks that fetch, look up, watch and listen to signals; each brings its result as an [`Event`]. Between two
+//! events nothing of the state is borrowed.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use dataplane::ServiceId;
+use tokio::io::unix::AsyncFd;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::task::{JoinHandle, spawn_local};
+use tracing::{info, warn};
+
+use crate::config::LoadRequest;
+use crate::control::Control;
+use crate::fetch::Answer;
+use crate::reload::Prepared;
+use crate::resolve::{Resolution, look_up};
+use crate::watch::{Watch, Watcher};
+
+/// Something has happened.
+enum Event {
+    Fetched { service: ServiceId, epoch: u64, answer: Answer },
+    Resolved { host: String, resolution: Resolution },
+    FilesChanged(BTreeSet<PathBuf>),
+    Reload,
+    Reloaded(Box<Result<Prepared, String>>),
+    Stop,
+}
+
+/// The loop and its tasks.
+pub(crate) struct Run {
+    control: Rc<RefCell<Control>>,
+    reports: AsyncFd<OwnedFd>,
+    events: UnboundedReceiver<Event>,
+    sender: UnboundedSender<Event>,
+    request: LoadRequest,
+    watch: Watch,
+    watching: JoinHandle<()>,
+    reloading: Reloading,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reloading {
+    No,
+    Yes,
+    /// Once more, when that is over.
+    Again,
+}
+
+/// The signals that mean something, caught from the moment this exists.
+pub(crate) struct Signals {
+    stop: [Signal; 3],
+    reload: [(Signal, &'static str); 2],
+}
+
+impl Signals {
+    /// Catches them.
+    pub(crate) fn catch() -> io::Result<Self> {
+        Ok(Self {
+            stop: [
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+                signal(SignalKind::quit())?,
+            ],
+            reload: [
+                (signal(SignalKind::hangup())?, "hangup"),
+                (signal(SignalKind::user_defined1())?, "user defined signal 1"),
+            ],
+        })
+    }
+}
+
+impl Run {
+    /// A loop over `control`; `watcher` watches its secrets.
+    pub(crate) fn new(
+        control: Rc<RefCell<Control>>,
+        watcher: Watcher,
+        request: LoadRequest,
+    ) -> io::Result<Self> {
+        let reports = control.borrow().dataplane().reports_fd().try_clone_to_owned()?;
+        #[expect(
+            deprecated,
+            reason = "the replacement is unsafe; the descriptor is owned, so it stays what it is"
+        )]
+        let register = AsyncFd::new;
+        let (sender, events) = unbounded_channel();
+        let watch = watcher.watch();
+        let watching = spawn_local(follow(watcher, sender.clone()));
+        let reports = register(reports)?;
+        let reloading = Reloading::No;
+        Ok(Self { control, reports, events, sender, request, watch, watching, reloading })
+    }
+
+    /// Listens to signals.
+    pub(crate) fn obey(&self, signals: Signals) {
+        for mut signal in signals.stop {
+            let sender = self.sender.clone();
+            spawn_local(
+                async move { while signal.recv().await.is_some() && sender.send(Event::Stop).is_ok() {} },
+            );
+        }
+        let path = self.request.file.as_ref().map_or(String::new(), |path| path.display().to_string());
+        for (mut signal, name) in signals.reload {
+            let (sender, path) = (self.sender.clone(), path.clone());
+            spawn_local(async move {
+                while signal.recv().await.is_some() {
+                    info!("Intercepted reload signal '{name}'. Reloading (from '{path}')...");
+                    if sender.send(Event::Reload).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+    }
+
+    /// Reloads when the file at `path` changes.
+    pub(crate) fn follow_file(&self, path: PathBuf) {
+        info!("Attaching filesystem notifier onto {}", path.display());
+        let sender = self.sender.clone();
+        spawn_local(async move {
+            let mut watcher = Watcher::new();
+            let watch = watcher.watch();
+            watch.attach(vec![path.clone()]).await;
+            loop {
+                watcher.changed().await;
+                warn!("Watched file '{}' modified!", path.display());
+                // A link on the way may lead elsewhere now.
+                watch.attach(vec![path.clone()]).await;
+                if sender.send(Event::Reload).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+
+    /// Runs until the end of the process has come.
+    pub(crate) async fn until_the_end(mut self) {
+        loop {
+            if self.round() {
+                return;
+            }
+            let (may_wait, deadline) = {
+                let control = self.control.borrow();
+                (control.dataplane().begin_wait(), control.next_deadline())
+            };
+            if !may_wait {
+                // The admin address gets its turn all the same.
+                tokio::task::yield_now().await;
+                continue;
+            }
+            let event = tokio::select! {
+                event = self.events.recv() => event,
+                ready = self.reports.readable() => {
+                    if let Ok(mut ready) = ready {
+                        ready.clear_ready();
+                    }
+                    None
+                }
+                () = tokio::time::sleep_until(deadline.into()) => None,
+            };
+            self.control.borrow().dataplane().end_wait();
+            let mut next = event;
+            while let Some(event) = next {
+                self.on_event(event);
+                next = self.events.try_recv().ok();
+            }
+        }
+    }
+
+    /// Goes once through everything that may be due. Whether the end has come.
+    fn round(&mut self) -> bool {
+        let mut control = self.control.borrow_mut();
+        let now = Instant::now();
+        control.take_reports(now);
+        let is_over = control.on_time(now);
+        for question in control.store.take_fetches() {
+            let (sender, watch) = (self.sender.clone(), self.watch.clone());
+            tokio::spawn(async move {
+                let answer = question.sources.fetch(watch).await;
+                let (service, epoch) = (question.service, question.epoch);
+                // Nobody listens any more only when the process ends.
+                let _ = sender.send(Event::Fetched { service, epoch, answer });
+            });
+        }
+        for host in control.store.take_lookups(now) {
+            let sender = self.sender.clone();
+            tokio::spawn(async move {
+                let resolution = look_up(host.clone()).await;
+                let _ = sender.send(Event::Resolved { host, resolution });
+            });
+        }
+        is_over
+    }
+
+    fn on_event(&mut self, event: Event) {
+        let now = Instant::now();
+        let mut control = self.control.borrow_mut();
+        match event {
+            Event::Fetched { service, epoch, answer } => {
+                control.store.on_fetched(service, epoch, answer, now);
+            }
+            Event::Resolved { host, resolution } => control.store.on_resolved(&host, resolution, now),
+            Event::FilesChanged(paths) => control.store.on_files_changed(&paths, now),
+            Event::Stop => control.on_stop_signal(now),
+            Event::Reload if self.reloading == Reloading::No => {
+                drop(control);
+                self.reload();
+            }
+            Event::Reload => self.reloading = Reloading::Again,
+            Event::Reloaded(result) => {
+                match *result {
+                    Ok(prepared) => {
+                        if let Some(watcher) = control.on_reloaded(prepared, now) {
+                            self.watching.abort();
+                            self.watch = watcher.watch();
+                            self.watching = spawn_local(follow(watcher, self.sender.clone()));
+                        }
+                    }
+                    Err(reasons) => control.on_reload_refused(&reasons),
+                }
+                drop(control);
+                if self.reloading == Reloading::Again {
+                    self.reload();
+                } else {
+                    self.reloading = Reloading::No;
+                }
+            }
+        }
+    }
+
+    fn reload(&mut self) {
+        self.reloading = Reloading::Yes;
+        let (request, sender) = (self.request.clone(), self.sender.clone());
+        spawn_local(async move {
+            let result = match Prepared::load(request).await {
+                Ok((prepared, warnings)) => {
+                    for finding in warnings.findings() {
+                        warn!("{finding}");
+                    }
+                    Ok(prepared)
+                }
+                Err(report) => Err(report.to_string().trim_end().to_owned()),
+            };
+            let _ = sender.send(Event::Reloaded(Box::new(result)));
+        });
+    }
+}
+
+async fn follow(mut watcher: Watcher, sender: UnboundedSender<Event>) {
+    loop {
+        let paths = watcher.changed().await;
+        if sender.send(Event::FilesChanged(paths)).is_err() {
+            return;
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The start of the process, and its exit code.
+//!
+//! Owns the order: the process is hardened before it reads anything, every address is taken before any is announced,
+//! and a service is published before its listener is served.
+
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::rc::Rc;
+use std::time::{Duration, Instant, SystemTime};
+
+use dataplane::{Dataplane, Settings};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{LocalSet, spawn_local};
+use tracing::{error, info, warn};
+
+use crate::admin::Admin;
+use crate::cli::{self, Action, Invocation, RunOptions};
+use crate::config::{self, ListenOn, LoadRequest};
+use crate::control::Control;
+use crate::listeners::describe;
+use crate::os_words::words;
+use crate::process::{Hardening, harden};
+use crate::reload::Prepared;
+use crate::run::{Run, Signals};
+use crate::{logging, terminal};
+
+/// Runs the program that the command line asks for.
+pub fn main() -> ExitCode {
+    let started = (SystemTime::now(), Instant::now());
+    let hardening = harden();
+    let Invocation { action, log, warnings } = match cli::parse(std::env::args_os()) {
+        Ok(invocation) => invocation,
+        Err(exit) => {
+            if exit.code == 0 {
+                terminal::out(&exit.text);
+            } else {
+                terminal::err(&exit.text);
+            }
+            return ExitCode::from(exit.code);
+        }
+    };
+    match action {
+        Action::Version => {
+            terminal::out(&cli::version());
+            ExitCode::SUCCESS
+        }
+        Action::Check(request) => check(&request),
+        Action::Run(options) => {
+            logging::start(log.format, log.debug);
+            info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));
+            for warning in &warnings {
+                warn!("{warning}");
+            }
+            say(&hardening);
+            match serve(options, log.debug, started) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(reasons) => {
+                    for reason in reasons {
+                        error!("{reason}");
+                    }
+                    ExitCode::FAILURE
+                }
+            }
+        }
+    }
+}
+
+/// Says what is wrong with a file.
+fn check(request: &LoadRequest) -> ExitCode {
+    match config::load(request) {
+        Ok(loaded) => {
+            terminal::report(&loaded.warnings);
+            let (path, services) = (loaded.config.path.display(), loaded.config.services.len());
+            terminal::out(&format!("{path}: {services} services can be served\n"));
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            terminal::report(&report);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn say(hardening: &Hardening) {
+    let number = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
+    let (now, most) = (number(hardening.descriptors.0), number(hardening.descriptors.1));
+    info!("no core dumps, not dumpable, {now} of {most} descriptors");
+    for refused in &hardening.refused {
+        warn!("{refused}");
+    }
+}
+
+/// Serves until a signal ends it; why it could not, one line each.
+fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Result<(), Vec<String>> {
+    let RunOptions { mut load, watch } = options;
+    if let Some(file) = &load.file {
+        info!("Trying to load configuration file: {}", file.display());
+    }
+    let loaded = config::load(&load)
+        .map_err(|report| report.to_string().lines().map(str::to_owned).collect::<Vec<_>>())?;
+    info!("Configuration file {} loaded", loaded.config.path.display());
+    for finding in loaded.warnings.findings() {
+        warn!("{finding}");
+    }
+    // A reload reads the file that the start found, whatever appears in a better place meanwhile.
+    let path = loaded.config.path.clone();
+    load.file = Some(path.clone());
+
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| vec![format!("cannot start the control plane: {}", words(&error))])?;
+    let broker = loaded.config.broker.clone();
+    let dataplane = Dataplane::start(Settings {
+        workers: broker.workers,
+        sessions_max: broker.sessions_max,
+        system_roots: system_roots(),
+        report_sessions: debug,
+    })
+    .map_err(|error| vec![error.to_string()])?;
+    let control = Rc::new(RefCell::new(Control::new(dataplane, broker.clone(), started)));
+
+    let local = LocalSet::new();
+    let result = runtime.block_on(local.run_until(async {
+        let signals = Signals::catch().map_err(|error| vec![format!("signals: {}", words(&error))])?;
+        serve_admin(broker.admin, &control).await?;
+        let prepared = Prepared::new(loaded.config);
+        let places: Vec<ListenOn> = prepared.places().cloned().collect();
+        announce(&places);
+        let watcher = control.borrow_mut().commit(prepared, Instant::now())?;
+        let run = Run::new(Rc::clone(&control), watcher, load)
+            .map_err(|error| vec![format!("the workers cannot be heard: {}", words(&error))])?;
+        run.obey(signals);
+        if watch {
+            run.follow_file(path);
+        }
+        let took = started.1.elapsed().as_millis();
+        info!("ready after {took} ms: {}", summary(&places));
+        run.until_the_end().await;
+        Ok(())
+    }));
+    end(local, runtime, control);
+    if result.is_ok() {
+        info!("Exiting...");
+    }
+    result
+}
+
+/// Lets go of everything, but does not wait for ever for a worker that is stuck.
+fn end(local: LocalSet, runtime: Runtime, control: Rc<RefCell<Control>>) {
+    drop(local);
+    // Threads that wait for a dead file system are not waited for.
+    runtime.shutdown_background();
+    let Some(control) = Rc::into_inner(control) else { return };
+    let (done, is_done) = std::sync::mpsc::channel::<()>();
+    let ending = std::thread::Builder::new().name("end".to_owned()).spawn(move || {
+        drop(control.into_inner());
+        drop(done);
+    });
+    if ending.is_ok() {
+        // Disconnected is what we wait for.
+        let _ = is_done.recv_timeout(END_MAX);
+    }
+}
+
+async fn serve_admin(address: Option<SocketAddr>, control: &Rc<RefCell<Control>>) -> Result<(), Vec<String>> {
+    let Some(address) = address else { return Ok(()) };
+    info!("Initializing health check on {address}...");
+    let admin = Admin::bind(address)
+        .await
+        .map_err(|error| vec![format!("listen tcp {address}: bind: {} (broker.admin)", words(&error))])?;
+    let facts = Rc::clone(control);
+    spawn_local(admin.serve(facts));
+    info!("Initialization of health check done. You can access the endpoint at `/live` and `/ready`.");
+    Ok(())
+}
+
+/// The system's trusted roots. A machine without any can still verify against a service's own.
+fn system_roots() -> Vec<Vec<u8>> {
+    let found = rustls_native_certs::load_native_certs();
+    for error in &found.errors {
+        warn!("the system's trusted roots: {error}");
+    }
+    found.certs.iter().map(|certificate| certificate.to_vec()).collect()
+}
+
+fn announce(places: &[ListenOn]) {
+    if places.len() > PLACES_SAID {
+        return;
+    }
+    for place in places {
+        match place {
+            ListenOn::Tcp(address) => info!("Starting TCP listener on {address}..."),
+            ListenOn::Unix { path, .. } => info!("Starting TCP listener on {}...", path.display()),
+        }
+    }
+}
+
+fn summary(places: &[ListenOn]) -> String {
+    let said: Vec<String> = places.iter().take(PLACES_SAID).map(describe).collect();
+    let more = match places.len().saturating_sub(PLACES_SAID) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let services =
+        if places.len() == 1 { "1 service listens" } else { &format!("{} services listen", places.len()) };
+    format!("{services} on {}{more}", said.join(", "))
+}
+
+/// More are not read.
+const PLACES_SAID: usize = 20;
+
+/// Workers that are alive end within milliseconds.
+const END_MAX: Duration = Duration::from_secs(2);
