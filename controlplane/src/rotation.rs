@@ -41,6 +41,16 @@ pub(crate) struct Schedule {
     pub usable_until: Option<Instant>,
 }
 
+impl Schedule {
+    /// Lets services that were fetched together be fetched again over a tenth of the time.
+    pub(crate) fn spread(&mut self, key: u32, now: Instant) {
+        if let Some(at) = &mut self.refetch_at {
+            let tenth = at.saturating_duration_since(now) / 10;
+            *at -= tenth * (key % 64) / 64;
+        }
+    }
+}
+
 /// One service's rotation. `S` names a session.
 pub(crate) struct Rotation<S> {
     /// Whether a fetch can bring nothing new: all values are in the file.

@@ -14,7 +14,7 @@ use protocol::Generation;
 use crate::fetch::{Answer, Asked, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::resolve::{Names, Resolution};
-use crate::rotation::{Action, Outcome, Rotation, Schedule};
+use crate::rotation::{Action, Outcome, Rotation};
 use crate::service::{Options, ServiceState};
 use crate::timers::Timers;
 
@@ -219,7 +219,7 @@ impl Store {
                 self.by_host.entry(host.to_owned()).or_default().insert(id);
             }
         }
-        spread(&mut schedule, id, now);
+        schedule.spread(id.0, now);
         self.act(id, now, |rotation, now, actions| rotation.on_fetched(now, outcome, schedule, actions));
     }
 
@@ -390,14 +390,6 @@ impl Store {
             }
         }
         self.names.retain(&self.by_host.keys().cloned().collect());
-    }
-}
-
-/// Lets services that were fetched together be fetched again over a tenth of the time.
-fn spread(schedule: &mut Schedule, id: ServiceId, now: Instant) {
-    if let Some(at) = &mut schedule.refetch_at {
-        let tenth = at.saturating_duration_since(now) / 10;
-        *at -= tenth * (id.0 % 64) / 64;
     }
 }
 
