@@ -85,8 +85,13 @@ pub enum Unsupported {
     ClientTls,
     /// The target wants a method of authentication that we do not have; its name in the protocol's words.
     AuthenticationMethod(&'static str),
-    /// The target wants a method whose number we do not know.
-    AuthenticationCode(u32),
+    /// The target wants a method that its protocol numbers.
+    AuthenticationCode {
+        /// The number.
+        code: u32,
+        /// What the protocol calls it, if we know.
+        name: Option<&'static str>,
+    },
     /// The target offers SASL mechanisms, and none that we have.
     SaslMechanisms,
     /// The credential's `sslmode` is none of ours.
@@ -278,7 +283,12 @@ impl fmt::Display for Error {
                 Unsupported::AuthenticationMethod(name) => {
                     write!(f, "the target asks for {name} authentication, which is not supported")
                 }
-                Unsupported::AuthenticationCode(code) => write!(f, "Authentication method {code} is not supported"),
+                Unsupported::AuthenticationCode { code, name: None } => {
+                    write!(f, "Authentication method {code} is not supported")
+                }
+                Unsupported::AuthenticationCode { code, name: Some(name) } => {
+                    write!(f, "Authentication method {code} is not supported: {name}")
+                }
                 Unsupported::SaslMechanisms => f.write_str("the target offers no SASL mechanism that is supported"),
                 Unsupported::SslMode => f.write_str(
                     "unsupported sslmode; only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",
@@ -370,7 +380,7 @@ mod tests {
             ServerMisbehaved::Closed.into(),
             ServerMisbehaved::HandshakeTimeout.into(),
             Unsupported::ClientTls.into(),
-            Unsupported::AuthenticationCode(99).into(),
+            Unsupported::AuthenticationCode { code: 99, name: None }.into(),
             Denied::CredentialRefused.into(),
             Denied::ByTarget.into(),
             Denied::CleartextPassword.into(),
@@ -397,9 +407,16 @@ mod tests {
 
     #[test]
     fn says_what_users_of_the_go_broker_search_for() {
-        let cases: [(Error, &str); 5] = [
+        let cases: [(Error, &str); 6] = [
+            (
+                Unsupported::AuthenticationCode { code: 7, name: Some("GSSAPI") }.into(),
+                "Authentication method 7 is not supported",
+            ),
             (TargetFailed::TlsNotOffered.into(), "the backend does not allow SSL connections"),
-            (Unsupported::AuthenticationCode(99).into(), "Authentication method 99 is not supported"),
+            (
+                Unsupported::AuthenticationCode { code: 99, name: None }.into(),
+                "Authentication method 99 is not supported",
+            ),
             (
                 Unsupported::SslMode.into(),
                 "only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",

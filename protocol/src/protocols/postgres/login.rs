@@ -313,18 +313,20 @@ fn refusal(error: &ErrorResponse<'_>) -> TargetStep<Reply> {
     }
 }
 
-/// Names of the methods that we do not have (documentation, "Authentication…").
+/// The methods that we do not have, with the names that the server documentation and its source give them.
 fn unsupported(code: u32) -> Unsupported {
-    match code {
-        1 => Unsupported::AuthenticationMethod("Kerberos V4"),
-        2 => Unsupported::AuthenticationMethod("Kerberos V5"),
-        4 => Unsupported::AuthenticationMethod("crypt"),
-        6 => Unsupported::AuthenticationMethod("SCM credential"),
-        7 => Unsupported::AuthenticationMethod("GSSAPI"),
-        9 => Unsupported::AuthenticationMethod("SSPI"),
-        other => Unsupported::AuthenticationCode(other),
-    }
+    let name = match code {
+        1 => Some("Kerberos V4"),
+        2 => Some("Kerberos V5"),
+        4 => Some("crypt"),
+        6 => Some("SCM credential"),
+        7 => Some("GSSAPI"),
+        9 => Some("SSPI"),
+        _ => None,
+    };
+    Unsupported::AuthenticationCode { code, name }
 }
+
 /// The newest version that we and the client know. No server ever spoke 3.1: it was left out because some poolers
 /// claim it wrongly.
 fn minor_to_speak(wanted: u16) -> u16 {
