@@ -75,6 +75,15 @@ impl Session {
         }
     }
 
+    /// Receives from `side` again, if it is waited for.
+    pub(crate) fn receive_rest<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        if self.lingering() == Some(side)
+            && let Some(leg) = self.leg(side)
+        {
+            leg.receive(&mut cx.io);
+        }
+    }
+
     /// `side` has closed, or, if `gone`, cannot be told anything any more.
     pub(crate) fn on_closing_end<I: Io>(&mut self, side: Side, gone: bool, cx: &mut Context<I>) {
         match self.lingering() {

@@ -269,8 +269,8 @@ impl Session {
         }
     }
 
-    /// A receive was paused because nobody used its input, and is over.
-    pub(crate) fn on_handshake_paused<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    /// Receives from `side` again, unless more of its input waits than may.
+    pub(crate) fn receive_more_handshake<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         if handshaking.input(side).len() <= INPUT_MAX
             && let Some(leg) = self.leg(side)

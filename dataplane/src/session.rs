@@ -265,36 +265,28 @@ impl Session {
             return;
         }
         match received {
-            Received::Cancelled => self.on_paused(side, cx),
-            Received::NoBuffer => cx.starved.push((self.slot, side)),
-            Received::End => self.on_end(side, None, cx),
-            Received::Failed(error) => self.on_end(side, Some(error), cx),
+            Received::NoBuffer => return cx.starved.push((self.slot, side)),
+            Received::End => return self.on_end(side, None, cx),
+            Received::Failed(error) => return self.on_end(side, Some(error), cx),
+            Received::Cancelled => {}
             Received::Data(lease) => match &mut self.stage {
                 Stage::Handshake(_) => self.on_handshake_data(side, &lease, cx),
                 Stage::Relay(_) => self.on_relay_data(side, lease, cx),
                 Stage::Closing(_) => self.on_closing_data(side, lease.len(), cx),
             },
         }
-    }
-
-    /// A receive that was paused is over. If the reason has gone meanwhile, it begins anew.
-    fn on_paused<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
-        match &self.stage {
-            Stage::Handshake(_) => self.on_handshake_paused(side, cx),
-            Stage::Relay(_) => self.resume(side, cx),
-            Stage::Closing(_) => {}
+        // It was paused, or the kernel ended it by itself.
+        if !armed {
+            self.receive_again(side, cx);
         }
     }
 
-    /// The leg may be received from again: a buffer is there.
-    pub(crate) fn on_fed<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    /// A receive is over, and its peer is not: begins anew unless there is a reason not to.
+    pub(crate) fn receive_again<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
         match &self.stage {
+            Stage::Handshake(_) => self.receive_more_handshake(side, cx),
             Stage::Relay(_) => self.resume(side, cx),
-            Stage::Handshake(_) | Stage::Closing(_) => {
-                if let Some(leg) = self.leg(side) {
-                    leg.receive(&mut cx.io);
-                }
-            }
+            Stage::Closing(_) => self.receive_rest(side, cx),
         }
     }
 

@@ -132,7 +132,7 @@ impl<I: Io> Worker<I> {
         self.cx.settling.clear();
         for index in 0..self.cx.starved.len() {
             let (slot, side) = self.cx.starved[index];
-            self.with(slot, |session, cx| session.on_fed(side, cx));
+            self.with(slot, |session, cx| session.receive_again(side, cx));
         }
         self.cx.starved.clear();
     }
