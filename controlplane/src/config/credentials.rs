@@ -13,7 +13,7 @@ use super::nearest::nearest;
 use super::section::{Field, Reader, Section, list_of};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
-use crate::providers;
+use crate::providers::{self, Provider};
 
 /// Literal secrets of a file, for one warning about all of them.
 #[derive(Default)]
@@ -99,89 +99,110 @@ fn read_one<'d>(
     Some(CredentialConfig { name: field.key.to_owned(), place: field.place, source })
 }
 
-/// Reads `{from, get}`.
+/// Reads `{from, get}`. Each key is read before any is missed, so that every error is found.
 fn read_provided<'d>(
     reader: &mut Reader<'d>,
     section: &Section<'d>,
     field: &Field<'d>,
     literals: &mut LiteralSecrets,
 ) -> Option<Source> {
+    let provider = read_provider(reader, section, field);
     let raw = section.take(reader, "raw").map(|raw| (reader.boolean(&raw), raw));
     let get = section.take(reader, "get").map(|get| (read_value(reader, &get, SINGLE), get));
-    let from = section.take(reader, "from");
-    let word = match &from {
-        Some(from) => read_text(reader, from)?,
-        None => Zeroizing::new(String::new()),
+    let provider = provider?;
+    let (value, get_place) = match get {
+        Some((value, get)) => (value?, get.place),
+        None => (Zeroizing::default(), field.place),
     };
-    let place = from.as_ref().map_or(field.place, |from| from.place);
-    let from_path = section.path_of("from");
-    if word.is_empty() {
-        let list = list_of("provider", words::providers());
-        reader.error(place, &from_path, "cannot be blank: expected a provider", list);
-        return None;
-    }
-    let (id, get) = match get {
-        Some((id, get)) => (Some(id?), Some(get)),
-        None => (None, None),
-    };
-    let is_raw = match &raw {
-        Some((is_raw, _)) => (*is_raw)?,
+    let is_raw = match raw {
+        Some((is_raw, raw)) => {
+            if !provider.is_file() {
+                reader.warn(raw.place, &raw.path, "ignored: only `file` has it", "remove it");
+            }
+            is_raw?
+        }
         None => false,
     };
-    if let (Some((_, raw)), true) = (&raw, *word != "file") {
-        reader.warn(raw.place, &raw.path, "ignored: only `file` has it", "remove it");
-    }
-    if *word == words::LITERAL {
-        return Some(literal(field, id.unwrap_or_default(), literals));
-    }
-    let Some(provider) = providers::by_name(&word) else {
-        return match words::provider(&word) {
-            Word::NotBuilt => {
-                reader.warn(
-                    place,
-                    &from_path,
-                    format!(
-                        "the provider `{}` is not supported yet: connections to this service will fail",
-                        *word
-                    ),
-                    "take the value from `file` or `env` until it is",
-                );
-                Some(Source::Unknown(word.to_string()))
-            }
-            Word::Unknown(help) => {
-                reader.error(place, &from_path, format!("unknown provider{}", shown(&word)), help);
-                None
-            }
-        };
-    };
-    let (get_place, get_path) = (get.map_or(field.place, |get| get.place), section.path_of("get"));
-    let id = match id.map(|mut id| String::from_utf8(std::mem::take(&mut *id))) {
-        Some(Ok(id)) if !id.is_empty() => id,
-        Some(Err(_)) => {
-            reader.error(
-                get_place,
-                &get_path,
-                "expected text, found other bytes",
-                "write it without `!!binary`",
-            );
-            return None;
+    match provider {
+        Named::Literal => Some(literal(field, value, literals)),
+        Named::NotBuilt(word) => Some(Source::Unknown(word)),
+        Named::Provider(provider) => {
+            let id = read_id(reader, (get_place, &section.path_of("get")), value, provider)?;
+            Some(Source::Provider { provider, id, raw: is_raw })
         }
-        _ => {
-            let message = format!("cannot be blank: expected what to ask `{}` for", provider.name());
-            reader.error(get_place, &get_path, message, "write `get:` beside `from:`");
-            return None;
-        }
+    }
+}
+
+/// What `from` names.
+enum Named {
+    Literal,
+    Provider(&'static dyn Provider),
+    NotBuilt(String),
+}
+
+impl Named {
+    fn is_file(&self) -> bool {
+        matches!(self, Self::Provider(provider) if provider.name() == "file")
+    }
+}
+
+fn read_provider<'d>(reader: &mut Reader<'d>, section: &Section<'d>, field: &Field<'d>) -> Option<Named> {
+    let from = section.take(reader, "from");
+    let path = section.path_of("from");
+    let (word, place) = match &from {
+        Some(from) => (read_text(reader, from)?, from.place),
+        None => (Zeroizing::default(), field.place),
     };
-    if let Err(refusal) = provider.check_id(&id) {
-        reader.error(
-            get_place,
-            &get_path,
-            refusal,
-            format!("correct what `{}` is asked for", provider.name()),
-        );
+    if word.is_empty() {
+        let list = list_of("provider", words::providers());
+        reader.error(place, &path, "cannot be blank: expected a provider", list);
         return None;
     }
-    Some(Source::Provider { provider, id, raw: is_raw })
+    if *word == words::LITERAL {
+        return Some(Named::Literal);
+    }
+    if let Some(provider) = providers::by_name(&word) {
+        return Some(Named::Provider(provider));
+    }
+    match words::provider(&word) {
+        Word::NotBuilt => {
+            let word = word.to_string();
+            let message =
+                format!("the provider `{word}` is not supported yet: connections to this service will fail");
+            reader.warn(place, &path, message, "take the value from `file` or `env` until it is");
+            Some(Named::NotBuilt(word))
+        }
+        Word::Unknown(help) => {
+            reader.error(place, &path, format!("unknown provider{}", shown(&word)), help);
+            None
+        }
+    }
+}
+
+/// What a provider is asked for: text that it accepts.
+fn read_id(
+    reader: &mut Reader<'_>,
+    (place, path): (Place, &str),
+    mut value: Zeroizing<Vec<u8>>,
+    provider: &dyn Provider,
+) -> Option<String> {
+    let name = provider.name();
+    let Ok(id) = String::from_utf8(std::mem::take(&mut *value)) else {
+        reader.error(place, path, "expected text, found other bytes", "write it without `!!binary`");
+        return None;
+    };
+    if id.is_empty() {
+        let message = format!("cannot be blank: expected what to ask `{name}` for");
+        reader.error(place, path, message, "write `get:` beside `from:`");
+        return None;
+    }
+    match provider.check_id(&id) {
+        Ok(()) => Some(id),
+        Err(refusal) => {
+            reader.error(place, path, refusal, format!("correct what `{name}` is asked for"));
+            None
+        }
+    }
 }
 
 fn literal(field: &Field<'_>, mut value: Zeroizing<Vec<u8>>, literals: &mut LiteralSecrets) -> Source {
