@@ -320,6 +320,24 @@ mod tests {
     }
 
     #[test]
+    fn only_loopback_addresses_and_paths_are_local() {
+        for (text, expected) in [
+            ("tcp://127.0.0.1:1", true),
+            ("tcp://127.9.9.9:1", true),
+            ("tcp://[::1]:1", true),
+            ("tcp://[::ffff:127.0.0.1]:1", true),
+            ("tcp://0.0.0.0:1", false),
+            ("tcp://:1", false),
+            ("tcp://192.0.2.1:1", false),
+            ("tcp://[2001:db8::1]:1", false),
+            ("tcp://[::ffff:192.0.2.1]:1", false),
+        ] {
+            assert_eq!(is_local(&ListenOn::Tcp(tcp(text))), expected, "{text}");
+        }
+        assert!(is_local(&ListenOn::Unix { path: "x".into(), access: DEFAULT_ACCESS }));
+    }
+
+    #[test]
     fn modes_are_octal_and_say_so() {
         for (text, quoted, mode) in [
             ("0660", false, Some(0o660)),
