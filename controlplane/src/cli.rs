@@ -287,10 +287,8 @@ fn go_to_gnu(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
             b"file" | b"log-format" | b"config-mgr" | b"profile" => (true, true),
             b"h" => (false, false),
             b"help" | b"watch" | b"debug" | b"allow-remote" | b"version" | b"graceful-exit" => (true, false),
-            _ => {
-                gnu.push(arg);
-                continue;
-            }
+            // A lone letter aside, one dash is two to Go: clap would name the first letter as what is wrong.
+            _ => (name.len() > 1, false),
         };
         let value = value.or_else(|| if takes_value { args.next().map(OsString::into_vec) } else { None });
         let mut spelled = if is_long { b"--".to_vec() } else { b"-".to_vec() };
@@ -406,7 +404,8 @@ mod tests {
             ("-config-mgr|k8s/crd#x", 1, "k8s/crd configuration manager is not supported"),
             ("-config-mgr|etcd#x", 1, "'etcd#x' configuration manager not supported"),
             ("-profile|cpu", 1, "-profile cpu is not supported"),
-            ("-unknown", 2, "unexpected argument"),
+            ("-unknown", 2, "unexpected argument '--unknown' found"),
+            ("-u", 2, "unexpected argument '-u' found"),
             ("--unknown=3", 2, "unexpected argument '--unknown' found"),
             ("extra", 2, "unrecognized subcommand 'extra'"),
             ("run|extra", 2, "unexpected argument 'extra' found"),
