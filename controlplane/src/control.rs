@@ -205,11 +205,11 @@ impl Control {
     }
 
     /// When [`Control::on_time`] wants to be called.
-    pub(crate) fn next_deadline(&self) -> Instant {
+    pub(crate) fn next_deadline(&self, now: Instant) -> Instant {
         let due = [
             self.store.next_deadline(),
             self.listening.next_deadline(),
-            self.stop.next_deadline(),
+            self.stop.next_deadline(now),
             self.patience_until,
         ];
         due.into_iter().flatten().fold(self.tidy_at, Instant::min)

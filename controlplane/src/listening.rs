@@ -135,6 +135,11 @@ impl Listening {
         open.filter_map(|entry| Some((entry.service, entry.trouble.as_deref()?))).collect()
     }
 
+    /// Whether some are on their way out.
+    pub(crate) fn is_retiring(&self) -> bool {
+        self.entries.values().any(|entry| entry.phase != Phase::Open)
+    }
+
     /// Whether none is left.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -170,7 +175,7 @@ mod tests {
         assert_eq!(listening.next_deadline(), Some(now + GRACE));
         assert_eq!(listening.take_due(now + GRACE), [id]);
         listening.on_retired(id);
-        assert!(!listening.is_empty(), "the other worker still serves it");
+        assert!(listening.is_retiring() && !listening.is_empty(), "the other worker still serves it");
         listening.on_retired(id);
         assert!(listening.is_empty());
     }

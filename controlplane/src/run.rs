@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dataplane::ServiceId;
 use tokio::io::unix::AsyncFd;
@@ -31,7 +31,7 @@ enum Event {
     Resolved { host: String, resolution: Resolution },
     FilesChanged(BTreeSet<PathBuf>),
     Reload,
-    Reloaded(Box<Result<Prepared, String>>),
+    Reloaded { result: Box<Result<Prepared, String>>, looks: u32 },
     Stop,
 }
 
@@ -149,7 +149,7 @@ impl Run {
             }
             let (may_wait, deadline) = {
                 let control = self.control.borrow();
-                (control.dataplane().begin_wait(), control.next_deadline())
+                (control.dataplane().begin_wait(), control.next_deadline(Instant::now()))
             };
             if !may_wait {
                 // The admin address gets its turn all the same.
@@ -215,7 +215,15 @@ impl Run {
                 self.reload();
             }
             Event::Reload => self.reloading = Reloading::Again,
-            Event::Reloaded(result) => {
+            // An address that an earlier reload gives up may be wanted again: it is free in a moment.
+            Event::Reloaded { result, looks } if looks < LOOKS_MAX && control.listening.is_retiring() => {
+                let sender = self.sender.clone();
+                spawn_local(async move {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                    let _ = sender.send(Event::Reloaded { result, looks: looks + 1 });
+                });
+            }
+            Event::Reloaded { result, .. } => {
                 match *result {
                     Ok(prepared) => {
                         if let Some(watcher) = control.on_reloaded(prepared, now) {
@@ -249,10 +257,14 @@ impl Run {
                 }
                 Err(report) => Err(report.to_string().trim_end().to_owned()),
             };
-            let _ = sender.send(Event::Reloaded(Box::new(result)));
+            let _ = sender.send(Event::Reloaded { result: Box::new(result), looks: 0 });
         });
     }
 }
+
+/// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
+const LOOK_INTERVAL: Duration = Duration::from_millis(20);
+const LOOKS_MAX: u32 = 100;
 
 async fn follow(mut watcher: Watcher, sender: UnboundedSender<Event>) {
     loop {

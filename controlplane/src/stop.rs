@@ -75,8 +75,8 @@ impl Stop {
     }
 
     /// When [`Stop::on_time`] wants to be called: nobody reports the end of a connection.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.is_under_way().then(|| Instant::now() + LOOK_INTERVAL)
+    pub(crate) fn next_deadline(&self, now: Instant) -> Option<Instant> {
+        self.is_under_way().then(|| now + LOOK_INTERVAL)
     }
 }
 
