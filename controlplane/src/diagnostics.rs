@@ -65,7 +65,7 @@ impl Report {
         report
     }
 
-    /// Adds a finding. Beyond [`FINDINGS_MAX`] it is only counted.
+    /// Adds a finding. Beyond `FINDINGS_MAX` it is only counted.
     pub fn push(&mut self, finding: Finding) {
         if self.findings.len() < FINDINGS_MAX {
             self.findings.push(finding);

@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
 
 /// Says what is wrong with a file.
 fn check(request: &LoadRequest) -> ExitCode {
-    match config::load(request) {
+    match config::check(request) {
         Ok(loaded) => {
             terminal::report(&loaded.warnings);
             let (path, services) = (loaded.config.path.display(), loaded.config.services.len());

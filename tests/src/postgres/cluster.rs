@@ -157,7 +157,7 @@ impl Cluster {
         give_to_server(&self.data())
     }
 
-    /// Starts the server again after [`Cluster::kill`] or [`Cluster::stop`], on the same port.
+    /// Starts the server again after [`Cluster::kill`], on the same port.
     pub fn resume(&self) -> Result<()> {
         let mut postgres = Command::new(self.installation.program("postgres"));
         postgres.arg("-D").arg(self.data()).current_dir("/").env("LC_ALL", "C");
