@@ -3,7 +3,8 @@
 //! Owns the way of a listener out: no connect that has succeeded is lost. First nothing new may begin, then
 //! handshakes that were under way get a moment, then the workers serve what is queued and let go, then it is closed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use dataplane::{ListenerId, ListenerMail, ServiceId};
@@ -43,20 +44,16 @@ impl Listening {
         Self { workers, entries: BTreeMap::new(), next_id: 0 }
     }
 
-    /// The service whose open listener is at `listen_on`.
-    pub(crate) fn service_at(&self, listen_on: &ListenOn) -> Option<ServiceId> {
-        let mut open = self.entries.values().filter(|entry| entry.phase == Phase::Open);
-        open.find(|entry| entry.listen_on == *listen_on).map(|entry| entry.service)
+    /// The services of the open listeners, by where they listen.
+    pub(crate) fn open(&self) -> HashMap<ListenOn, ServiceId> {
+        let open = self.entries.values().filter(|entry| entry.phase == Phase::Open);
+        open.map(|entry| (entry.listen_on.clone(), entry.service)).collect()
     }
 
-    /// Whether the Unix socket at the place of `listen_on` is ours.
-    pub(crate) fn has_place(&self, listen_on: &ListenOn) -> bool {
-        let place = |listen_on: &ListenOn| match listen_on {
-            ListenOn::Unix { path, .. } => Some(path.clone()),
-            ListenOn::Tcp(_) => None,
-        };
-        let wanted = place(listen_on);
-        wanted.is_some() && self.entries.values().any(|entry| place(&entry.listen_on) == wanted)
+    /// The paths of our Unix sockets: whatever is there may be replaced.
+    pub(crate) fn unix_paths(&self) -> HashSet<PathBuf> {
+        let unix = self.entries.values().filter_map(|entry| unix_path(&entry.listen_on));
+        unix.map(Path::to_owned).collect()
     }
 
     /// Adds a listener: what to tell the workers.
@@ -146,6 +143,14 @@ impl Listening {
     }
 }
 
+/// The path of a Unix socket.
+pub(crate) fn unix_path(listen_on: &ListenOn) -> Option<&Path> {
+    match listen_on {
+        ListenOn::Unix { path, .. } => Some(path),
+        ListenOn::Tcp(_) => None,
+    }
+}
+
 /// A handshake of the kernel takes a round trip; the longest of those that matter for a sidecar is below.
 const GRACE: Duration = Duration::from_millis(200);
 
@@ -165,11 +170,11 @@ mod tests {
         let open = || Bound::new(&listen_on, true).expect("binds").open(&listen_on).expect("listens");
         let (mut listening, now) = (Listening::new(2), Instant::now());
         let id = listening.add(ServiceId(1), listen_on.clone(), open()).id;
-        assert_eq!(listening.service_at(&listen_on), Some(ServiceId(1)));
-        assert!(listening.has_place(&listen_on));
+        assert_eq!(listening.open().get(&listen_on), Some(&ServiceId(1)));
+        assert!(listening.unix_paths().contains(&dir.path().join("s")));
 
         listening.retain(&BTreeSet::new(), now);
-        assert_eq!(listening.service_at(&listen_on), None);
+        assert!(listening.open().is_empty());
         assert!(!dir.path().join("s").exists());
         assert!(listening.take_due(now).is_empty());
         assert_eq!(listening.next_deadline(), Some(now + GRACE));

@@ -14,7 +14,7 @@ use crate::config::{self, Config, ListenOn, LoadRequest};
 use crate::diagnostics::Report;
 use crate::fetch::{Answer, Sources};
 use crate::listeners::Bound;
-use crate::listening::Listening;
+use crate::listening::{Listening, unix_path};
 use crate::service::Options;
 use crate::store::{Entry, Store};
 use crate::watch::Watcher;
@@ -75,15 +75,17 @@ impl Prepared {
     ) -> Result<(Vec<ListenerMail>, Watcher), Vec<String>> {
         let mut errors = Vec::new();
         let mut bound = Vec::new();
+        let (open, ours) = (listening.open(), listening.unix_paths());
         for service in &self.services {
-            let id = listening.service_at(&service.listen_on);
-            bound.push(None);
-            if id.is_none() {
-                match Bound::new(&service.listen_on, listening.has_place(&service.listen_on)) {
-                    Ok(socket) => *bound.last_mut().expect("pushed above") = Some(socket),
-                    Err(reason) => errors.push(refusal(&service.entry.options.name, &reason)),
+            let is_ours = unix_path(&service.listen_on).is_some_and(|path| ours.contains(path));
+            let is_open = open.contains_key(&service.listen_on);
+            bound.push(match (!is_open).then(|| Bound::new(&service.listen_on, is_ours)).transpose() {
+                Ok(socket) => socket,
+                Err(reason) => {
+                    errors.push(refusal(&service.entry.options.name, &reason));
+                    None
                 }
-            }
+            });
         }
         if !errors.is_empty() {
             return Err(errors);
@@ -108,7 +110,7 @@ impl Prepared {
             if let Some(answer) = &service.entry.answer {
                 store.count(asked(answer));
             }
-            entries.push((listening.service_at(&service.listen_on), service.entry));
+            entries.push((open.get(&service.listen_on).copied(), service.entry));
             places.push(service.listen_on);
         }
         let ids = store.configure(entries, now);

@@ -109,6 +109,8 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
 
     let runtime = Builder::new_current_thread()
         .enable_all()
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .thread_keep_alive(Duration::from_secs(1))
         .build()
         .map_err(|error| vec![format!("cannot start the control plane: {}", words(&error))])?;
     let broker = loaded.config.broker.clone();
@@ -207,6 +209,9 @@ fn summary(places: &[ListenOn]) -> String {
         if places.len() == 1 { "1 service listens" } else { &format!("{} services listen", places.len()) };
     format!("{services} on {}{more}", said.join(", "))
 }
+
+/// As many as are at work at a time, and a hundred that a dead file system holds.
+const BLOCKING_THREADS_MAX: usize = 128;
 
 /// More are not read.
 const PLACES_SAID: usize = 20;
