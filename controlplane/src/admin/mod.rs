@@ -188,6 +188,8 @@ mod tests {
     fn a_stopping_broker_is_not_ready_and_a_stuck_one_not_live() {
         let stopping = Health { stopping: true, ..Health::default() };
         assert_eq!((get("/live", None, &stopping).0, get("/ready", None, &stopping).0), (200, 503));
+        let (_, body) = get("/ready", Some("full=1"), &stopping);
+        assert!(body.contains("\"listening\": \"secretless is not listening\""), "{body}");
         let stuck = Health { stuck_workers: vec![1], ..Health::default() };
         assert_eq!((get("/live", None, &stuck).0, get("/ready", None, &stuck).0), (503, 503));
     }
