@@ -37,6 +37,7 @@ pub fn fresh(label: &str) -> Result<PathBuf> {
 fn run() -> Result<PathBuf> {
     static RUN: OnceLock<io::Result<PathBuf>> = OnceLock::new();
     let made = RUN.get_or_init(|| {
+        raise_descriptor_limit();
         sweep();
         let path = std::env::temp_dir().join(format!("{RUN_PREFIX}{}", std::process::id()));
         fs::DirBuilder::new().mode(0o711).create(&path)?;
@@ -48,6 +49,15 @@ fn run() -> Result<PathBuf> {
             Err(io::Error::new(error.kind(), error.to_string())).doing("create this run's directory")
         }
     }
+}
+
+/// A thousand sessions take a thousand descriptors of ours, and shells allow about as many.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // If it is refused, whoever runs out says so.
+    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 /// Removes this process's directory, once nothing in it is used any more.

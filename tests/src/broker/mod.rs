@@ -118,10 +118,13 @@ pub fn command(config: &Path) -> Result<Command> {
     Ok(command)
 }
 
-/// The broker's binary beside ours, built if it is not up to date.
+/// The broker's binary: the one that `TESTS_BROKER` names, else the one beside ours, built if it is not up to date.
 pub fn binary() -> Result<&'static Path> {
     static BINARY: OnceLock<std::result::Result<PathBuf, String>> = OnceLock::new();
-    let built = BINARY.get_or_init(|| build("--quiet").map_err(|failure| failure.to_string()));
+    let built = BINARY.get_or_init(|| match std::env::var_os("TESTS_BROKER") {
+        Some(path) => Ok(path.into()),
+        None => build("--quiet").map_err(|failure| failure.to_string()),
+    });
     built.as_deref().map_err(|words| Failure::new(words.clone()))
 }
 

@@ -1,4 +1,30 @@
 //! Black-box tests: real clients and real servers on loopback, with the broker between them.
+//!
+//! One program, for linking is what takes time. Each file is one subject.
 
-#[cfg(test)]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "this is how tests fail; the lints know only test functions"
+)]
+
+mod cancel;
+mod clients;
+mod copy;
+mod drivers;
+mod encryption;
+mod failures;
+mod health;
+mod limits;
+mod load;
+mod loss;
+mod matrix;
+mod program;
+mod reload;
+mod rotation;
+mod secrecy;
 mod servers;
+mod sessions;
+mod shutdown;
+mod sockets;
+mod support;

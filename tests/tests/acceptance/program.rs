@@ -1,0 +1,121 @@
+//! The program as its users call it: flags, exit codes, what it says about a file.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use tests::broker::{Broker, File, Listen, binary, pg};
+use tests::places;
+use tests::postgres::{Cluster, Login, Major, shared};
+use tests::process::{self, Finished};
+
+use crate::support::{session, started};
+
+/// Runs the program to its end, in an empty directory.
+#[track_caller]
+fn run(arguments: &[&str]) -> Finished {
+    let mut command = Command::new(binary().unwrap());
+    command.args(arguments).current_dir(places::fresh("cwd").unwrap()).env("HOME", "/nonexistent");
+    process::run(&mut command).unwrap()
+}
+
+fn cluster() -> (&'static Cluster, Login) {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    (cluster, login)
+}
+
+fn path(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+#[test]
+fn it_says_its_version_as_the_go_broker_did() {
+    for flag in ["version", "-version", "--version"] {
+        let finished = run(&[flag]);
+        assert!(finished.status.success());
+        assert!(finished.stdout.starts_with("secretless-broker v"), "{}", finished.stdout);
+        assert_eq!(finished.stdout.lines().count(), 1);
+    }
+}
+
+#[test]
+fn a_flag_that_does_not_exist_is_exit_2_and_help_is_exit_0() {
+    assert_eq!(run(&["-no-such-flag"]).status.code(), Some(2));
+    assert_eq!(run(&["-h"]).status.code(), Some(0));
+}
+
+#[test]
+fn a_file_that_is_not_there_is_exit_1() {
+    let finished = run(&["-f", "/nonexistent/secretless.yml"]);
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    assert!(finished.stderr.contains("/nonexistent/secretless.yml"), "{finished}");
+    assert_eq!(run(&[]).status.code(), Some(1), "nor is there one where it is looked for");
+}
+
+#[test]
+fn check_finds_every_error_with_its_line_and_starts_nothing() {
+    let (cluster, login) = cluster();
+    let file = File::with([pg("db", cluster, &login)]).unwrap();
+    let right = file.write().unwrap();
+    let finished = run(&["check", "-f", path(&right)]);
+    assert!(finished.status.success(), "{finished}");
+
+    let wrong = file.directory().join("wrong.yml");
+    let text = "version: \"2\"\nservices:\n  one:\n    connector: pq\n    listenOn: tcp://127.0.0.1:1\n    \
+                credentials: {host: x}\n  two:\n    connector: pg\n    credentials: {host: x}\n";
+    fs::write(&wrong, text).unwrap();
+    let finished = run(&["check", "-f", path(&wrong)]);
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    let said = finished.to_string();
+    for words in ["wrong.yml:4:", "the only connector is `pg`", "listenOn"] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+}
+
+#[test]
+fn a_configuration_is_found_where_the_go_broker_looked() {
+    let (cluster, login) = cluster();
+    let service = pg("db", cluster, &login);
+    let file = File::with([service.clone()]).unwrap();
+    let home = places::fresh("home").unwrap();
+    let config = home.join(".secretless.yml");
+    file.write_to(&config).unwrap();
+    let mut command = Command::new(binary().unwrap());
+    command.current_dir(places::fresh("cwd").unwrap()).env("HOME", &home);
+    let broker = started(Broker::launch_with(&mut command, file.admin(), config));
+    broker.wait_until_ready().unwrap();
+    session(&service.listen, &login);
+}
+
+#[test]
+fn an_address_that_is_taken_is_exit_1_and_names_the_service() {
+    let (cluster, login) = cluster();
+    let free = pg("free", cluster, &login);
+    let taken = pg("taken", cluster, &login);
+    let Listen::Tcp(port) = taken.listen else { unreachable!("services listen on TCP by themselves") };
+    let _listener = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let broker = started(Broker::launch(&File::with([free, taken]).unwrap()));
+    assert_eq!(broker.process().wait().unwrap().code(), Some(1));
+    let said = broker.said();
+    assert!(said.contains("taken") && said.contains("address already in use"), "{said}");
+}
+
+#[test]
+fn listening_beyond_this_machine_takes_a_word() {
+    let (cluster, login) = cluster();
+    let service = pg("db", cluster, &login);
+    let Listen::Tcp(port) = service.listen else { unreachable!("services listen on TCP by themselves") };
+    let file = File::with([service.clone()]).unwrap();
+    let config = file.directory().join("remote.yml");
+    fs::write(&config, file.text().replace(&format!("127.0.0.1:{port}"), &format!("0.0.0.0:{port}")))
+        .unwrap();
+    let finished = run(&["-f", path(&config)]);
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    assert!(finished.to_string().contains("allowRemote: true"), "{finished}");
+
+    let mut command = tests::broker::command(&config).unwrap();
+    let broker = started(Broker::launch_with(command.arg("--allow-remote"), file.admin(), config));
+    broker.wait_until_ready().unwrap();
+    session(&service.listen, &login);
+}
