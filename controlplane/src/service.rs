@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{Address, Service, ServiceId, ServiceRuntime, SessionRef, Target, Timeouts};
+use dataplane::{Address, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target, Timeouts};
 use protocol::{Credential, Destination, Error, Generation, Protocol, Route, TargetFailed};
 use tracing::{info, warn};
 
@@ -241,14 +241,14 @@ impl ServiceState {
     /// The service as the data plane knows it.
     pub(crate) fn snapshot(&self, names: &mut Names, now: Instant) -> Arc<Service> {
         let options = &self.options;
-        let mut service = Service::new(
-            self.id,
-            options.protocol,
-            Arc::clone(&options.route),
-            options.sessions_max,
-            options.timeouts,
-            Arc::clone(&self.runtime),
-        );
+        let mut service = Service::new(ServiceOptions {
+            id: self.id,
+            protocol: options.protocol,
+            route: Arc::clone(&options.route),
+            sessions_max: options.sessions_max,
+            timeouts: options.timeouts,
+            runtime: Arc::clone(&self.runtime),
+        });
         service.credential.clone_from(&self.credential);
         service.target = match &self.place {
             _ if self.credential.is_none() => Target::Unresolved,

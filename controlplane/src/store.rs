@@ -536,7 +536,7 @@ mod tests {
         fetch(&mut store, now);
         let snapshot = snapshot(&mut store, now);
         assert!(snapshot.services[&id].credential.is_none());
-        assert_eq!(snapshot.services[&id].route.service, "renamed");
+        assert_eq!(snapshot.services[&id].options.route.service, "renamed");
     }
 
     #[test]

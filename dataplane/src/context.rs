@@ -12,7 +12,7 @@ use crate::credentials::{KeyCache, Proofs};
 use crate::failures::{CancelRate, FailureLog};
 use crate::io::Io;
 use crate::mailbox::{Mail, Queue, Report};
-use crate::snapshot::{Service, ServiceId, Snapshot};
+use crate::snapshot::{Service, ServiceId, ServiceOptions, Snapshot};
 use crate::stats::WorkerStats;
 use crate::timers::Timers;
 use crate::tls::TlsCache;
@@ -94,7 +94,7 @@ impl<I: Io> Context<I> {
     }
 
     /// Counts and reports a failed connection.
-    pub(crate) fn on_failed(&mut self, service: &Service, request_id: RequestId, error: &Error) {
+    pub(crate) fn on_failed(&mut self, service: &ServiceOptions, request_id: RequestId, error: &Error) {
         self.stats(service).on_failed(error);
         if let Some(suppressed) = self.failures.admit(service.id, error, self.now) {
             self.report(Report::Failed { service: service.id, request_id, error: error.clone(), suppressed });
@@ -102,7 +102,7 @@ impl<I: Io> Context<I> {
     }
 
     /// This worker's counters of `service`.
-    pub(crate) fn stats<'a>(&self, service: &'a Service) -> &'a WorkerStats {
+    pub(crate) fn stats<'a>(&self, service: &'a ServiceOptions) -> &'a WorkerStats {
         service.runtime.worker(self.worker)
     }
 }

@@ -20,7 +20,7 @@ use crate::credentials::Lookup;
 use crate::io::{Chunk, Io};
 use crate::mailbox::Report;
 use crate::session::{Session, Stage};
-use crate::snapshot::Service;
+use crate::snapshot::ServiceOptions;
 use crate::target::Dialing;
 
 /// Input of one side that may wait for its turn. Whoever sends more before its handshake is over is not received
@@ -102,7 +102,12 @@ impl Handshaking {
     }
 
     /// What the client is told about `error`.
-    pub(crate) fn farewell(&mut self, service: &Service, request_id: RequestId, error: &Error) -> Vec<u8> {
+    pub(crate) fn farewell(
+        &mut self,
+        service: &ServiceOptions,
+        request_id: RequestId,
+        error: &Error,
+    ) -> Vec<u8> {
         let failure = Failure { service: &service.route.service, error, request_id };
         self.machine.farewell(&failure, &mut self.out);
         std::mem::take(&mut self.out.client)

@@ -26,7 +26,7 @@ mod worker;
 
 pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef};
 pub use plane::{Dataplane, Settings, StartError};
-pub use snapshot::{Address, Endpoint, Service, ServiceId, Snapshot, Target, Timeouts};
+pub use snapshot::{Address, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts};
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 
 pub use io::socket::refuse_new_connections;

@@ -24,7 +24,7 @@ use crate::io::{Chunks, Io, Kind, Received, Token, socket};
 use crate::leg::Leg;
 use crate::mailbox::{Report, SessionRef};
 use crate::relay::Relay;
-use crate::snapshot::{Endpoint, Service};
+use crate::snapshot::{Endpoint, ServiceOptions};
 use crate::tls::TlsSession;
 
 /// One connection of a client.
@@ -32,8 +32,9 @@ pub(crate) struct Session {
     pub(crate) slot: u32,
     generation: u16,
     pub(crate) request_id: RequestId,
-    /// The service as of accept; its credential and addresses are read from the newest snapshot when needed.
-    pub(crate) service: Arc<Service>,
+    /// The service's options as of accept. Its credential and addresses are read from the newest snapshot when they
+    /// are needed, and not kept: a session may live for months.
+    pub(crate) service: Arc<ServiceOptions>,
     pub(crate) client: Leg,
     pub(crate) target: Option<Leg>,
     /// TLS towards the target. With it, what the target leg carries is ciphertext.
@@ -64,7 +65,7 @@ impl Session {
         slot: u32,
         generation: u16,
         socket: OwnedFd,
-        service: Arc<Service>,
+        service: Arc<ServiceOptions>,
         cx: &mut Context<I>,
     ) -> Self {
         socket::tune(socket.as_fd());

@@ -28,6 +28,30 @@ pub struct Snapshot {
 
 /// One service as of one moment.
 pub struct Service {
+    /// What does not come from a store: a session keeps this, and nothing else of the service.
+    pub options: Arc<ServiceOptions>,
+    /// Its credential, or `None` while the first one has not come.
+    pub credential: Option<Arc<Credential>>,
+    /// Where its target is.
+    pub target: Target,
+    /// Addresses that are not the target's any more but have open sessions: a cancel request may belong there.
+    pub lingering: Vec<Arc<Endpoint>>,
+}
+
+impl Service {
+    /// A service without a credential or a resolved target.
+    pub fn new(options: ServiceOptions) -> Self {
+        Self {
+            options: Arc::new(options),
+            credential: None,
+            target: Target::Unresolved,
+            lingering: Vec::new(),
+        }
+    }
+}
+
+/// What a service is, whatever its credential.
+pub struct ServiceOptions {
     /// The service.
     pub id: ServiceId,
     /// What it speaks.
@@ -38,38 +62,8 @@ pub struct Service {
     pub sessions_max: u32,
     /// Its deadlines.
     pub timeouts: Timeouts,
-    /// Its credential, or `None` while the first one has not come.
-    pub credential: Option<Arc<Credential>>,
-    /// Where its target is.
-    pub target: Target,
-    /// Addresses that are not the target's any more but have open sessions: a cancel request may belong there.
-    pub lingering: Vec<Arc<Endpoint>>,
     /// Counters that outlive the snapshot.
     pub runtime: Arc<ServiceRuntime>,
-}
-
-impl Service {
-    /// A service without a credential or a resolved target.
-    pub fn new(
-        id: ServiceId,
-        protocol: &'static dyn Protocol,
-        route: Arc<Route>,
-        sessions_max: u32,
-        timeouts: Timeouts,
-        runtime: Arc<ServiceRuntime>,
-    ) -> Self {
-        Self {
-            id,
-            protocol,
-            route,
-            sessions_max,
-            timeouts,
-            credential: None,
-            target: Target::Unresolved,
-            lingering: Vec::new(),
-            runtime,
-        }
-    }
 }
 
 /// How long the stages of a connection may take.

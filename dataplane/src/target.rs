@@ -78,15 +78,16 @@ fn open_endpoints(service: &Service) -> Vec<Arc<Endpoint>> {
 impl Session {
     /// The machine wants a connection.
     pub(crate) fn begin_dial<I: Io>(&mut self, dial: Dial, cx: &mut Context<I>) {
-        let Some(service) = cx.service(self.service.id).map(Arc::clone) else {
+        let id = self.service.id;
+        let Some(service) = cx.service(id).map(Arc::clone) else {
             return self.fail(&BrokerFailed::Shutdown.into(), cx);
         };
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
-        let deadline = cx.now + service.timeouts.dial;
+        let deadline = cx.now + self.service.timeouts.dial;
         match dial {
             Dial::OpenSessions => {
                 if handshaking.dialing.is_none() {
-                    if !cx.cancels.admit(service.id, cx.now) {
+                    if !cx.cancels.admit(id, cx.now) {
                         return self.fail(&OverLimit::CancelRate.into(), cx);
                     }
                     handshaking.dialing = Some(Dialing::new(open_endpoints(&service), cx.now, deadline));
@@ -97,10 +98,10 @@ impl Session {
                 Target::Unresolved => {
                     handshaking.dialing = None;
                     cx.parked.push(self.slot);
-                    cx.report(Report::CredentialWanted(service.id));
+                    cx.report(Report::CredentialWanted(id));
                 }
                 Target::Failed(error) => {
-                    cx.report(Report::DialFailed(service.id));
+                    cx.report(Report::DialFailed(id));
                     self.fail(error, cx);
                 }
                 Target::Resolved(endpoints) => {

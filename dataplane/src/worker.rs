@@ -193,7 +193,9 @@ impl<I: Io> Worker<I> {
 
     /// Opens a session for a new connection.
     fn open(&mut self, service: ServiceId, socket: OwnedFd) {
-        let Some(service) = self.cx.service(service).map(Arc::clone) else { return };
+        let Some(service) = self.cx.service(service).map(|service| Arc::clone(&service.options)) else {
+            return;
+        };
         self.generation = self.generation.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
         let Ok(slot) = u32::try_from(entry.key()) else { return };

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::{
-    Address, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId, ServiceRuntime, Settings,
-    Snapshot, Target, Timeouts,
+    Address, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId, ServiceOptions,
+    ServiceRuntime, Settings, Snapshot, Target, Timeouts,
 };
 use protocol::{
     Bug, CleartextPassword, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation,
@@ -137,14 +137,14 @@ impl Bed {
     /// Puts a snapshot in force, with or without the credential.
     pub(crate) fn publish(&self, with_credential: bool) {
         let route = Route { service: "bed".into(), cleartext_password: CleartextPassword::default() };
-        let mut service = Service::new(
-            ServiceId(1),
-            &OneByte,
-            Arc::new(route),
-            self.options.sessions_max,
-            self.options.timeouts,
-            Arc::clone(&self.runtime),
-        );
+        let mut service = Service::new(ServiceOptions {
+            id: ServiceId(1),
+            protocol: &OneByte,
+            route: Arc::new(route),
+            sessions_max: self.options.sessions_max,
+            timeouts: self.options.timeouts,
+            runtime: Arc::clone(&self.runtime),
+        });
         if with_credential {
             service.credential = Some(Arc::new(Credential::new(Generation(1), BTreeMap::new())));
         }

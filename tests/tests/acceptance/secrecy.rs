@@ -206,8 +206,8 @@ fn a_password_lies_in_memory_once_and_nowhere_after_it_was_replaced() {
     for service in [&plain, &tls] {
         session(&service.listen, &login);
     }
-    drop(open);
     wait::until("the old password is nowhere", || copies_in_memory(&broker, &login.password) == Some(0));
+    drop(open);
     assert!(copies_in_memory(&broker, &next).is_some_and(|copies| (1..=4).contains(&copies)));
 }
 
