@@ -39,6 +39,8 @@ pub(crate) struct Handshaking {
     shown_in_vain: Option<Side>,
     waiting: Waiting,
     pub(crate) dialing: Option<Dialing>,
+    /// The client asked for something that has no answer, and may be gone before it is done.
+    pub(crate) is_errand: bool,
     /// The credential that the machine was given.
     credential: Option<Arc<Credential>>,
     /// When the attempt with that credential began.
@@ -70,6 +72,7 @@ impl Handshaking {
             shown_in_vain: None,
             waiting: Waiting::Input(Side::Client),
             dialing: None,
+            is_errand: false,
             credential: None,
             attempt_began: now,
         }
@@ -293,7 +296,7 @@ impl Session {
             // What the client has sent already is still worth an answer.
             (Side::Client, waiting) => {
                 let expected = waiting == Waiting::Input(Side::Client);
-                if expected || handshaking.client_in.is_empty() && waiting != Waiting::TargetEnd {
+                if expected || handshaking.client_in.is_empty() && !handshaking.is_errand {
                     self.fail(&ClientMisbehaved::Closed.into(), cx);
                 }
             }

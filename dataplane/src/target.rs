@@ -86,6 +86,7 @@ impl Session {
         let deadline = cx.now + self.service.timeouts.dial;
         match dial {
             Dial::OpenSessions => {
+                handshaking.is_errand = true;
                 if handshaking.dialing.is_none() {
                     if !cx.cancels.admit(id, cx.now) {
                         return self.fail(&OverLimit::CancelRate.into(), cx);

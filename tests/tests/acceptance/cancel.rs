@@ -103,6 +103,22 @@ fn a_cancel_may_ask_for_encryption_first_and_ends_without_an_answer() {
 }
 
 #[test]
+fn a_cancel_works_from_a_client_that_does_not_wait_for_the_end() {
+    // tokio-postgres sends the request and is gone.
+    let cluster = shared(Major::Distribution);
+    for sslmode in ["disable", "require"] {
+        for listen in [Listen::tcp(), Listen::unix().unwrap()] {
+            let login = cluster.user(None).unwrap();
+            let service = pg("db", cluster, &login).literal("sslmode", sslmode).listening_on(listen);
+            let _broker = broker([service.clone()]);
+            let (wire, cancel) = sleeper(&service, cluster, &login);
+            Wire::connect(&service.listen).unwrap().send(&cancel).unwrap();
+            assert_is_cancelled(wire);
+        }
+    }
+}
+
+#[test]
 fn a_cancel_works_after_a_reload_and_for_a_session_that_outlived_its_service() {
     let cluster = shared(Major::Distribution);
     let login = cluster.user(None).unwrap();
