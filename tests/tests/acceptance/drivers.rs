@@ -3,13 +3,17 @@
 //! Each program under `tests/drivers` prints a line for each step that gave what it must; that it did all of
 //! them is checked here.
 
+use std::future::poll_fn;
 use std::process::Command;
+use std::task::Poll;
 
 use tests::broker::{Broker, File, Listen, pg};
 use tests::obtain;
 use tests::postgres::{Login, Major, shared};
 use tests::process;
 use tests::psql::clean;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{AsyncMessage, NoTls};
 
 /// Runs a driver's program against `listen` and checks that it did these steps.
 #[track_caller]
@@ -111,4 +115,96 @@ fn lib_pq_does_its_work() {
         command
     };
     drive_through_broker(command, &["user", "prepared", "error", "cancel"]);
+}
+
+#[test]
+fn tokio_postgres_does_its_work() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    for major in Major::ALL {
+        let cluster = shared(major);
+        let login = cluster.user(None).unwrap();
+        let service = pg("db", cluster, &login).literal("sslmode", "require");
+        let (host, port) = service.listen.host_and_port();
+        let broker = Broker::start(&File::with([service]).unwrap()).unwrap();
+        let mut config = tokio_postgres::Config::new();
+        config.host(host).port(port.parse().unwrap()).user("nobody-in-particular").dbname(&login.name);
+        runtime.block_on(async {
+            tokio::time::timeout(tests::wait::GENEROUS, drive_tokio_postgres(&config, &login))
+                .await
+                .unwrap()
+                .unwrap();
+        });
+        assert!(broker.stop().unwrap().success(), "{}", broker.said());
+    }
+}
+
+async fn drive_tokio_postgres(
+    config: &tokio_postgres::Config,
+    login: &Login,
+) -> Result<(), tokio_postgres::Error> {
+    let (client, mut connection) = config.connect(NoTls).await?;
+    let (news_in, mut news) = tokio::sync::mpsc::unbounded_channel();
+    let connected = tokio::spawn(async move {
+        // What comes unasked is a message of the connection.
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            if let Ok(AsyncMessage::Notification(notification)) = message {
+                let _ = news_in.send(notification.payload().to_owned());
+            }
+        }
+    });
+
+    let user: String = client.query_one("SELECT current_user::text", &[]).await?.get(0);
+    assert_eq!(user, login.name);
+
+    // A hundred queries at once: a pipeline of one prepared statement.
+    let double = client.prepare("SELECT $1::int * 2").await?;
+    let queries: Vec<i32> = (0..100).collect();
+    let answers = futures_of(queries.iter().map(async |n| client.query_one(&double, &[n]).await)).await;
+    for (n, answer) in queries.iter().zip(answers) {
+        assert_eq!(answer?.get::<_, i32>(0), 2 * n);
+    }
+
+    let error = client.query_one("SELECT 1/0", &[]).await.expect_err("division by zero");
+    assert_eq!(error.code(), Some(&SqlState::DIVISION_BY_ZERO));
+
+    client.batch_execute("LISTEN tokio_news; NOTIFY tokio_news, 'hello'").await?;
+    assert_eq!(news.recv().await.as_deref(), Some("hello"));
+
+    let token = client.cancel_token();
+    let sleep = client.batch_execute("SELECT pg_sleep(600)");
+    let (slept, cancelled) = tokio::join!(sleep, async {
+        let (other, other_connection) = config.connect(NoTls).await?;
+        let other_connected = tokio::spawn(other_connection);
+        let sleeping =
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = current_user AND wait_event = 'PgSleep'";
+        while other.query_one(sleeping, &[]).await?.get::<_, i64>(0) == 0 {}
+        drop(other);
+        other_connected.await.unwrap()?;
+        token.cancel_query(NoTls).await
+    });
+    cancelled?;
+    assert_eq!(slept.expect_err("cancelled").code(), Some(&SqlState::QUERY_CANCELED));
+
+    drop(client);
+    connected.await.unwrap();
+    Ok(())
+}
+
+/// Polls all of them together, so that each query is sent before any is answered.
+async fn futures_of<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output> {
+    let mut waiting: Vec<_> = futures.map(|future| (Box::pin(future), None)).collect();
+    poll_fn(|context| {
+        let mut done = true;
+        for (future, output) in &mut waiting {
+            if output.is_none() {
+                match future.as_mut().poll(context) {
+                    Poll::Ready(value) => *output = Some(value),
+                    Poll::Pending => done = false,
+                }
+            }
+        }
+        if done { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+    waiting.into_iter().filter_map(|(_, output)| output).collect()
 }
