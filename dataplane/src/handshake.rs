@@ -79,19 +79,13 @@ impl Handshaking {
     }
 
     fn input(&mut self, side: Side) -> &mut Vec<u8> {
-        match side {
-            Side::Client => &mut self.client_in,
-            Side::Target => &mut self.target_in,
-        }
+        if side == Side::Client { &mut self.client_in } else { &mut self.target_in }
     }
 
     /// Shows the machine all unused input of `side` and drops what it used.
     fn show(&mut self, side: Side) -> Result<Next, Error> {
         self.out.used = 0;
-        let input = match side {
-            Side::Client => &mut self.client_in,
-            Side::Target => &mut self.target_in,
-        };
+        let input = if side == Side::Client { &mut self.client_in } else { &mut self.target_in };
         let next = self.machine.handle(side, Event::Bytes(input), &mut self.out);
         input.drain(..self.out.used.min(input.len()));
         self.shown_in_vain = (self.out.used == 0).then_some(side);
@@ -124,10 +118,8 @@ impl Handshaking {
 
 impl Session {
     fn handshaking(&mut self) -> Option<&mut Handshaking> {
-        match &mut self.stage {
-            Stage::Handshake(handshaking) => Some(handshaking),
-            Stage::Relay(_) | Stage::Closing(_) => None,
-        }
+        let Stage::Handshake(handshaking) = &mut self.stage else { return None };
+        Some(handshaking)
     }
 
     /// Starts the machine.
