@@ -71,7 +71,7 @@ fn demonstrate(keep: bool) -> Result<()> {
     show(&installation, &direct, "shop", "SELECT 'hello'", false)?;
     say("");
     say("4. Through the broker, as anybody, without a password:");
-    let question = "SELECT current_user AS \"logged in as\", current_database() AS \"database\"";
+    let question = "SELECT current_user AS logged_in_as, current_database() AS database";
     show(&installation, &service.listen, "anybody", question, true)?;
 
     say("");
@@ -79,7 +79,7 @@ fn demonstrate(keep: bool) -> Result<()> {
     let next = unguessable();
     cluster.sql(&format!("ALTER ROLE shop PASSWORD '{next}'"))?;
     fs::write(&secret, &next).doing("write the new password")?;
-    show(&installation, &service.listen, "anybody", "SELECT 'still served' AS \"new password\"", true)?;
+    show(&installation, &service.listen, "anybody", "SELECT 'still served' AS with_the_new_password", true)?;
 
     if keep {
         wait_for_enter(&service, &broker)?;
@@ -98,7 +98,7 @@ fn show(installation: &Installation, listen: &Listen, user: &str, sql: &str, wor
     let mut psql = Command::new(installation.program("psql"));
     clean(&mut psql).arg("--no-psqlrc").args(arguments).args(["--command", sql]);
     say("");
-    say(format!("   $ psql {} --command '{sql}'", arguments.join(" ")));
+    say(format!("   $ psql {} --command \"{sql}\"", arguments.join(" ")));
     let finished = process::run(&mut psql)?;
     for line in finished.stdout.lines().chain(finished.stderr.lines()) {
         say(format!("     {line}"));
