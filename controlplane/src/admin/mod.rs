@@ -19,6 +19,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::net::sockopt;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
@@ -31,6 +32,10 @@ const CONNECTIONS_MAX: usize = 64;
 
 /// How long a request's head may take, and a connection be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a client may take nothing of an answer, in milliseconds: 64 of those would keep out whoever asks whether we
+/// live.
+const WRITE_TIMEOUT_MS: u32 = 10_000;
 
 /// What a request's head may hold; the smallest that the HTTP library takes.
 const HEAD_MAX: usize = 8 * 1024;
@@ -69,6 +74,8 @@ impl Admin {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             };
+            // Without the option a client is only less well watched.
+            let _ = sockopt::set_tcp_user_timeout(&socket, WRITE_TIMEOUT_MS);
             let facts = Rc::clone(&facts);
             spawn_local(async move {
                 let answer = service_fn(|request: Request<Incoming>| {
