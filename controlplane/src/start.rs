@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
         }
         Action::Check(request) => check(&request),
         Action::Run(options) => {
-            logging::start(log.format, log.debug);
+            let _log = logging::start(log.format, log.debug);
             info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));
             for warning in &warnings {
                 warn!("{warning}");
