@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use protocol::Secret;
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags, Stat};
 use zeroize::Zeroizing;
 
 use super::{FetchError, Fetched, Fetching, Item, Provider, Request};
@@ -54,19 +54,55 @@ fn names(request: &Request) -> String {
     ids.join(", ")
 }
 
+/// Reads until nothing has changed meanwhile: a user name of one version must not meet a password of the next. Whoever
+/// writes without a pause is not waited for; the next event brings the rest.
 fn read_all(request: &Request) -> Result<Fetched, FetchError> {
-    let mut fetched = Fetched::new(Vec::with_capacity(request.items.len()));
-    for item in &request.items {
-        let (value, note) = read(item)?;
-        fetched.values.push(value);
-        fetched.notes.extend(note);
+    let mut reads = 0;
+    loop {
+        reads += 1;
+        let mut fetched = Fetched::new(Vec::with_capacity(request.items.len()));
+        let mut versions = Vec::with_capacity(request.items.len());
+        for item in &request.items {
+            let (value, note, version) = read(item)?;
+            fetched.values.push(value);
+            fetched.notes.extend(note);
+            versions.push(version);
+        }
+        let is_still = |(item, version): (&Item, &Version)| {
+            rustix::fs::stat(&item.id).is_ok_and(|stat| Version::of(&stat) == *version)
+        };
+        if reads == READS_MAX || versions.len() < 2 || request.items.iter().zip(&versions).all(is_still) {
+            fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
+            return Ok(fetched);
+        }
     }
-    fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
-    Ok(fetched)
+}
+
+/// How often files are read that change while they are read.
+const READS_MAX: u32 = 5;
+
+/// What tells one version of a file from the next.
+#[derive(PartialEq, Eq)]
+struct Version {
+    device: u64,
+    inode: u64,
+    modified: (i64, u64),
+    size: i64,
+}
+
+impl Version {
+    fn of(stat: &Stat) -> Self {
+        Self {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            modified: (stat.st_mtime, stat.st_mtime_nsec),
+            size: stat.st_size,
+        }
+    }
 }
 
 /// One file's value, and what the operator should know about it.
-fn read(item: &Item) -> Result<(Secret, Option<String>), FetchError> {
+fn read(item: &Item) -> Result<(Secret, Option<String>, Version), FetchError> {
     let path = item.id.as_str();
     // A FIFO without a writer would hold a blocking open for ever. O_NOCTTY: a terminal must not become ours.
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -92,7 +128,7 @@ fn read(item: &Item) -> Result<(Secret, Option<String>), FetchError> {
             stat.st_mode & 0o777
         )
     });
-    Ok((Secret::from_heap(std::mem::take(&mut bytes)), note))
+    Ok((Secret::from_heap(std::mem::take(&mut bytes)), note, Version::of(&stat)))
 }
 
 /// Everything up to the end of the file, or `None` if that is more than a value may have. No copy is left behind:
