@@ -5,11 +5,13 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rustix::fs::{FileType, Gid, Mode, Uid, chmod, chown, lstat, rename, unlink};
+use rustix::fs::{
+    AtFlags, FileType, Gid, Mode, OFlags, Uid, chmod, chownat, fstat, lstat, open, rename, unlink,
+};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, connect, socket_with};
 use rustix::process::umask;
@@ -61,16 +63,23 @@ impl UnixSocket {
         let bound = bind(&socket, &address);
         umask(before);
         bound.map_err(failed("bind"))?;
-        let inode = match inode_of(&here) {
-            Ok(inode) => inode,
-            Err(error) => return Err(UnixError { call: "stat", error: error.into() }),
-        };
-        let unix = Self { here: here.clone(), place: place.to_owned(), inode };
+        // Whoever may write to the directory may have put a link there by now: owner and mode are given to what was
+        // opened and looked at, not to what the name leads to.
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = open(&here, flags, Mode::empty()).map_err(failed("open"))?;
+        let found = fstat(&file).map_err(failed("stat"))?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+            let error = io::Error::other("the socket was replaced while it was made");
+            return Err(UnixError { call: "bind", error });
+        }
+        let inode = Inode { device: found.st_dev, number: found.st_ino };
+        let unix = Self { here, place: place.to_owned(), inode };
         if access.owner.is_some() || access.group.is_some() {
             let (owner, group) = (access.owner.map(Uid::from_raw), access.group.map(Gid::from_raw));
-            chown(&here, owner, group).map_err(failed("chown"))?;
+            chownat(&file, "", owner, group, AtFlags::EMPTY_PATH).map_err(failed("chown"))?;
         }
-        chmod(&here, Mode::from_raw_mode(access.mode)).map_err(failed("chmod"))?;
+        let by_descriptor = format!("/proc/self/fd/{}", file.as_raw_fd());
+        chmod(by_descriptor, Mode::from_raw_mode(access.mode)).map_err(failed("chmod"))?;
         Ok((socket, unix))
     }
 
