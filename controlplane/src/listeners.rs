@@ -44,13 +44,24 @@ impl Bound {
         }
     }
 
-    /// Takes connections from now on; they wait in the kernel's queue until somebody accepts.
-    pub(crate) fn open(mut self, listen_on: &ListenOn) -> Result<Listener, String> {
-        listen(&self.socket, BACKLOG).map_err(|error| said(listen_on, "listen", &error.into()))?;
+    /// Lets connections wait in the kernel's queue from now on. A Unix socket has no path yet by which it is found.
+    pub(crate) fn listen(&self, listen_on: &ListenOn) -> Result<(), String> {
+        listen(&self.socket, BACKLOG).map_err(|error| said(listen_on, "listen", &error.into()))
+    }
+
+    /// Lets clients find a socket that listens.
+    pub(crate) fn reveal(mut self, listen_on: &ListenOn) -> Result<Listener, String> {
         if let Some(unix) = &mut self.unix {
             unix.reveal().map_err(|error| said(listen_on, "rename", &error))?;
         }
         Ok(Listener { socket: Arc::new(self.socket), unix: self.unix })
+    }
+
+    /// Both at once.
+    #[cfg(test)]
+    pub(crate) fn open(self, listen_on: &ListenOn) -> Result<Listener, String> {
+        self.listen(listen_on)?;
+        self.reveal(listen_on)
     }
 }
 

@@ -73,37 +73,19 @@ impl Prepared {
         listening: &mut Listening,
         now: Instant,
     ) -> Result<(Vec<ListenerMail>, Watcher), Vec<String>> {
-        let mut errors = Vec::new();
-        let mut bound = Vec::new();
         let (open, ours) = (listening.open(), listening.unix_paths());
-        for service in &self.services {
-            let is_ours = unix_path(&service.listen_on).is_some_and(|path| ours.contains(path));
-            let is_open = open.contains_key(&service.listen_on);
-            bound.push(match (!is_open).then(|| Bound::new(&service.listen_on, is_ours)).transpose() {
-                Ok(socket) => socket,
-                Err(reason) => {
-                    errors.push(refusal(&service.entry.options.name, &reason));
-                    None
-                }
-            });
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        // All are bound; what fails from here on is the rest of a race with another process.
-        let mut opened = Vec::new();
-        for (service, bound) in self.services.iter().zip(bound) {
-            opened.push(match bound.map(|bound| bound.open(&service.listen_on)).transpose() {
-                Ok(listener) => listener,
-                Err(reason) => {
-                    errors.push(refusal(&service.entry.options.name, &reason));
-                    None
-                }
-            });
-        }
-        if !errors.is_empty() {
-            return Err(errors);
-        }
+        // All are bound and listen before the first one can be found: what fails then has changed nothing.
+        let bound = self.at_each(self.services.iter(), |listen_on, _| {
+            let is_ours = unix_path(listen_on).is_some_and(|path| ours.contains(path));
+            let is_open = open.contains_key(listen_on);
+            (!is_open).then(|| Bound::new(listen_on, is_ours)).transpose()
+        })?;
+        let bound = self.at_each(bound, |listen_on, bound: Option<Bound>| {
+            bound.map(|bound| bound.listen(listen_on).map(|()| bound)).transpose()
+        })?;
+        let opened = self.at_each(bound, |listen_on, bound: Option<Bound>| {
+            bound.map(|bound| bound.reveal(listen_on)).transpose()
+        })?;
         let mut entries = Vec::new();
         let mut places = Vec::new();
         for service in self.services {
@@ -123,6 +105,23 @@ impl Prepared {
             }
         }
         Ok((mails, self.watcher))
+    }
+
+    /// Does something for each service's address: what came of it, or one sentence for each that failed.
+    fn at_each<T, U>(
+        &self,
+        given: impl IntoIterator<Item = T>,
+        mut act: impl FnMut(&ListenOn, T) -> Result<Option<U>, String>,
+    ) -> Result<Vec<Option<U>>, Vec<String>> {
+        let mut errors = Vec::new();
+        let mut done = Vec::new();
+        for (service, given) in self.services.iter().zip(given) {
+            match act(&service.listen_on, given) {
+                Ok(result) => done.push(result),
+                Err(reason) => errors.push(refusal(&service.entry.options.name, &reason)),
+            }
+        }
+        if errors.is_empty() { Ok(done) } else { Err(errors) }
     }
 
     /// Where the services listen, in the order of the file.
