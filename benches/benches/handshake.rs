@@ -10,8 +10,8 @@ use std::sync::Arc;
 use criterion::{Criterion, criterion_group, criterion_main};
 use protocol::auth::scram::{ScramDerivation, ScramKeys};
 use protocol::{
-    CleartextPassword, Credential, Entropy, Event, Generation, Handshake, Next, Output, Protocol, Route,
-    Secret, Side, Transport, Want,
+    Credential, Entropy, Event, Generation, Handshake, Next, Output, Protocol, Route, Secret, Side,
+    Transport, Want,
 };
 
 const STARTUP: &[u8] =
@@ -36,10 +36,7 @@ impl Bench {
             .into();
         Self {
             protocol: protocol::protocols::by_name("pg").expect("pg is a protocol"),
-            route: Arc::new(Route {
-                service: "books".into(),
-                cleartext_password: CleartextPassword::Verified,
-            }),
+            route: Arc::new(Route::new("books".into())),
             credential: Arc::new(Credential::new(Generation(1), fields)),
         }
     }
@@ -62,6 +59,7 @@ impl Bench {
                 Next::Want(_, Want::Bytes) => {
                     Event::Bytes(messages.next().expect("the target has more to say"))
                 }
+                Next::Want(_, Want::Permission) => Event::Permitted,
                 Next::Want(_, Want::Derive(job)) => Event::Derived(derive(job)),
                 Next::Want(_, Want::Tls(_)) | Next::Refused | Next::Linger => {
                     unreachable!("a Unix socket has no TLS, and this target refuses nothing")

@@ -15,7 +15,7 @@ use crate::config::BrokerConfig;
 use crate::listening::Listening;
 use crate::reload::Prepared;
 use crate::stop::{Step, Stop};
-use crate::store::Store;
+use crate::store::{Refused, Store};
 use crate::watch::Watcher;
 
 /// Everything that the control plane knows.
@@ -117,11 +117,15 @@ impl Control {
     fn on_report(&mut self, report: Report, now: Instant) {
         match report {
             Report::CredentialWanted(service) => self.store.on_wanted(service, now),
-            Report::Refused { service, generation, session, certain } => {
-                self.store.on_refused(service, generation, session, certain, now);
+            Report::PermissionWanted { service, generation, session } => {
+                self.store.on_permission_wanted(service, generation, session, now);
             }
-            Report::Proven { service, generation, attempt_began } => {
-                self.store.on_proven(service, generation, attempt_began, now);
+            Report::Abandoned { service, session } => self.store.on_abandoned(service, session, now),
+            Report::Refused { service, generation, session, certain, words } => {
+                self.store.on_refused(service, Refused { generation, session, certain, words }, now);
+            }
+            Report::Proven { service, generation, session, attempt_began } => {
+                self.store.on_proven(service, generation, session, attempt_began, now);
             }
             Report::DialFailed(service) => self.store.on_dial_failed(service, now),
             Report::Retired(listener) => self.listening.on_retired(listener),
@@ -201,6 +205,7 @@ impl Control {
         }
         info!("Stopping all services...");
         self.stop.begin(self.broker.drain_timeout, now);
+        self.dataplane.drain();
         self.listening.retain(&std::collections::BTreeSet::new(), now);
     }
 
@@ -220,8 +225,8 @@ impl Control {
         if let Some(snapshot) = &news.snapshot {
             self.dataplane.publish(snapshot);
         }
-        for (session, retry) in news.verdicts {
-            self.dataplane.verdict(session, retry);
+        for (session, verdict) in news.verdicts {
+            self.dataplane.verdict(session, verdict);
         }
     }
 

@@ -94,6 +94,11 @@ impl Sources {
         self.asks.is_empty() && self.unknown.is_none()
     }
 
+    /// Whether the file names a provider that this broker does not have, so that no fetch can succeed.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        self.unknown.is_some()
+    }
+
     /// The values, if all are in the file.
     pub(crate) fn literals(&self) -> Option<Answer> {
         let values = self.literals.clone();

@@ -1,10 +1,12 @@
-//! When the values of one service are fetched, and what a session is told whose credential the target refused.
+//! When the values of one service are fetched, which of them are in use, and who may try them.
 //!
 //! Owns decisions only: no clock, no value, no socket. The time is an argument; what is to be done is an [`Action`].
 //!
-//! A generation is *proven* once the target has accepted it. A refusal makes one fetch that begins after it, for
-//! every session that waits, with a back-off so that no account is locked and no store is flooded. A generation
-//! that came of such a fetch is tried by one session; the others wait for its proof.
+//! A generation is *proven* once the target has accepted it. Until then one session at a time tries it, and the others
+//! wait for what the target says. A refusal makes one fetch that begins after it, for every session that waits. If
+//! that brings nothing new, the generation is left alone for a while that doubles, so that no account is locked and
+//! no store is flooded; meanwhile the last one that worked *stands in*, if there is one and the target has not
+//! refused it since, and else clients are told what the target said.
 
 use std::time::{Duration, Instant};
 
@@ -15,21 +17,48 @@ use protocol::Generation;
 pub(crate) enum Action<S> {
     /// Fetch the values, and say what came of it: [`Rotation::on_fetched`].
     Fetch,
-    /// Tell a session whether to try again with the newest generation.
-    Verdict(S, bool),
+    /// Tell a session what it may do.
+    Answer(S, Answer),
     /// Take the present values out of use: their time is over.
     Withdraw,
+}
+
+/// What a session may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Prove the generation that it asked about.
+    Proceed,
+    /// Try again, with this one.
+    Retry(Generation),
+    /// Tell its client what the target said.
+    GiveUp,
 }
 
 /// What a fetch has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Other values than before, or the first: they are this generation from now on.
-    Changed(Generation),
+    /// Other values than before, or the first.
+    Changed {
+        /// What they are from now on.
+        generation: Generation,
+        /// Whether they lead to the same target as those before, so that those may stand in for them.
+        same_target: bool,
+    },
     /// The values that are there already.
     Unchanged,
     /// None.
     Failed,
+}
+
+/// What a new file has replaced of a service's credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    /// Nothing: the sources are the same.
+    Nothing,
+    /// The sources, and their values are there.
+    Values,
+    /// The sources, and nothing is there yet: the values in force are none.
+    All,
 }
 
 /// When fetched values ask for more.
@@ -57,9 +86,13 @@ pub(crate) struct Rotation<S> {
     is_fixed: bool,
     fetching: Fetching,
     current: Option<Current>,
+    /// The last generation that the target accepted, while the current one is not proven.
+    stand_in: Option<Generation>,
     waiting: Vec<Waiting<S>>,
     trial: Option<Trial<S>>,
     refusals: Backoff,
+    /// After fetches for refusals that may have meant the session: a client can provoke those, so they hold up nobody.
+    doubts: Backoff,
     failures: Backoff,
     fetched_at: Option<Instant>,
     schedule: Schedule,
@@ -74,7 +107,7 @@ enum Fetching {
     },
 }
 
-/// The generation that is in force.
+/// The generation that the store gave last.
 struct Current {
     generation: Generation,
     proven: bool,
@@ -82,11 +115,31 @@ struct Current {
     refused_at: Option<Instant>,
 }
 
-/// A session that waits for a verdict: on its own generation if that is the current one, else on the current one.
+impl Current {
+    /// Whether it may be used without a thought.
+    fn is_good(&self) -> bool {
+        self.proven && self.refused_at.is_none()
+    }
+}
+
+/// A session that waits for an answer.
 struct Waiting<S> {
     session: S,
+    /// What it was refused with, or asks about.
     generation: Generation,
     since: Instant,
+    refused: Refused,
+}
+
+/// What happened to a session that waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    /// It has proven nothing yet.
+    No,
+    /// The target may have meant the session.
+    Perhaps,
+    /// The target blamed the credential.
+    Certainly,
 }
 
 /// A session that tries an unproven generation for all that wait.
@@ -102,21 +155,57 @@ impl<S: Copy + PartialEq> Rotation<S> {
             is_fixed,
             fetching: Fetching::Idle,
             current: None,
+            stand_in: None,
             waiting: Vec::new(),
             trial: None,
             refusals: Backoff::default(),
+            doubts: Backoff::default(),
             failures: Backoff::default(),
             fetched_at: None,
             schedule: Schedule::default(),
         }
     }
 
-    /// The configuration names other sources: what was under way counts no more.
-    pub(crate) fn on_sources_replaced(&mut self, is_fixed: bool) {
+    /// The generation that is in force: what a session is given that begins now.
+    pub(crate) fn in_force(&self) -> Option<Generation> {
+        let current = self.current.as_ref()?;
+        let stand_in = self.stand_in.filter(|_| current.refused_at.is_some());
+        Some(stand_in.unwrap_or(current.generation))
+    }
+
+    /// The generation that every session may prove without asking.
+    pub(crate) fn open(&self, now: Instant) -> Option<Generation> {
+        let current = self.current.as_ref()?;
+        if current.is_good() {
+            return Some(current.generation);
+        }
+        // While one stands in, the next session that asks is the one to try the current generation again.
+        let nobody_is_wanted = self.trial.is_some() || self.refusals.holds(now);
+        self.stand_in.filter(|_| current.refused_at.is_some() && nobody_is_wanted)
+    }
+
+    /// The generation that may stand in for the current one.
+    pub(crate) fn stand_in(&self) -> Option<Generation> {
+        self.stand_in
+    }
+
+    /// The configuration may name other sources: what was under way counts no more.
+    pub(crate) fn on_sources_replaced(&mut self, is_fixed: bool, replaced: Replaced) {
         self.is_fixed = is_fixed;
         self.fetching = Fetching::Idle;
         self.failures = Backoff::default();
         self.schedule = Schedule::default();
+        if replaced != Replaced::Nothing {
+            self.stand_in = None;
+        }
+        if replaced == Replaced::All {
+            self.current = None;
+            self.trial = None;
+        } else if replaced == Replaced::Values
+            && let Some(current) = &mut self.current
+        {
+            current.proven = false;
+        }
     }
 
     /// The values are wanted now: at the start, or because a store says that they changed.
@@ -134,6 +223,30 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
     }
 
+    /// A session is about to prove `generation`.
+    pub(crate) fn on_permission_wanted(
+        &mut self,
+        now: Instant,
+        generation: Generation,
+        session: S,
+        actions: &mut Vec<Action<S>>,
+    ) {
+        let (Some(in_force), Some(current)) = (self.in_force(), &self.current) else {
+            return actions.push(Action::Answer(session, Answer::GiveUp));
+        };
+        let current = current.generation;
+        if generation == current && self.trial.as_ref().is_some_and(|trial| trial.session == session) {
+            return actions.push(Action::Answer(session, Answer::Proceed));
+        }
+        let stands_in = generation == in_force && in_force != current;
+        if stands_in && self.trial.is_none() && !self.refusals.holds(now) {
+            self.begin_trial(now, session);
+            return actions.push(Action::Answer(session, Answer::Retry(current)));
+        }
+        self.waiting.push(Waiting { session, generation, since: now, refused: Refused::No });
+        self.go_on(now, actions);
+    }
+
     /// The target refused `generation`; `certain` if it blamed the credential itself.
     pub(crate) fn on_refused(
         &mut self,
@@ -143,62 +256,77 @@ impl<S: Copy + PartialEq> Rotation<S> {
         certain: bool,
         actions: &mut Vec<Action<S>>,
     ) {
+        self.trial.take_if(|trial| trial.session == session);
         let Some(current) = &mut self.current else {
-            return actions.push(Action::Verdict(session, false));
+            return actions.push(Action::Answer(session, Answer::GiveUp));
         };
-        let waiting = Waiting { session, generation, since: now };
-        if generation < current.generation {
-            return self.on_stale_refused(now, waiting, actions);
-        }
-        if self.trial.as_ref().is_some_and(|trial| trial.session == session) {
-            self.trial = None;
-            self.answer(false, actions, |waiting| waiting.generation < generation);
-        }
-        let Some(current) = &mut self.current else { return };
         // A client can provoke an uncertain refusal with a database that it may not use.
-        if self.is_fixed || (!certain && current.proven) {
-            return actions.push(Action::Verdict(session, false));
+        let is_current = generation == current.generation;
+        let has_worked = self.stand_in == Some(generation) || (is_current && current.proven);
+        if !certain && (self.is_fixed || has_worked) {
+            actions.push(Action::Answer(session, Answer::GiveUp));
+            return self.go_on(now, actions);
         }
-        current.refused_at = Some(now);
-        if self.refusals.holds(now) {
-            return actions.push(Action::Verdict(session, false));
-        }
-        self.waiting.push(waiting);
-        self.fetch(now, actions);
-    }
-
-    /// A session was refused with values that have been replaced since.
-    fn on_stale_refused(&mut self, now: Instant, waiting: Waiting<S>, actions: &mut Vec<Action<S>>) {
-        let Some(current) = &self.current else { return };
-        match current.refused_at {
-            Some(_) if self.refusals.holds(now) => actions.push(Action::Verdict(waiting.session, false)),
-            None if current.proven => actions.push(Action::Verdict(waiting.session, true)),
-            _ => {
-                self.waiting.push(waiting);
-                self.try_next(now, actions);
+        if !is_current {
+            if self.stand_in == Some(generation) {
+                // The target has followed the store: whatever it said of the current generation is out of date.
+                self.stand_in = None;
+                current.refused_at = None;
+                self.refusals = Backoff::default();
             }
+            self.waiting.push(Waiting { session, generation, since: now, refused: Refused::Certainly });
+            return self.go_on(now, actions);
         }
+        let pause = if certain { &mut self.refusals } else { &mut self.doubts };
+        let may_ask = !self.is_fixed && !pause.holds(now);
+        let stands_in = certain && self.stand_in.is_some();
+        if (stands_in || self.is_fixed) && !pause.holds(now) {
+            pause.start(now);
+        }
+        if certain {
+            current.refused_at = Some(now);
+        }
+        if may_ask || stands_in {
+            let refused = if certain { Refused::Certainly } else { Refused::Perhaps };
+            self.waiting.push(Waiting { session, generation, since: now, refused });
+        } else {
+            actions.push(Action::Answer(session, Answer::GiveUp));
+        }
+        if may_ask {
+            self.fetch(now, actions);
+        }
+        self.go_on(now, actions);
     }
 
-    /// The target accepted `generation` in an attempt that began at `attempt_began`.
+    /// The target accepted `generation` of `session`, which began to prove it at `attempt_began`.
     pub(crate) fn on_proven(
         &mut self,
+        now: Instant,
         generation: Generation,
+        session: S,
         attempt_began: Instant,
         actions: &mut Vec<Action<S>>,
     ) {
-        let Some(current) = self.current.as_mut().filter(|current| current.generation == generation) else {
-            return;
-        };
-        current.proven = true;
-        // A success says nothing about what happened before its attempt began.
-        if current.refused_at.is_some_and(|refused_at| attempt_began < refused_at) {
-            return;
+        self.trial.take_if(|trial| trial.session == session);
+        if let Some(current) = self.current.as_mut().filter(|current| current.generation == generation) {
+            current.proven = true;
+            // A success says nothing about what happened after its attempt began.
+            if current.refused_at.is_none_or(|refused_at| refused_at <= attempt_began) {
+                current.refused_at = None;
+                self.refusals = Backoff::default();
+                self.doubts = Backoff::default();
+                self.trial = None;
+                self.stand_in = None;
+            }
         }
-        current.refused_at = None;
-        self.refusals = Backoff::default();
-        self.trial = None;
-        self.answer(true, actions, |waiting| waiting.generation < generation);
+        self.go_on(now, actions);
+    }
+
+    /// A session has ended without the target's word on what it tried, or waits no longer.
+    pub(crate) fn on_abandoned(&mut self, now: Instant, session: S, actions: &mut Vec<Action<S>>) {
+        self.waiting.retain(|waiting| waiting.session != session);
+        self.trial.take_if(|trial| trial.session == session);
+        self.go_on(now, actions);
     }
 
     /// The fetch that was asked for is over.
@@ -209,9 +337,10 @@ impl<S: Copy + PartialEq> Rotation<S> {
         schedule: Schedule,
         actions: &mut Vec<Action<S>>,
     ) {
+        // Values that were fetched for a new file may be older than the refusals of those who wait.
         let (began, again) = match self.fetching {
-            Fetching::UnderWay { began, again } => (began, again),
-            Fetching::Idle => (now, false),
+            Fetching::UnderWay { began, again } => (Some(began), again),
+            Fetching::Idle => (self.is_fixed.then_some(now), false),
         };
         self.fetching = Fetching::Idle;
         self.fetched_at = Some(now);
@@ -221,28 +350,39 @@ impl<S: Copy + PartialEq> Rotation<S> {
             self.failures = Backoff::default();
             self.schedule = schedule;
         }
-        let current = self.current.as_ref().map(|current| current.generation);
         match outcome {
-            Outcome::Changed(generation) => {
-                self.current = Some(Current { generation, proven: false, refused_at: None });
+            Outcome::Changed { generation, same_target } => {
+                let last = self.current.replace(Current { generation, proven: false, refused_at: None });
+                if let Some(last) = last.filter(Current::is_good) {
+                    self.stand_in = Some(last.generation);
+                }
+                self.stand_in = self.stand_in.filter(|_| same_target);
                 self.trial = None;
-                if !self.waiting.is_empty() {
+                self.doubts = Backoff::default();
+                if self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly) {
                     self.refusals.start(now);
                 }
             }
             // Nothing better is to be had for those whom this fetch was for.
             Outcome::Unchanged | Outcome::Failed => {
-                let is_answered = |waiting: &Waiting<S>| {
-                    Some(waiting.generation) == current
-                        && (outcome == Outcome::Failed || waiting.since <= began)
-                };
-                if self.answer(false, actions, is_answered) {
-                    self.refusals.start(now);
+                let current = self.current.as_ref().map(|current| current.generation);
+                for (refused, pause) in
+                    [(Refused::Certainly, &mut self.refusals), (Refused::Perhaps, &mut self.doubts)]
+                {
+                    let is_answered = |waiting: &Waiting<S>| {
+                        waiting.refused == refused
+                            && Some(waiting.generation) == current
+                            && (outcome == Outcome::Failed
+                                || began.is_some_and(|began| waiting.since <= began))
+                    };
+                    if give_up(&mut self.waiting, actions, is_answered) {
+                        pause.start(now);
+                    }
                 }
             }
         }
-        self.try_next(now, actions);
-        if again {
+        self.go_on(now, actions);
+        if again || (began.is_none() && self.awaits_fetch(&[Refused::Certainly, Refused::Perhaps])) {
             self.fetch(now, actions);
         }
     }
@@ -254,7 +394,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
             Fetching::UnderWay { .. } => None,
         };
         let trial_until = self.trial.as_ref().map(|trial| trial.until);
-        [fetch_at, trial_until, self.schedule.usable_until].into_iter().flatten().min()
+        let pauses = [self.refusals.until, self.doubts.until];
+        [fetch_at, trial_until, self.schedule.usable_until].into_iter().chain(pauses).flatten().min()
     }
 
     /// Does what is due.
@@ -262,18 +403,20 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if self.schedule.usable_until.is_some_and(|at| at <= now) {
             self.schedule = Schedule::default();
             self.current = None;
+            self.stand_in = None;
             self.trial = None;
             actions.push(Action::Withdraw);
-            self.answer(false, actions, |_| true);
+            give_up(&mut self.waiting, actions, |_| true);
             self.on_changed(now, actions);
         }
         if matches!(self.fetching, Fetching::Idle) && self.fetch_at().is_some_and(|at| at <= now) {
             self.on_changed(now, actions);
         }
-        if self.trial.as_ref().is_some_and(|trial| trial.until <= now) {
-            // Its client went away, or its target hangs: that says nothing about the credential.
-            self.trial = None;
-            self.try_next(now, actions);
+        self.refusals.settle(now);
+        self.doubts.settle(now);
+        if self.trial.take_if(|trial| trial.until <= now).is_some() {
+            // Its target hangs: that says nothing about the credential.
+            self.go_on(now, actions);
         }
     }
 
@@ -293,37 +436,66 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
     }
 
-    /// Lets one of the sessions that wait for the current generation try it, if none is at it.
-    fn try_next(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
-        let Some(current) = &self.current else { return };
-        if self.trial.is_some() {
-            return;
-        }
-        let next = self.waiting.iter().position(|waiting| waiting.generation < current.generation);
-        if let Some(next) = next {
-            let Waiting { session, .. } = self.waiting.remove(next);
-            self.trial = Some(Trial { session, until: now + TRIAL_MAX });
-            actions.push(Action::Verdict(session, true));
-        }
+    /// Whether a session that was refused in one of these ways waits for what a fetch brings.
+    fn awaits_fetch(&self, refused: &[Refused]) -> bool {
+        let current = self.current.as_ref().map(|current| current.generation);
+        self.waiting
+            .iter()
+            .any(|waiting| refused.contains(&waiting.refused) && Some(waiting.generation) == current)
     }
 
-    /// Gives all waiting sessions that `applies` to their verdict; whether there were any.
-    fn answer(
-        &mut self,
-        retry: bool,
-        actions: &mut Vec<Action<S>>,
-        applies: impl Fn(&Waiting<S>) -> bool,
-    ) -> bool {
-        let before = actions.len();
-        self.waiting.retain(|waiting| {
-            let is_answered = applies(waiting);
-            if is_answered {
-                actions.push(Action::Verdict(waiting.session, retry));
-            }
-            !is_answered
-        });
-        actions.len() > before
+    fn begin_trial(&mut self, now: Instant, session: S) {
+        self.trial = Some(Trial { session, until: now + TRIAL_MAX });
     }
+
+    /// Answers those who wait, as far as the state allows it.
+    fn go_on(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
+        let (Some(in_force), Some(current)) = (self.in_force(), &self.current) else { return };
+        let is_refused = current.refused_at.is_some();
+        if current.is_good() || in_force != current.generation {
+            // There is one that works. Whoever was refused with it waits for a fetch, if one is to come.
+            let stands_in = in_force != current.generation;
+            return self.waiting.retain(|waiting| {
+                let answer = match waiting.generation == in_force {
+                    true if waiting.refused != Refused::No && !stands_in => return true,
+                    true if waiting.refused != Refused::No => Answer::GiveUp,
+                    true => Answer::Proceed,
+                    false => Answer::Retry(in_force),
+                };
+                actions.push(Action::Answer(waiting.session, answer));
+                false
+            });
+        }
+        // The others were refused with this generation, and wait for what a fetch brings.
+        let is_ready = |waiting: &Waiting<S>| waiting.refused == Refused::No || waiting.generation < in_force;
+        if is_refused && self.refusals.holds(now) {
+            give_up(&mut self.waiting, actions, is_ready);
+        } else if self.trial.is_none() && !(is_refused && self.awaits_fetch(&[Refused::Certainly])) {
+            let Some(next) = self.waiting.iter().position(is_ready) else { return };
+            let Waiting { session, generation, .. } = self.waiting.remove(next);
+            self.begin_trial(now, session);
+            let has_it = generation == in_force;
+            let answer = if has_it { Answer::Proceed } else { Answer::Retry(in_force) };
+            actions.push(Action::Answer(session, answer));
+        }
+    }
+}
+
+/// Lets all sessions of `waiting` that `applies` to give up; whether there were any.
+fn give_up<S: Copy>(
+    waiting: &mut Vec<Waiting<S>>,
+    actions: &mut Vec<Action<S>>,
+    applies: impl Fn(&Waiting<S>) -> bool,
+) -> bool {
+    let before = actions.len();
+    waiting.retain(|waiting| {
+        let is_answered = applies(waiting);
+        if is_answered {
+            actions.push(Action::Answer(waiting.session, Answer::GiveUp));
+        }
+        !is_answered
+    });
+    actions.len() > before
 }
 
 /// A pause that doubles each time it begins again.
@@ -345,6 +517,13 @@ impl Backoff {
 
     fn holds(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
+    }
+
+    /// Ends the pause if its time is over. The next one will be longer all the same.
+    fn settle(&mut self, now: Instant) {
+        if !self.holds(now) {
+            self.until = None;
+        }
     }
 }
 

@@ -151,20 +151,21 @@ impl Run {
                 let control = self.control.borrow();
                 (control.dataplane().begin_wait(), control.next_deadline(Instant::now()))
             };
-            if !may_wait {
-                // The admin address gets its turn all the same.
-                tokio::task::yield_now().await;
-                continue;
-            }
-            let event = tokio::select! {
-                event = self.events.recv() => event,
-                ready = self.reports.readable() => {
-                    if let Ok(mut ready) = ready {
-                        ready.clear_ready();
+            let event = if may_wait {
+                tokio::select! {
+                    event = self.events.recv() => event,
+                    ready = self.reports.readable() => {
+                        if let Ok(mut ready) = ready {
+                            ready.clear_ready();
+                        }
+                        None
                     }
-                    None
+                    () = tokio::time::sleep_until(deadline.into()) => None,
                 }
-                () = tokio::time::sleep_until(deadline.into()) => None,
+            } else {
+                // Signals, fetches and the admin address get their turn all the same.
+                tokio::task::yield_now().await;
+                self.events.try_recv().ok()
             };
             self.control.borrow().dataplane().end_wait();
             let mut next = event;

@@ -7,7 +7,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{Address, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target, Timeouts};
+use dataplane::{
+    Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
+    Timeouts,
+};
 use protocol::{Credential, Destination, Error, Generation, Protocol, Route, TargetFailed};
 use tracing::{info, warn};
 
@@ -15,7 +18,7 @@ use crate::config::ServiceConfig;
 use crate::endpoints::Endpoints;
 use crate::fetch::{Answer, Sources, describe};
 use crate::resolve::{Names, numeric};
-use crate::rotation::{Outcome, Rotation, Schedule};
+use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
 use crate::values::Values;
 
 /// What a service's file entry says, but for its sources.
@@ -38,9 +41,18 @@ pub(crate) struct ServiceState {
     pub epoch: u64,
     pub rotation: Rotation<SessionRef>,
     pub runtime: Arc<ServiceRuntime>,
+    /// The newest values, and what was made of them.
     values: Option<Values>,
     credential: Option<Arc<Credential>>,
+    /// Earlier ones that may stand in for it.
+    older: Vec<Arc<Credential>>,
+    /// Which of them is in force, and since when.
+    in_force: Option<Generation>,
     since: Instant,
+    /// Whether that is not the newest one.
+    is_stood_in: bool,
+    /// What the target said when it refused the newest one.
+    refusal: Option<Arc<[u8]>>,
     /// Why the last fetch failed, if it did.
     failure: Option<String>,
     /// What was said about the values already.
@@ -64,7 +76,11 @@ enum Place {
 impl Options {
     /// Takes the options out of a file entry.
     pub(crate) fn of(config: &ServiceConfig) -> Self {
-        let route = Route { service: config.name.clone(), cleartext_password: config.cleartext_password };
+        let route = Route {
+            service: config.name.clone(),
+            cleartext_password: config.cleartext_password,
+            channel_binding: config.channel_binding,
+        };
         Self {
             name: config.name.clone(),
             protocol: config.protocol,
@@ -93,7 +109,11 @@ impl ServiceState {
             runtime,
             values: None,
             credential: None,
+            older: Vec::new(),
+            in_force: None,
+            is_stood_in: false,
             since: now,
+            refusal: None,
             failure: None,
             said: BTreeSet::new(),
             place: Place::Unknown,
@@ -110,11 +130,15 @@ impl ServiceState {
         runtime: Arc<ServiceRuntime>,
         keeps_values: bool,
     ) {
-        self.rotation.on_sources_replaced(sources.is_fixed());
+        let replaced = match sources.is_same(&self.sources) {
+            true => Replaced::Nothing,
+            false if keeps_values => Replaced::Values,
+            false => Replaced::All,
+        };
+        self.rotation.on_sources_replaced(sources.is_fixed(), replaced);
         self.epoch += 1;
-        if !keeps_values && !sources.is_same(&self.sources) {
-            self.values = None;
-            self.credential = None;
+        if replaced == Replaced::All {
+            self.forget();
             self.failure = None;
         }
         self.options = options;
@@ -124,12 +148,7 @@ impl ServiceState {
     }
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
-    pub(crate) fn on_answer(
-        &mut self,
-        answer: Answer,
-        generation: Generation,
-        now: Instant,
-    ) -> (Outcome, Schedule) {
+    pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
         let round = match answer.result {
             Ok(round) => round,
             Err(failures) => {
@@ -150,13 +169,59 @@ impl ServiceState {
         for finding in self.options.protocol.check(&credential) {
             self.say(finding);
         }
+        let destination = |credential: &Arc<Credential>| self.options.protocol.destination(credential);
+        let same_target = self.credential.as_ref().map(destination) == Some(destination(&credential));
         if self.credential.is_some() {
             info!(service = self.options.name, "the credential has changed");
         }
         self.values = Some(round.values);
-        self.credential = Some(credential);
+        self.older.extend(self.credential.replace(credential));
+        self.refusal = None;
+        (Outcome::Changed { generation, same_target }, round.schedule)
+    }
+
+    /// The target refused `generation` in these words.
+    pub(crate) fn on_refused(&mut self, generation: Generation, words: Option<Arc<[u8]>>) {
+        if self.credential.as_ref().is_some_and(|newest| newest.generation() == generation) {
+            self.refusal = words;
+        }
+    }
+
+    /// What the target said when it refused the newest credential.
+    pub(crate) fn refusal(&self) -> Option<Arc<[u8]>> {
+        self.refusal.clone()
+    }
+
+    /// A credential that is in force or may be tried.
+    pub(crate) fn generation(&self, generation: Generation) -> Option<&Arc<Credential>> {
+        self.credential.iter().chain(&self.older).find(|known| known.generation() == generation)
+    }
+
+    /// Does what the rotation has decided about which credential is in force and who may prove it. Whether the data
+    /// plane has to be told.
+    pub(crate) fn settle(&mut self, now: Instant) -> bool {
+        self.runtime.set_open(self.rotation.open(now));
+        let stand_in = self.rotation.stand_in();
+        self.older.retain(|older| Some(older.generation()) == stand_in);
+        let in_force = self.rotation.in_force().filter(|generation| self.generation(*generation).is_some());
+        if in_force == self.in_force {
+            return false;
+        }
+        let (service, is_stand_in) = (&self.options.name, in_force.is_some() && in_force == stand_in);
+        match (self.is_stood_in, is_stand_in) {
+            (false, true) => {
+                warn!(
+                    service,
+                    "the target refuses the new credential; the last one that worked stays in use"
+                );
+            }
+            (true, false) => info!(service, "the new credential is in use"),
+            (false, false) | (true, true) => {}
+        }
+        self.is_stood_in = is_stand_in;
+        self.in_force = in_force;
         self.since = now;
-        (Outcome::Changed(generation), round.schedule)
+        true
     }
 
     fn on_failure(&mut self, reason: String) {
@@ -178,8 +243,14 @@ impl ServiceState {
     /// The values must not be used any more.
     pub(crate) fn withdraw(&mut self) {
         warn!(service = self.options.name, "the credential's time is over and no newer one has come");
+        self.forget();
+    }
+
+    fn forget(&mut self) {
         self.values = None;
         self.credential = None;
+        self.older.clear();
+        self.refusal = None;
     }
 
     /// Finds out where the target is, as far as that is known now. Whether that is news.
@@ -249,7 +320,11 @@ impl ServiceState {
             timeouts: options.timeouts,
             runtime: Arc::clone(&self.runtime),
         });
-        service.credential.clone_from(&self.credential);
+        service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
+            Some(credential) => CredentialState::Here(Arc::clone(credential)),
+            None if self.sources.is_unsupported() => CredentialState::Never,
+            None => CredentialState::Awaited,
+        };
         service.target = match &self.place {
             _ if self.credential.is_none() => Target::Unresolved,
             Place::Unknown => Target::Unresolved,
@@ -275,7 +350,7 @@ impl ServiceState {
 
     /// The credential's generation and since when it has been in force.
     pub(crate) fn credential(&self) -> Option<(Generation, Instant)> {
-        self.credential.as_ref().map(|credential| (credential.generation(), self.since))
+        self.in_force.map(|generation| (generation, self.since))
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{Service, ServiceId, ServiceRuntime, SessionRef, Snapshot};
+use dataplane::{Service, ServiceId, ServiceRuntime, SessionRef, Snapshot, Verdict};
 use protocol::Generation;
 
-use crate::fetch::{Answer, Asked, Sources};
+use crate::fetch::{self, Asked, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::resolve::{Names, Resolution};
-use crate::rotation::{Action, Outcome, Rotation};
+use crate::rotation::{Action, Answer, Outcome, Rotation};
 use crate::service::{Options, ServiceState};
 use crate::timers::Timers;
 
@@ -36,7 +36,7 @@ pub(crate) struct Store {
     published: BTreeMap<ServiceId, Arc<Service>>,
     dirty: BTreeSet<ServiceId>,
     published_at: Option<Instant>,
-    verdicts: Vec<(SessionRef, bool)>,
+    verdicts: Vec<(SessionRef, Verdict)>,
 }
 
 /// Values to be fetched; the answer is [`Store::on_fetched`].
@@ -46,18 +46,27 @@ pub(crate) struct Question {
     pub sources: Arc<Sources>,
 }
 
+/// A refusal, as a session reports it.
+pub(crate) struct Refused {
+    pub generation: Generation,
+    pub session: SessionRef,
+    /// Whether the target blamed the credential itself.
+    pub certain: bool,
+    pub words: Option<Arc<[u8]>>,
+}
+
 /// A service as a file describes it.
 pub(crate) struct Entry {
     pub options: Options,
     pub sources: Arc<Sources>,
     /// What was fetched before the file was put in force, if that was in time.
-    pub answer: Option<Answer>,
+    pub answer: Option<fetch::Answer>,
 }
 
 /// News for the data plane, in this order.
 pub(crate) struct News {
     pub snapshot: Option<Arc<Snapshot>>,
-    pub verdicts: Vec<(SessionRef, bool)>,
+    pub verdicts: Vec<(SessionRef, Verdict)>,
 }
 
 impl Store {
@@ -142,17 +151,30 @@ impl Store {
         id
     }
 
-    /// The target refused a credential.
-    pub(crate) fn on_refused(
+    /// A session is about to prove a credential that is not known to work.
+    pub(crate) fn on_permission_wanted(
         &mut self,
         id: ServiceId,
         generation: Generation,
         session: SessionRef,
-        certain: bool,
         now: Instant,
     ) {
         if !self.services.contains_key(&id) {
-            return self.verdicts.push((session, false));
+            return self.verdicts.push((session, Verdict::Proceed));
+        }
+        self.act(id, now, |rotation, now, actions| {
+            rotation.on_permission_wanted(now, generation, session, actions);
+        });
+    }
+
+    /// The target refused a credential, in these words.
+    pub(crate) fn on_refused(&mut self, id: ServiceId, refused: Refused, now: Instant) {
+        let Refused { generation, session, certain, words } = refused;
+        let Some(service) = self.services.get_mut(&id) else {
+            return self.verdicts.push((session, Verdict::GiveUp(words)));
+        };
+        if certain {
+            service.on_refused(generation, words);
         }
         self.act(id, now, |rotation, now, actions| {
             rotation.on_refused(now, generation, session, certain, actions);
@@ -164,10 +186,18 @@ impl Store {
         &mut self,
         id: ServiceId,
         generation: Generation,
+        session: SessionRef,
         attempt_began: Instant,
         now: Instant,
     ) {
-        self.act(id, now, |rotation, _, actions| rotation.on_proven(generation, attempt_began, actions));
+        self.act(id, now, |rotation, now, actions| {
+            rotation.on_proven(now, generation, session, attempt_began, actions);
+        });
+    }
+
+    /// A session has ended without an answer from the target.
+    pub(crate) fn on_abandoned(&mut self, id: ServiceId, session: SessionRef, now: Instant) {
+        self.act(id, now, |rotation, now, actions| rotation.on_abandoned(now, session, actions));
     }
 
     /// A session waits for a first credential.
@@ -192,7 +222,7 @@ impl Store {
     }
 
     /// The answer to a [`Question`].
-    pub(crate) fn on_fetched(&mut self, id: ServiceId, epoch: u64, answer: Answer, now: Instant) {
+    pub(crate) fn on_fetched(&mut self, id: ServiceId, epoch: u64, answer: fetch::Answer, now: Instant) {
         self.count(&answer.asked);
         if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
             self.take_answer(id, answer, now);
@@ -206,10 +236,10 @@ impl Store {
         }
     }
 
-    fn take_answer(&mut self, id: ServiceId, answer: Answer, now: Instant) {
+    fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
         let Some(service) = self.services.get_mut(&id) else { return };
-        let (outcome, mut schedule) = service.on_answer(answer, Generation(self.generations + 1), now);
-        if let Outcome::Changed(_) = outcome {
+        let (outcome, mut schedule) = service.on_answer(answer, Generation(self.generations + 1));
+        if let Outcome::Changed { .. } = outcome {
             self.generations += 1;
             if service.find_target(&mut self.names, now) {
                 self.dirty.insert(id);
@@ -367,12 +397,25 @@ impl Store {
                     epoch: service.epoch,
                     sources: Arc::clone(&service.sources),
                 }),
-                Action::Verdict(session, retry) => self.verdicts.push((session, retry)),
+                Action::Answer(session, answer) => {
+                    let verdict = match answer {
+                        Answer::Proceed => Verdict::Proceed,
+                        Answer::GiveUp => Verdict::GiveUp(service.refusal()),
+                        Answer::Retry(generation) => match service.generation(generation) {
+                            Some(credential) => Verdict::Retry(Arc::clone(credential)),
+                            None => Verdict::GiveUp(service.refusal()),
+                        },
+                    };
+                    self.verdicts.push((session, verdict));
+                }
                 Action::Withdraw => {
                     service.withdraw();
                     self.dirty.insert(id);
                 }
             }
+        }
+        if service.settle(now) {
+            self.dirty.insert(id);
         }
         self.timers.set(id, service.rotation.next_deadline());
     }
@@ -400,8 +443,8 @@ const PUBLISH_INTERVAL: Duration = Duration::from_millis(5);
 mod tests {
     use std::collections::BTreeSet;
 
-    use dataplane::{Target, Timeouts};
-    use protocol::{CleartextPassword, Secret};
+    use dataplane::{CredentialState, Target, Timeouts};
+    use protocol::{ChannelBinding, CleartextPassword, Secret};
 
     use super::*;
     use crate::config::{CredentialConfig, ListenOn, Place, ServiceConfig, Source};
@@ -433,6 +476,7 @@ mod tests {
             timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
             required: true,
             cleartext_password: CleartextPassword::default(),
+            channel_binding: ChannelBinding::default(),
         };
         Entry { options: Options::of(&config), sources: Arc::new(Sources::new(credentials)), answer: None }
     }
@@ -452,7 +496,8 @@ mod tests {
     }
 
     fn field(service: &Service, name: &str) -> Option<Vec<u8>> {
-        Some(service.credential.as_ref()?.field(name)?.expose(<[u8]>::to_vec))
+        let CredentialState::Here(credential) = &service.credential else { return None };
+        Some(credential.field(name)?.expose(<[u8]>::to_vec))
     }
 
     #[test]
@@ -479,7 +524,7 @@ mod tests {
         )[0];
         assert!(store.get(id).is_some_and(|service| service.missing().is_some()));
         assert_eq!(fetch(&mut store, now), 1);
-        let first = snapshot(&mut store, now).services[&id].credential.as_ref().map(|c| c.generation());
+        let first = snapshot(&mut store, now).services[&id].credential.generation();
         let later = now + Duration::from_secs(1);
         store.on_files_changed(&BTreeSet::from([path.clone()]), later);
         assert_eq!(fetch(&mut store, later), 1);
@@ -491,7 +536,7 @@ mod tests {
         let snapshot = snapshot(&mut store, later);
         let service = &snapshot.services[&id];
         assert_eq!(field(service, "password").as_deref(), Some(&b"s4"[..]));
-        assert!(service.credential.as_ref().map(|c| c.generation()) > first);
+        assert!(service.credential.generation() > first);
 
         // An empty and a vanished file keep the last value.
         dir.file("password", "");
@@ -535,7 +580,7 @@ mod tests {
         assert!(store.get(id).is_some_and(|service| service.missing().is_some()));
         fetch(&mut store, now);
         let snapshot = snapshot(&mut store, now);
-        assert!(snapshot.services[&id].credential.is_none());
+        assert!(snapshot.services[&id].credential.generation().is_none());
         assert_eq!(snapshot.services[&id].options.route.service, "renamed");
     }
 

@@ -1,6 +1,6 @@
 //! The last stage: what is on its way is sent, the peer is told, and input is drained for a while.
 //!
-//! Owns the farewell's bounds. A socket that is closed with unread input resets the connection, and the peer loses
+//! Owns the bounds of that. A socket that is closed with unread input resets the connection, and the peer loses
 //! what it was told last: so its input is read and thrown away, for a bounded time and amount.
 
 use std::time::Duration;
@@ -11,8 +11,11 @@ use crate::context::Context;
 use crate::io::Io;
 use crate::session::{Session, Stage};
 
-/// How long a peer may take to read its farewell and close.
+/// How long a peer may take to close once it has been sent everything.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a peer may take to read what its session has brought, while it reads: a person may be looking at it.
+const READ_MAX: Duration = Duration::from_secs(60);
 
 /// How much a peer may send meanwhile.
 const DRAIN_MAX: usize = 1024 * 1024;
@@ -60,8 +63,17 @@ impl Session {
         let Some(leg) = self.leg(side) else { return self.bury_all(cx) };
         leg.finish();
         leg.receive(&mut cx.io);
+        let patience = if leg.is_congested() && !leg.is_broken() { READ_MAX } else { LINGER };
         cx.dirty.push((self.slot, side));
-        self.set_deadline(Some(cx.now + LINGER), cx);
+        self.set_deadline(Some(cx.now + patience), cx);
+    }
+
+    /// The lingering side has taken something that it would not take before.
+    pub(crate) fn on_lingering_progress<I: Io>(&mut self, all_sent: bool, cx: &mut Context<I>) {
+        if self.lingering().is_some() {
+            let patience = if all_sent { LINGER } else { READ_MAX };
+            self.set_deadline(Some(cx.now + patience), cx);
+        }
     }
 
     /// Input that nobody wants any more.

@@ -2,6 +2,7 @@
 //!
 //! Owns the worker's view of the world: its driver, its snapshot, its clock and its caches. Holds no session.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
@@ -71,13 +72,17 @@ pub(crate) struct Context<I> {
     /// Legs whose receive found no buffer: all buffers are back when the turn is over.
     pub(crate) starved: Vec<(u32, Side)>,
     /// Sessions that wait for something of the snapshot.
-    pub(crate) parked: Vec<u32>,
+    pub(crate) parked: BTreeSet<u32>,
     pub(crate) keys: KeyCache,
     pub(crate) tls: TlsCache,
     pub(crate) proofs: Proofs,
     pub(crate) failures: FailureLog,
     pub(crate) cancels: CancelRate,
     pub(crate) reports: Arc<Queue<Report>>,
+    /// Reports that must not be lost and found the queue full.
+    pub(crate) unsent: VecDeque<Report>,
+    /// Whether the broker waits for its sessions to end.
+    pub(crate) draining: bool,
     pub(crate) mailbox: Arc<Queue<Mail>>,
     pub(crate) entropy: EntropySource,
 }
@@ -88,9 +93,25 @@ impl<I: Io> Context<I> {
         self.snapshot.services.get(&id)
     }
 
-    /// Tells the control plane. A full queue loses the report: whoever depends on an answer has a deadline.
-    pub(crate) fn report(&self, report: Report) {
-        let _ = self.reports.push(report);
+    /// Tells the control plane; `false` if the queue is full and the report is lost.
+    pub(crate) fn report(&self, report: Report) -> bool {
+        self.reports.push(report).is_ok()
+    }
+
+    /// Tells the control plane something that nothing else would tell it. A worker keeps what finds no room: that is one
+    /// for each listener, and for each session that the control plane knows of.
+    pub(crate) fn report_surely(&mut self, report: Report) {
+        self.unsent.push_back(report);
+        self.report_unsent();
+    }
+
+    /// Tries again to tell what found no room.
+    pub(crate) fn report_unsent(&mut self) {
+        while let Some(report) = self.unsent.pop_front() {
+            if let Err(report) = self.reports.push(report) {
+                return self.unsent.push_front(report);
+            }
+        }
     }
 
     /// Counts and reports a failed connection.

@@ -12,11 +12,15 @@ use protocol::Generation;
 use protocol::auth::scram::{ScramDerivation, ScramKeys};
 
 use crate::keys::{KeyClient, KeyJob, KeyJobId};
-use crate::mailbox::{Mail, Queue};
+use crate::mailbox::{Mail, Queue, SessionRef};
 use crate::snapshot::ServiceId;
 
-/// Keys a worker keeps. A server gives one salt for a user, so this is services in use, not sessions.
-const KEYS_MAX: usize = 4096;
+/// Derivations of one service that a worker asks for at once. A server that keeps SCRAM secrets has one salt for a user;
+/// one that makes them up at each login needs as many as there are logins.
+const JOBS_PER_SERVICE_MAX: usize = 256;
+
+/// Keys of one service that a worker keeps. A server gives one salt for a user, or one for each of a few machines.
+const KEYS_PER_SERVICE_MAX: usize = 16;
 
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct KeyName {
@@ -28,7 +32,7 @@ struct KeyName {
 
 /// A worker's derived keys.
 pub(crate) struct KeyCache {
-    keys: HashMap<KeyName, Arc<ScramKeys>>,
+    keys: HashMap<ServiceId, HashMap<KeyName, Arc<ScramKeys>>>,
     jobs: HashMap<KeyJobId, Job>,
     next_job: u64,
     client: KeyClient,
@@ -36,16 +40,16 @@ pub(crate) struct KeyCache {
 
 struct Job {
     name: KeyName,
-    /// Slots of the sessions that wait.
-    waiting: Vec<u32>,
+    /// The sessions that wait. By reference, not by slot: a slot's next tenant may be another service's.
+    waiting: Vec<SessionRef>,
 }
 
 /// What a look-up found.
 pub(crate) enum Lookup {
     /// The keys.
     Here(Arc<ScramKeys>),
-    /// They are being derived.
-    Waiting,
+    /// They are being derived, in this job.
+    Waiting(KeyJobId),
     /// More derivations wait than the key thread takes on.
     Busy,
 }
@@ -55,12 +59,12 @@ impl KeyCache {
         Self { keys: HashMap::new(), jobs: HashMap::new(), next_job: 0, client }
     }
 
-    /// Finds the keys, or has them derived for the session in `slot`, once for all that wait for the same.
+    /// Finds the keys, or has them derived for `session`, once for all that wait for the same.
     pub(crate) fn find(
         &mut self,
         service: ServiceId,
         derivation: ScramDerivation,
-        slot: u32,
+        session: SessionRef,
         reply_to: &Arc<Queue<Mail>>,
     ) -> Lookup {
         let name = KeyName {
@@ -69,38 +73,44 @@ impl KeyCache {
             salt: derivation.salt.clone(),
             iterations: derivation.iterations,
         };
-        if let Some(keys) = self.keys.get(&name) {
+        if let Some(keys) = self.keys.get(&service).and_then(|keys| keys.get(&name)) {
             return Lookup::Here(Arc::clone(keys));
         }
-        if let Some(job) = self.jobs.values_mut().find(|job| job.name == name) {
-            job.waiting.push(slot);
-            return Lookup::Waiting;
+        if let Some((id, job)) = self.jobs.iter_mut().find(|(_, job)| job.name == name) {
+            job.waiting.push(session);
+            return Lookup::Waiting(*id);
+        }
+        if self.jobs.values().filter(|job| job.name.service == service).count() >= JOBS_PER_SERVICE_MAX {
+            return Lookup::Busy;
         }
         let id = KeyJobId(self.next_job);
         self.next_job += 1;
-        if self.client.submit(KeyJob { id, derivation, reply_to: Arc::clone(reply_to) }).is_err() {
+        let job = KeyJob { id, service, derivation, reply_to: Arc::clone(reply_to) };
+        if self.client.submit(job).is_err() {
             return Lookup::Busy;
         }
-        self.jobs.insert(id, Job { name, waiting: vec![slot] });
-        Lookup::Waiting
+        self.jobs.insert(id, Job { name, waiting: vec![session] });
+        Lookup::Waiting(id)
     }
 
-    /// Keeps keys that have come: the slots that waited for them.
-    pub(crate) fn on_derived(&mut self, id: KeyJobId, keys: &Arc<ScramKeys>) -> Vec<u32> {
+    /// Keeps keys that have come: the sessions that waited for them.
+    pub(crate) fn on_derived(&mut self, id: KeyJobId, keys: &Arc<ScramKeys>) -> Vec<SessionRef> {
         let Some(job) = self.jobs.remove(&id) else { return Vec::new() };
-        // An older generation of the same service is not asked for again.
-        self.keys
-            .retain(|name, _| name.service != job.name.service || name.generation >= job.name.generation);
-        if self.keys.len() >= KEYS_MAX {
-            self.keys.clear();
+        let service = self.keys.entry(job.name.service).or_default();
+        if service.len() >= KEYS_PER_SERVICE_MAX {
+            // This service's own, and nobody else's: a hostile target may ask for a new salt each time.
+            service.clear();
         }
-        self.keys.insert(job.name, Arc::clone(keys));
+        service.insert(job.name, Arc::clone(keys));
         job.waiting
     }
 
     /// Wipes the keys of services and generations that are not in force any more.
     pub(crate) fn retain(&mut self, in_force: impl Fn(ServiceId, Generation) -> bool) {
-        self.keys.retain(|name, _| in_force(name.service, name.generation));
+        self.keys.retain(|service, keys| {
+            keys.retain(|name, _| in_force(*service, name.generation));
+            !keys.is_empty()
+        });
     }
 }
 

@@ -10,17 +10,18 @@ use bytes::Bytes;
 use protocol::auth::scram::ScramKeys;
 use protocol::tls::TlsPolicy;
 use protocol::{
-    BrokerFailed, ClientMisbehaved, Credential, Dial, Error, Event, Failure, Handshake, Next, Output,
-    RequestId, ServerMisbehaved, Side, Want,
+    BrokerFailed, Bug, ClientMisbehaved, Credential, Dial, Error, Event, Failure, Generation, Handshake,
+    Next, Output, RequestId, ServerMisbehaved, Side, Want,
 };
 use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::credentials::Lookup;
 use crate::io::{Chunk, Io};
-use crate::mailbox::Report;
+use crate::keys::KeyJobId;
+use crate::mailbox::{Report, Verdict};
 use crate::session::{Session, Stage};
-use crate::snapshot::ServiceOptions;
+use crate::snapshot::{CredentialState, ServiceOptions};
 use crate::target::Dialing;
 
 /// Input of one side that may wait for its turn. Whoever sends more before its handshake is over is not received
@@ -43,8 +44,25 @@ pub(crate) struct Handshaking {
     pub(crate) is_errand: bool,
     /// The credential that the machine was given.
     credential: Option<Arc<Credential>>,
+    /// The credential that it is to be given next, instead of the snapshot's.
+    assigned: Option<Arc<Credential>>,
+    /// What the control plane knows of this session.
+    standing: Standing,
+    /// Whether the target was shown a proof of the credential.
+    has_proven: bool,
     /// When the attempt with that credential began.
     attempt_began: Instant,
+}
+
+/// What the control plane knows of a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing.
+    Free,
+    /// It waits for a verdict.
+    Asks,
+    /// It was let go on, and others may wait for what the target says to it.
+    Tries,
 }
 
 /// What the machine waits for.
@@ -55,7 +73,10 @@ enum Waiting {
     Credential,
     Connection(Dial),
     Tls,
-    Keys,
+    /// Leave to prove the credential.
+    Permission,
+    Keys(KeyJobId),
+    /// What becomes of a credential that the target refused.
     Verdict,
     /// Nothing: the target closes when it is done.
     TargetEnd,
@@ -74,8 +95,22 @@ impl Handshaking {
             dialing: None,
             is_errand: false,
             credential: None,
+            assigned: None,
+            standing: Standing::Free,
+            has_proven: false,
             attempt_began: now,
         }
+    }
+
+    /// Whether nobody needs the handshake once the client has gone. One whose proof others wait for goes on until the
+    /// target has said what it thinks of it: else a client that goes early could have a wrong password tried over and over.
+    pub(crate) fn ends_with_client(&self) -> bool {
+        !self.is_errand && self.standing != Standing::Tries
+    }
+
+    /// Which credential the machine was given.
+    fn generation(&self) -> Option<Generation> {
+        self.credential.as_ref().map(|credential| credential.generation())
     }
 
     fn input(&mut self, side: Side) -> &mut Vec<u8> {
@@ -143,8 +178,8 @@ impl Session {
     fn obey<I: Io>(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
         loop {
             self.send_output(cx);
-            let (service, slot) = (self.service.id, self.slot);
-            let Some(handshaking) = self.handshaking() else { return };
+            let (service, slot, session) = (self.service.id, self.slot, self.reference(cx));
+            let Stage::Handshake(handshaking) = &mut self.stage else { return };
             let want = match next {
                 Err(error) => return self.fail(&error, cx),
                 Ok(Next::Relay) => return self.on_both_up(cx),
@@ -166,22 +201,37 @@ impl Session {
             next = match want {
                 Want::Bytes => return,
                 Want::Credential => {
-                    match cx.service(service).and_then(|service| service.credential.clone()) {
-                        Some(credential) => {
+                    let published = cx.service(service).map(|service| service.credential.clone());
+                    let found = match (handshaking.assigned.take(), published) {
+                        (Some(assigned), _) => CredentialState::Here(assigned),
+                        (None, published) => published.unwrap_or_default(),
+                    };
+                    match found {
+                        CredentialState::Here(credential) => {
                             handshaking.credential = Some(Arc::clone(&credential));
-                            handshaking.attempt_began = cx.now;
+                            handshaking.has_proven = false;
                             handshaking.tell(Side::Target, Event::Credential(credential))
                         }
-                        None => {
+                        CredentialState::Awaited => {
                             handshaking.waiting = Waiting::Credential;
-                            cx.parked.push(slot);
-                            return cx.report(Report::CredentialWanted(service));
+                            cx.parked.insert(slot);
+                            cx.report(Report::CredentialWanted(service));
+                            return;
+                        }
+                        CredentialState::Never => {
+                            return self.fail(&BrokerFailed::CredentialUnsupported.into(), cx);
                         }
                     }
                 }
-                Want::Derive(derivation) => match cx.keys.find(service, derivation, slot, &cx.mailbox) {
+                Want::Permission => {
+                    if self.asks_permission(cx) {
+                        return;
+                    }
+                    self.tell_permitted(cx.now)
+                }
+                Want::Derive(derivation) => match cx.keys.find(service, derivation, session, &cx.mailbox) {
                     Lookup::Here(keys) => handshaking.tell(Side::Target, Event::Derived(keys)),
-                    Lookup::Waiting => return handshaking.waiting = Waiting::Keys,
+                    Lookup::Waiting(job) => return handshaking.waiting = Waiting::Keys(job),
                     Lookup::Busy => return self.fail(&BrokerFailed::Resources.into(), cx),
                 },
                 Want::Connection(dial) => {
@@ -194,6 +244,32 @@ impl Session {
                 }
             };
         }
+    }
+
+    /// The machine is about to prove a credential. Whether somebody has to be asked about that first.
+    fn asks_permission<I: Io>(&mut self, cx: &mut Context<I>) -> bool {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let runtime = Arc::clone(&self.service.runtime);
+        let Some(handshaking) = self.handshaking() else { return false };
+        let Some(generation) = handshaking.generation() else { return false };
+        if runtime.is_open(generation) {
+            return false;
+        }
+        handshaking.waiting = Waiting::Permission;
+        if cx.report(Report::PermissionWanted { service, generation, session }) {
+            handshaking.standing = Standing::Asks;
+        } else {
+            self.fail(&BrokerFailed::Resources.into(), cx);
+        }
+        true
+    }
+
+    fn tell_permitted(&mut self, now: Instant) -> Result<Next, Error> {
+        let Some(handshaking) = self.handshaking() else { return Err(Bug::UnexpectedEvent.into()) };
+        handshaking.has_proven = true;
+        handshaking.attempt_began = now;
+        handshaking.tell(Side::Target, Event::Permitted)
     }
 
     /// Sends what the machine has put out for either side.
@@ -243,11 +319,11 @@ impl Session {
             // What a target says to a request that has no answer, nobody reads.
             (Side::Target, _) if handshaking.waiting == Waiting::TargetEnd => return,
             (Side::Target, Some(tls)) => {
-                let decrypted = tls.decrypt(data, &mut handshaking.target_in);
-                self.flush_tls(cx);
-                if let Err(error) = decrypted {
+                if let Err(error) = tls.decrypt(data, &mut handshaking.target_in) {
+                    // What the TLS session has to say to that goes out when the target is let go of.
                     return self.fail(&error, cx);
                 }
+                self.flush_tls(cx);
             }
             _ => handshaking.input(side).extend_from_slice(data),
         }
@@ -284,11 +360,13 @@ impl Session {
         let Some(handshaking) = self.handshaking() else { return };
         match (side, handshaking.waiting) {
             (Side::Target, Waiting::TargetEnd) => self.on_target_done(cx),
+            // What it has said already is looked at first.
+            (Side::Target, Waiting::Permission | Waiting::Keys(_)) if !handshaking.target_in.is_empty() => {}
             (Side::Target, _) => self.fail(&ServerMisbehaved::Closed.into(), cx),
             // What the client has sent already is still worth an answer.
             (Side::Client, waiting) => {
                 let expected = waiting == Waiting::Input(Side::Client);
-                if expected || handshaking.client_in.is_empty() && !handshaking.is_errand {
+                if expected || handshaking.client_in.is_empty() && handshaking.ends_with_client() {
                     self.fail(&ClientMisbehaved::Closed.into(), cx);
                 }
             }
@@ -341,77 +419,105 @@ impl Session {
     }
 
     /// Keys have been derived that this session may wait for.
-    pub(crate) fn on_keys<I: Io>(&mut self, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
-        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys) {
+    pub(crate) fn on_keys<I: Io>(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
+        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys(job)) {
             self.answer(Side::Target, Event::Derived(keys), cx);
         }
     }
 
-    /// The target refused the credential: the control plane may know a newer one.
+    /// The target refused the credential: the control plane may know a better one.
     fn on_refused<I: Io>(&mut self, cx: &mut Context<I>) {
         let session = self.reference(cx);
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
         handshaking.waiting = Waiting::Verdict;
-        let Some(generation) = handshaking.credential.as_ref().map(|credential| credential.generation())
-        else {
-            return self.on_verdict(false, cx);
+        let Some(generation) = handshaking.generation() else {
+            return self.on_verdict(Verdict::GiveUp(None), cx);
         };
+        handshaking.standing = Standing::Asks;
         let certain = handshaking.machine.refusal_is_certain();
+        let words = handshaking.machine.refusal();
         cx.proofs.on_refused(service);
         self.detach_target(cx);
-        cx.report(Report::Refused { service, generation, session, certain });
+        cx.report_surely(Report::Refused { service, generation, session, certain, words });
     }
 
-    /// What became of the refused credential.
-    pub(crate) fn on_verdict<I: Io>(&mut self, retry: bool, cx: &mut Context<I>) {
-        let entropy = cx.entropy.draw();
+    /// What is to be done with the credential that was asked about, or that was refused.
+    pub(crate) fn on_verdict<I: Io>(&mut self, verdict: Verdict, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
-        if handshaking.waiting != Waiting::Verdict {
+        if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
             return;
         }
-        match (retry, entropy) {
-            (true, Some(entropy)) => {
-                handshaking.target_in.clear();
-                handshaking.shown_in_vain = None;
-                let next = handshaking.machine.retry(entropy, &mut handshaking.out);
+        match verdict {
+            Verdict::Proceed => {
+                handshaking.standing = Standing::Tries;
+                let next = self.tell_permitted(cx.now);
                 self.obey(next, cx);
             }
-            _ => {
-                let error = handshaking.machine.give_up(&mut handshaking.out);
+            Verdict::Retry(credential) => {
+                handshaking.assigned = Some(credential);
+                handshaking.standing = Standing::Tries;
+                self.detach_target(cx);
+                self.restart_target(cx);
+            }
+            Verdict::GiveUp(words) => {
+                handshaking.standing = Standing::Free;
+                let error = handshaking.machine.give_up(words, &mut handshaking.out);
                 self.send_output(cx);
                 self.fail(&error, cx);
             }
         }
     }
 
+    /// Repeats the target's half alone.
+    fn restart_target<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(entropy) = cx.entropy.draw() else {
+            return self.fail(&BrokerFailed::Resources.into(), cx);
+        };
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.target_in.clear();
+        handshaking.shown_in_vain = None;
+        let next = handshaking.machine.retry(entropy, &mut handshaking.out);
+        self.obey(next, cx);
+    }
+
+    /// The handshake has ended, and not by the target's word on its credential.
+    pub(crate) fn on_abandoned<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        if let Some(handshaking) = self.handshaking()
+            && handshaking.standing != Standing::Free
+        {
+            cx.report_surely(Report::Abandoned { service, session });
+        }
+    }
+
     /// The target has closed after a request that has no answer: on to the next address, if there is one.
     fn on_target_done<I: Io>(&mut self, cx: &mut Context<I>) {
-        let entropy = cx.entropy.draw();
         self.detach_target(cx);
         let Some(handshaking) = self.handshaking() else { return };
-        let more = handshaking.dialing.as_ref().is_some_and(Dialing::has_more);
-        match entropy {
-            Some(entropy) if more => {
-                handshaking.target_in.clear();
-                handshaking.shown_in_vain = None;
-                let next = handshaking.machine.retry(entropy, &mut handshaking.out);
-                self.obey(next, cx);
-            }
-            _ => self.begin_closing(Some(Side::Client), cx),
+        if handshaking.dialing.as_ref().is_some_and(Dialing::has_more) {
+            self.restart_target(cx);
+        } else {
+            self.begin_closing(Some(Side::Client), cx);
         }
     }
 
     /// The handshake succeeded.
     fn on_both_up<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
         let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);
         let attempt_began = handshaking.attempt_began;
-        if let Some(generation) = handshaking.credential.as_ref().map(|credential| credential.generation())
-            && cx.proofs.admit(service, generation, cx.now)
+        let tried = std::mem::replace(&mut handshaking.standing, Standing::Free) == Standing::Tries;
+        // A target that lets us in without a proof, for this database perhaps, says nothing about the password.
+        if let Some(generation) = handshaking.generation().filter(|_| handshaking.has_proven)
+            && (cx.proofs.admit(service, generation, cx.now) || tried)
         {
-            cx.report(Report::Proven { service, generation, attempt_began });
+            cx.report_surely(Report::Proven { service, generation, session, attempt_began });
+        } else if tried {
+            cx.report_surely(Report::Abandoned { service, session });
         }
         self.begin_relay(endpoint, cx);
     }
@@ -425,13 +531,15 @@ impl Session {
         }
         let error = match handshaking.waiting {
             Waiting::Input(Side::Client) => ClientMisbehaved::HandshakeTimeout.into(),
-            Waiting::Credential | Waiting::Keys => BrokerFailed::CredentialMissing.into(),
+            Waiting::Credential | Waiting::Keys(_) | Waiting::Permission => {
+                BrokerFailed::CredentialMissing.into()
+            }
             Waiting::Connection(_) => match &handshaking.dialing {
                 Some(dialing) => dialing.timeout(),
                 None => BrokerFailed::CredentialMissing.into(),
             },
             // Nobody could say whether there is a better credential: the target's own words are the best answer.
-            Waiting::Verdict => return self.on_verdict(false, cx),
+            Waiting::Verdict => return self.on_verdict(Verdict::GiveUp(None), cx),
             Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
             Waiting::Input(Side::Target) | Waiting::Tls => ServerMisbehaved::HandshakeTimeout.into(),
         };

@@ -2,15 +2,18 @@
 //!
 //! Owns the thread and its queue. A worker hands in a job and goes on; the keys come back through its mailbox.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
 use protocol::auth::scram::ScramDerivation;
 
 use crate::mailbox::{Mail, Queue};
+use crate::snapshot::ServiceId;
 
 /// Names a job of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -19,6 +22,8 @@ pub(crate) struct KeyJobId(pub(crate) u64);
 /// One derivation and who waits for it.
 pub(crate) struct KeyJob {
     pub(crate) id: KeyJobId,
+    /// For whose sessions.
+    pub(crate) service: ServiceId,
     pub(crate) derivation: ScramDerivation,
     pub(crate) reply_to: Arc<Queue<Mail>>,
 }
@@ -78,13 +83,83 @@ impl Drop for KeyThread {
 }
 
 fn run(jobs: &Jobs) {
+    let mut turns = Turns::default();
     while !jobs.stopping.load(Ordering::Acquire) {
-        let Some(job) = jobs.queue.pop() else {
+        while turns.len < KeyThread::QUEUE
+            && let Some(job) = jobs.queue.pop()
+        {
+            turns.add(job);
+        }
+        let Some(job) = turns.next() else {
             thread::park();
             continue;
         };
         let keys = Arc::new(job.derivation.derive());
-        // A full mailbox drops the keys: the sessions that wait for them meet their deadline.
-        let _ = job.reply_to.push(Mail::Keys { job: job.id, keys });
+        let mut mail = Mail::Keys { job: job.id, keys };
+        // Sessions wait for this, and a worker empties its mailbox each round.
+        while let Err(refused) = job.reply_to.push(mail) {
+            if jobs.stopping.load(Ordering::Acquire) {
+                return;
+            }
+            mail = refused;
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+}
+
+/// Jobs that wait, by service: each service has its turn, so that a target that asks for many iterations, or for
+/// another salt each time, makes its own sessions wait and nobody else's.
+#[derive(Default)]
+struct Turns {
+    /// The service whose turn it is comes first. No service is without a job.
+    services: VecDeque<(ServiceId, VecDeque<KeyJob>)>,
+    len: usize,
+}
+
+impl Turns {
+    fn add(&mut self, job: KeyJob) {
+        self.len += 1;
+        match self.services.iter_mut().find(|(service, _)| *service == job.service) {
+            Some((_, jobs)) => jobs.push_back(job),
+            None => self.services.push_back((job.service, VecDeque::from([job]))),
+        }
+    }
+
+    fn next(&mut self) -> Option<KeyJob> {
+        let (service, mut jobs) = self.services.pop_front()?;
+        let job = jobs.pop_front()?;
+        self.len -= 1;
+        if !jobs.is_empty() {
+            self.services.push_back((service, jobs));
+        }
+        Some(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use protocol::{Credential, Generation};
+
+    use super::*;
+
+    fn job(service: u32, id: u64) -> KeyJob {
+        let credential = Arc::new(Credential::new(Generation(1), BTreeMap::new()));
+        let derivation = ScramDerivation { credential, salt: Box::new([]), iterations: 1 };
+        let reply_to = Arc::new(Queue::new(1).expect("an eventfd"));
+        KeyJob { id: KeyJobId(id), service: ServiceId(service), derivation, reply_to }
+    }
+
+    #[test]
+    fn a_service_with_many_jobs_does_not_hold_up_another() {
+        let mut turns = Turns::default();
+        for id in 0..3 {
+            turns.add(job(1, id));
+        }
+        turns.add(job(2, 3));
+        let order: Vec<u64> = std::iter::from_fn(|| turns.next()).map(|job| job.id.0).collect();
+        assert_eq!(order, [0, 3, 1, 2]);
+        assert_eq!(turns.len, 0);
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Leg {
     finish: Finish,
     /// The peer will send nothing more.
     ended: bool,
+    /// Nothing that is sent reaches the peer any more. It may still be received from.
+    broken: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -71,6 +73,7 @@ impl Leg {
             sent_in: 0,
             finish: Finish::No,
             ended: false,
+            broken: false,
         }
     }
 
@@ -139,8 +142,24 @@ impl Leg {
         self.polling = true;
     }
 
+    /// A send has failed for good: what is on its way is forgotten, and so is whatever comes later.
+    pub(crate) fn on_broken(&mut self) {
+        self.broken = true;
+        self.queued = Chunks::None;
+        self.spilled.clear();
+        self.retrying = false;
+    }
+
+    /// Whether nothing that is sent reaches the peer.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
+    }
+
     /// Puts `chunk` behind everything that is on its way.
     pub(crate) fn enqueue(&mut self, chunk: Chunk) {
+        if self.broken {
+            return;
+        }
         if self.spilled.is_empty() {
             self.queued.push(chunk);
         } else {
@@ -150,7 +169,7 @@ impl Leg {
 
     /// Whether the socket does not take what it is given: the other leg should not be received from.
     pub(crate) fn is_congested(&self) -> bool {
-        !self.spilled.is_empty() || self.retrying
+        self.broken || !self.spilled.is_empty() || self.retrying
     }
 
     /// Says to the peer, behind everything that is on its way, that nothing more will come.
@@ -165,21 +184,37 @@ impl Leg {
         self.finish == Finish::Done
     }
 
-    /// Hands what is queued to the kernel; a finish that is due is done when nothing is left.
+    /// Hands what is queued to the driver. Only right before a turn: until the turn is over the driver names the
+    /// socket by its number, so nobody may close it.
     pub(crate) fn flush(&mut self, io: &mut impl Io, round: u64) {
         if !self.queued.is_empty() {
             self.sent_in = round;
             let token = self.token(Kind::ClientSend, Kind::TargetSend);
             io.send(token, self.socket.as_fd(), std::mem::take(&mut self.queued));
-        } else if self.finish == Finish::Wanted && !self.is_congested() && self.sent_in != round {
+        }
+        self.finish_if_sent(round);
+    }
+
+    /// Tells the peer that nothing more will come, if that is wanted and everything is sent.
+    pub(crate) fn finish_if_sent(&mut self, round: u64) {
+        let all_sent = self.queued.is_empty() && self.spilled.is_empty() && !self.retrying;
+        if self.finish == Finish::Wanted && all_sent && self.sent_in != round {
             socket::finish_writing(self.socket.as_fd());
             self.finish = Finish::Done;
         }
     }
 
     /// Whether a finish waits for sends to be over.
-    pub(crate) fn wants_flush(&self) -> bool {
+    pub(crate) fn wants_finish(&self) -> bool {
         self.finish == Finish::Wanted
+    }
+
+    /// Sends `bytes` now, if nothing is on its way that they would overtake and the socket takes them at once. For
+    /// the last words of a connection that is let go of. Never between a flush and the end of its turn.
+    pub(crate) fn say_last(&mut self, bytes: &[u8]) {
+        if self.queued.is_empty() && self.spilled.is_empty() && !self.broken && self.finish == Finish::No {
+            socket::send_at_once(self.socket.as_fd(), bytes);
+        }
     }
 
     /// A send was not whole: keeps the rest and waits for room.
@@ -218,6 +253,11 @@ impl Leg {
             }
             self.retrying = true;
         }
+    }
+
+    /// Whether spilled bytes were sent in the turn that is over, and the socket took them or some of them.
+    pub(crate) fn has_retried(&self) -> bool {
+        self.retrying
     }
 
     /// The turn in which spilled bytes were sent is over, and they all went out: `true` if nothing is left.

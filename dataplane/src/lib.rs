@@ -24,9 +24,11 @@ mod timers;
 mod tls;
 mod worker;
 
-pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef};
+pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef, Verdict};
 pub use plane::{Dataplane, Settings, StartError};
-pub use snapshot::{Address, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts};
+pub use snapshot::{
+    Address, CredentialState, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts,
+};
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 
 pub use io::socket::refuse_new_connections;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use slab::Slab;
 
 use crate::context::Context;
-use crate::io::socket::accept_queued;
+use crate::io::socket::{accept_queued, has_room_for_a_file};
 use crate::io::{Io, Kind, Token};
 use crate::mailbox::{ListenerId, ListenerMail, Report};
 use crate::snapshot::ServiceId;
@@ -26,6 +26,10 @@ const SPARE: u32 = 1024;
 #[derive(Default)]
 pub(crate) struct Listeners {
     listeners: Slab<Listener>,
+    /// When the first pause is over, if there is one. Every round asks, and there may be thousands of listeners.
+    first_pause_over: Option<Instant>,
+    /// How many are to be let go of.
+    retiring: usize,
 }
 
 struct Listener {
@@ -43,6 +47,8 @@ enum State {
     Full,
     /// To be let go of; an accept may still be with the kernel.
     Retiring { armed: bool },
+    /// To be let go of, but the kernel had nothing to give for what is queued: until the next pause is over.
+    RetiringPaused,
 }
 
 impl Listeners {
@@ -89,16 +95,18 @@ impl Listeners {
                 self.arm(key, sessions + 1, cx);
                 Some((service, socket))
             }
-            Err(Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS) => {
+            Err(error) if is_want(error) => {
                 let id = listener.mail.id;
                 listener.state = State::Paused(cx.now + PAUSE);
-                cx.report(Report::AcceptPaused(id));
+                self.first_pause_over.get_or_insert(cx.now + PAUSE);
+                cx.report_surely(Report::AcceptPaused(id));
                 None
             }
             Err(error @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
                 let id = listener.mail.id;
                 listener.state = State::Retiring { armed: false };
-                cx.report(Report::ListenerDead(id, std::io::Error::from(error).to_string()));
+                self.retiring += 1;
+                cx.report_surely(Report::ListenerDead(id, std::io::Error::from(error).to_string()));
                 None
             }
             // The connection died before we took it (accept(2) lists such errors): on to the next.
@@ -109,34 +117,36 @@ impl Listeners {
         }
     }
 
-    /// Accepts again where a pause is over.
-    pub(crate) fn on_time<I: Io>(&mut self, cx: &mut Context<I>) {
-        if self.next_deadline().is_none_or(|at| at > cx.now) {
+    /// Accepts again where a pause is over, if there is room for a connection again.
+    pub(crate) fn on_time<I: Io>(&mut self, sessions: usize, cx: &mut Context<I>) {
+        if self.first_pause_over.is_none_or(|at| at > cx.now) {
             return;
         }
-        let due: Vec<usize> = self
-            .listeners
-            .iter()
-            .filter(|(_, listener)| matches!(listener.state, State::Paused(until) if until <= cx.now))
-            .map(|(key, _)| key)
-            .collect();
-        for key in due {
-            if let Some(listener) = self.listeners.get(key) {
-                cx.report(Report::AcceptResumed(listener.mail.id));
+        let has_room = has_room_for_a_file();
+        self.first_pause_over = None;
+        let mut resumed = Vec::new();
+        for (key, listener) in &mut self.listeners {
+            match &mut listener.state {
+                State::RetiringPaused => listener.state = State::Retiring { armed: false },
+                State::Paused(until) if *until <= cx.now && has_room => resumed.push(key),
+                State::Paused(until) => {
+                    *until = (*until).max(cx.now + PAUSE);
+                    self.first_pause_over = Some(cx.now + PAUSE);
+                }
+                State::Armed | State::Full | State::Retiring { .. } => {}
             }
-            self.arm(key, 0, cx);
+        }
+        for key in resumed {
+            if let Some(listener) = self.listeners.get(key) {
+                cx.report_surely(Report::AcceptResumed(listener.mail.id));
+            }
+            self.arm(key, sessions, cx);
         }
     }
 
-    /// When the next pause is over.
+    /// When [`Listeners::on_time`] is due.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        self.listeners
-            .iter()
-            .filter_map(|(_, listener)| match listener.state {
-                State::Paused(until) => Some(until),
-                State::Armed | State::Full | State::Retiring { .. } => None,
-            })
-            .min()
+        self.first_pause_over
     }
 
     /// A slot has become free.
@@ -159,10 +169,15 @@ impl Listeners {
     pub(crate) fn retire<I: Io>(&mut self, id: ListenerId, cx: &mut Context<I>) {
         let Some((key, listener)) = self.listeners.iter_mut().find(|(_, listener)| listener.mail.id == id)
         else {
-            return cx.report(Report::Retired(id));
+            return cx.report_surely(Report::Retired(id));
         };
-        let armed = listener.state == State::Armed;
+        let armed = match listener.state {
+            State::Armed => true,
+            State::Paused(_) | State::Full => false,
+            State::Retiring { .. } | State::RetiringPaused => return,
+        };
         listener.state = State::Retiring { armed };
+        self.retiring += 1;
         if armed && let Ok(slot) = u32::try_from(key) {
             cx.io.cancel(Token { kind: Kind::Accept, epoch: 0, generation: generation(id), slot });
         }
@@ -171,18 +186,33 @@ impl Listeners {
     /// The next connection that waits on a retiring listener. A listener without one, and without an accept that
     /// could still bring one, is let go of.
     pub(crate) fn take_queued<I: Io>(&mut self, cx: &mut Context<I>) -> Option<(ServiceId, OwnedFd)> {
-        loop {
+        while self.retiring > 0 {
             let (key, listener) = self
                 .listeners
-                .iter()
+                .iter_mut()
                 .find(|(_, listener)| listener.state == State::Retiring { armed: false })?;
-            if let Ok(socket) = accept_queued(listener.mail.socket.as_fd()) {
-                return Some((listener.mail.service, socket));
+            match accept_queued(listener.mail.socket.as_fd()) {
+                Ok(socket) => return Some((listener.mail.service, socket)),
+                Err(error) if is_want(error) => {
+                    listener.state = State::RetiringPaused;
+                    self.first_pause_over.get_or_insert(cx.now + PAUSE);
+                }
+                // The connection died before we took it: on to the next.
+                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+                Err(_) => {
+                    let listener = self.listeners.remove(key);
+                    self.retiring -= 1;
+                    cx.report_surely(Report::Retired(listener.mail.id));
+                }
             }
-            let listener = self.listeners.remove(key);
-            cx.report(Report::Retired(listener.mail.id));
         }
+        None
     }
+}
+
+/// Whether the kernel refused for want of something that others may give back.
+fn is_want(error: Errno) -> bool {
+    matches!(error, Errno::MFILE | Errno::NFILE | Errno::NOMEM | Errno::NOBUFS)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the low bits tell neighbours apart")]

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
 use protocol::auth::scram::ScramKeys;
-use protocol::{Error, Generation, RequestId};
+use protocol::{Credential, Error, Generation, RequestId};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::keys::KeyJobId;
@@ -48,20 +48,49 @@ pub(crate) enum Mail {
     Listen(ListenerMail),
     /// Serve what is queued on this listener, then let go of it.
     Retire(ListenerId),
-    /// What became of a refused credential: whether a newer one is in the snapshot.
-    Verdict { session: SessionRef, retry: bool },
+    /// What a session may do with its credential.
+    Verdict { session: SessionRef, verdict: Verdict },
     /// Keys that were derived for sessions of this worker.
     Keys { job: KeyJobId, keys: Arc<ScramKeys> },
+    /// The broker waits for its sessions to end.
+    Drain,
     /// Say farewell to every handshake and session, and end when none is left.
     CloseSessions,
     /// End, at once.
     Stop,
 }
 
+/// What a session may do that asked, or that was refused.
+pub enum Verdict {
+    /// Prove the credential that it has.
+    Proceed,
+    /// Try again on a new connection, with this credential.
+    Retry(Arc<Credential>),
+    /// Give up: its client is told what the target said, to this session or earlier to another.
+    GiveUp(Option<Arc<[u8]>>),
+}
+
 /// From a worker.
 pub enum Report {
     /// A session waits for a credential that has not come.
     CredentialWanted(ServiceId),
+    /// A session is about to prove a generation that is not known to work; it waits for
+    /// [`crate::Dataplane::verdict`].
+    PermissionWanted {
+        /// Whose credential.
+        service: ServiceId,
+        /// Which one.
+        generation: Generation,
+        /// Who waits.
+        session: SessionRef,
+    },
+    /// A session that was told to proceed or to try again has ended without an answer from the target.
+    Abandoned {
+        /// Whose credential.
+        service: ServiceId,
+        /// Which session.
+        session: SessionRef,
+    },
     /// The target refused this generation; the session waits for [`crate::Dataplane::verdict`].
     Refused {
         /// Whose credential.
@@ -72,6 +101,8 @@ pub enum Report {
         session: SessionRef,
         /// Whether the target blamed the credential itself (PostgreSQL's 28P01), not only the session.
         certain: bool,
+        /// The target's own words, in its protocol.
+        words: Option<Arc<[u8]>>,
     },
     /// The target accepted this generation.
     Proven {
@@ -79,7 +110,9 @@ pub enum Report {
         service: ServiceId,
         /// Which one.
         generation: Generation,
-        /// When the attempt began: a success says nothing about what happened before it.
+        /// Who proved it.
+        session: SessionRef,
+        /// When it began to prove it: a success says nothing about what happened before.
         attempt_began: Instant,
     },
     /// No address of the target took a connection: its name may have to be resolved again.

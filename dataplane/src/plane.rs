@@ -2,6 +2,7 @@
 //!
 //! Owns the worker threads and both ends of their queues. Knows no session.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -15,7 +16,7 @@ use crate::credentials::{KeyCache, Proofs};
 use crate::failures::{CancelRate, FailureLog};
 use crate::io::{Uring, UringError};
 use crate::keys::{KeyClient, KeyThread};
-use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef};
+use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef, Verdict};
 use crate::snapshot::Snapshot;
 use crate::timers::Timers;
 use crate::tls::{SystemRoots, TlsCache};
@@ -143,12 +144,16 @@ impl Dataplane {
         self.tell_all(|| Mail::Retire(listener));
     }
 
-    /// Answers [`Report::Refused`]: with `retry`, the session tries again with the credential of the newest
-    /// published snapshot; without, the target's own words go to its client.
-    pub fn verdict(&self, session: SessionRef, retry: bool) {
+    /// Answers [`Report::PermissionWanted`] and [`Report::Refused`].
+    pub fn verdict(&self, session: SessionRef, verdict: Verdict) {
         if let Some(worker) = self.workers.get(session.worker) {
-            worker.tell(Mail::Verdict { session, retry });
+            worker.tell(Mail::Verdict { session, verdict });
         }
+    }
+
+    /// Says that the end of the sessions is waited for: those whose target is gone end now, and from now on at once.
+    pub fn drain(&self) {
+        self.tell_all(|| Mail::Drain);
     }
 
     /// Ends every handshake and session, each with a farewell where its protocol has one.
@@ -258,13 +263,15 @@ impl Seed {
             dirty: Vec::new(),
             settling: Vec::new(),
             starved: Vec::new(),
-            parked: Vec::new(),
+            parked: BTreeSet::new(),
             keys: KeyCache::new(self.keys),
             tls: TlsCache::new(self.roots),
             proofs: Proofs::default(),
             failures: FailureLog::default(),
             cancels: CancelRate::default(),
             reports: self.reports,
+            unsent: VecDeque::new(),
+            draining: false,
             mailbox: self.mailbox,
             entropy: EntropySource::new(),
         };

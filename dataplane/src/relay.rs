@@ -3,7 +3,7 @@
 //! Owns the two directions and their ends: half-close is kept, residues go first, and a side that does not read
 //! stops the other from being received. Does not look at bytes.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use protocol::Side;
@@ -13,16 +13,27 @@ use crate::context::Context;
 use crate::io::{Chunk, Io, Lease};
 use crate::session::{Session, Stage};
 
+/// How long a session whose target is gone may go without a byte before its client closes too. A client in a pool
+/// does not look at its connection until it needs it; as long as the kernel keeps an orphaned one (`tcp_fin_timeout`).
+const HALF_OPEN_MAX: Duration = Duration::from_secs(60);
+
 /// What is counted of a session that relays.
 pub(crate) struct Relay {
     last_activity: Instant,
+    /// The target sends nothing more, or one of the sides takes nothing more: what is left will not take long.
+    half_open: bool,
     to_target: u64,
     to_client: u64,
 }
 
 impl Relay {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { last_activity: now, to_target: 0, to_client: 0 }
+        Self { last_activity: now, half_open: false, to_target: 0, to_client: 0 }
+    }
+
+    /// Whether nothing is lost with the session but words that nobody hears.
+    pub(crate) fn is_half_open(&self) -> bool {
+        self.half_open
     }
 
     /// Bytes moved from the client to the target.
@@ -137,7 +148,8 @@ impl Session {
 
     /// `side` will send nothing more, or is gone altogether.
     pub(crate) fn on_relay_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
-        if error.is_some() {
+        let is_broken = self.leg(side).is_none_or(|leg| leg.is_broken());
+        if error.is_some() || is_broken {
             // Nothing can be sent to `side` any more: what it has sent is delivered, and that is all.
             return self.begin_closing(Some(side.other()), cx);
         }
@@ -151,6 +163,39 @@ impl Session {
             other.finish();
         }
         cx.dirty.push((self.slot, side.other()));
+        // A client that sends nothing more may be waiting for a long answer; a target that does is done with us.
+        if side == Side::Target {
+            self.on_half_open(cx);
+        }
+    }
+
+    /// Nothing that is sent reaches `side` any more. What it has sent before is still to be delivered.
+    pub(crate) fn on_relay_broken<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        if let Some(source) = self.leg(side.other()) {
+            source.pause(&mut cx.io);
+        }
+        match self.leg(side) {
+            Some(leg) if !leg.has_ended() => self.on_half_open(cx),
+            _ => self.begin_closing(Some(side.other()), cx),
+        }
+    }
+
+    fn on_half_open<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        relay.half_open = true;
+        if cx.draining {
+            return self.begin_closing(Some(Side::Client), cx);
+        }
+        self.set_idle_deadline(cx);
+    }
+
+    /// Sets the moment at which the session will have been idle for too long.
+    pub(crate) fn set_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &self.stage else { return };
+        let half_open = relay.half_open.then_some(HALF_OPEN_MAX);
+        let idle_max = [self.service.timeouts.idle, half_open].into_iter().flatten().min();
+        let deadline = idle_max.map(|idle| relay.last_activity + idle);
+        self.set_deadline(deadline, cx);
     }
 
     /// Ends the session once both directions are done.
@@ -164,13 +209,9 @@ impl Session {
 
     /// The session may have been idle for too long.
     pub(crate) fn on_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
-        let Stage::Relay(relay) = &self.stage else { return };
-        let Some(idle) = self.service.timeouts.idle else { return };
-        let deadline = relay.last_activity + idle;
-        if cx.now >= deadline {
+        self.set_idle_deadline(cx);
+        if self.deadline().is_some_and(|deadline| deadline <= cx.now) {
             self.begin_closing(Some(Side::Client), cx);
-        } else {
-            self.set_deadline(Some(deadline), cx);
         }
     }
 }

@@ -115,6 +115,11 @@ impl Session {
         self.deadline = deadline;
     }
 
+    /// When [`Session::on_deadline`] is due.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
     /// The leg of `side`, if there is one.
     pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg> {
         match side {
@@ -137,8 +142,13 @@ impl Session {
 
     /// Lets go of the connection to the target: it is closed when the kernel holds nothing of it any more.
     pub(crate) fn detach_target<I: Io>(&mut self, cx: &mut Context<I>) {
-        self.tls = None;
+        let tls = self.tls.take();
         if let Some(mut leg) = self.target.take() {
+            if let Some(mut tls) = tls {
+                // An alert that says what is wrong with the target's side, or that this is the end.
+                tls.close();
+                leg.say_last(&tls.take_ciphertext());
+            }
             leg.abandon(&mut cx.io);
             self.bury(leg);
         }
@@ -183,7 +193,7 @@ impl Session {
         let Stage::Handshake(handshaking) = std::mem::replace(&mut self.stage, Stage::Relay(relay)) else {
             return;
         };
-        self.set_deadline(self.service.timeouts.idle.map(|idle| cx.now + idle), cx);
+        self.set_idle_deadline(cx);
         let (client_residue, target_residue) = handshaking.into_residues();
         self.relay_residues(client_residue, target_residue, cx);
     }
@@ -200,6 +210,7 @@ impl Session {
 
     /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.
     pub(crate) fn begin_closing<I: Io>(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
+        self.on_abandoned(cx);
         let was = std::mem::replace(&mut self.stage, Stage::Closing(Closing::new(lingering)));
         if let Stage::Relay(relay) = was
             && cx.shared.report_sessions
@@ -315,11 +326,14 @@ impl Session {
         if !self.is_current(token, side) {
             return;
         }
-        if let Some(error) = error {
-            return self.on_broken(side, error, cx);
+        if error.is_some() {
+            return self.on_broken(side, cx);
         }
         if let Some(leg) = self.leg(side) {
             leg.on_short(sent, chunks, &mut cx.io);
+        }
+        if sent > 0 {
+            self.on_lingering_progress(false, cx);
         }
         if matches!(self.stage, Stage::Relay(_))
             && let Some(source) = self.leg(side.other())
@@ -329,12 +343,19 @@ impl Session {
     }
 
     /// Nothing can be sent to the leg of `side` any more.
-    fn on_broken<I: Io>(&mut self, side: Side, error: Errno, cx: &mut Context<I>) {
+    fn on_broken<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+        if let Some(leg) = self.leg(side) {
+            leg.on_broken();
+        }
         match &self.stage {
-            Stage::Handshake(_) if side == Side::Client => self.fail(&ClientMisbehaved::Closed.into(), cx),
+            Stage::Handshake(handshaking) if side == Side::Client => {
+                if handshaking.ends_with_client() {
+                    self.fail(&ClientMisbehaved::Closed.into(), cx);
+                }
+            }
             // The target may have said why before it closed: its words are still to be received.
             Stage::Handshake(_) => {}
-            Stage::Relay(_) => self.on_relay_end(side, Some(error), cx),
+            Stage::Relay(_) => self.on_relay_broken(side, cx),
             Stage::Closing(_) => self.on_closing_end(side, true, cx),
         }
     }
@@ -360,7 +381,7 @@ impl Session {
     pub(crate) fn flush<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
         let slot = self.slot;
         if let Some(leg) = self.leg(side) {
-            if leg.wants_flush() {
+            if leg.wants_finish() {
                 cx.settling.push((slot, side));
             }
             leg.flush(&mut cx.io, cx.round);
@@ -370,10 +391,9 @@ impl Session {
     /// A turn is over in which `side` had something to settle.
     pub(crate) fn on_settled<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(leg) = self.leg(side) else { return };
+        let has_retried = leg.has_retried();
         let drained = leg.on_retried(&mut cx.io);
-        if leg.wants_flush() {
-            leg.flush(&mut cx.io, cx.round);
-        }
+        leg.finish_if_sent(cx.round);
         match &self.stage {
             Stage::Relay(_) => {
                 if drained {
@@ -381,7 +401,12 @@ impl Session {
                 }
                 self.end_if_finished(cx);
             }
-            Stage::Closing(_) => self.end_lingering(cx),
+            Stage::Closing(_) => {
+                if has_retried {
+                    self.on_lingering_progress(drained, cx);
+                }
+                self.end_lingering(cx);
+            }
             Stage::Handshake(_) => {}
         }
     }
@@ -393,6 +418,13 @@ impl Session {
             Stage::Handshake(_) => self.on_handshake_deadline(cx),
             Stage::Relay(_) => self.on_idle_deadline(cx),
             Stage::Closing(_) => self.bury_all(cx),
+        }
+    }
+
+    /// The broker waits for its sessions to end: one that has lost its target has nothing to wait for.
+    pub(crate) fn on_drain<I: Io>(&mut self, cx: &mut Context<I>) {
+        if matches!(&self.stage, Stage::Relay(relay) if relay.is_half_open()) {
+            self.begin_closing(Some(Side::Client), cx);
         }
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use protocol::{Credential, Error, Protocol, Route, TargetFailed};
+use protocol::{Credential, Error, Generation, Protocol, Route, TargetFailed};
 
 use crate::stats::ServiceRuntime;
 
@@ -30,8 +30,8 @@ pub struct Snapshot {
 pub struct Service {
     /// What does not come from a store: a session keeps this, and nothing else of the service.
     pub options: Arc<ServiceOptions>,
-    /// Its credential, or `None` while the first one has not come.
-    pub credential: Option<Arc<Credential>>,
+    /// Its credential.
+    pub credential: CredentialState,
     /// Where its target is.
     pub target: Target,
     /// Addresses that are not the target's any more but have open sessions: a cancel request may belong there.
@@ -43,9 +43,31 @@ impl Service {
     pub fn new(options: ServiceOptions) -> Self {
         Self {
             options: Arc::new(options),
-            credential: None,
+            credential: CredentialState::Awaited,
             target: Target::Unresolved,
             lingering: Vec::new(),
+        }
+    }
+}
+
+/// What there is of a service's credential.
+#[derive(Clone, Default)]
+pub enum CredentialState {
+    /// The first one has not come: whoever needs it waits.
+    #[default]
+    Awaited,
+    /// None will come: the file names a provider that this broker does not have.
+    Never,
+    /// This one.
+    Here(Arc<Credential>),
+}
+
+impl CredentialState {
+    /// Which credential it is.
+    pub fn generation(&self) -> Option<Generation> {
+        match self {
+            Self::Here(credential) => Some(credential.generation()),
+            Self::Awaited | Self::Never => None,
         }
     }
 }

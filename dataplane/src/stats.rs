@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
-use protocol::Error;
+use protocol::{Error, Generation};
 
 /// A number that one thread counts up.
 #[derive(Default)]
@@ -85,6 +85,9 @@ impl WorkerStats {
 pub struct ServiceRuntime {
     /// Sessions that count towards the service's limit, over all workers.
     sessions: AtomicU32,
+    /// The credential that may be proven without asking, as its generation; 0 is none. Services of one name share it:
+    /// no two have a generation in common.
+    open: AtomicU64,
     workers: Box<[CachePadded<WorkerStats>]>,
 }
 
@@ -121,7 +124,21 @@ pub struct ServiceTotals {
 impl ServiceRuntime {
     /// Counters for `workers` workers.
     pub fn new(workers: usize) -> Self {
-        Self { sessions: AtomicU32::new(0), workers: (0..workers).map(|_| CachePadded::default()).collect() }
+        Self {
+            sessions: AtomicU32::new(0),
+            open: AtomicU64::new(0),
+            workers: (0..workers).map(|_| CachePadded::default()).collect(),
+        }
+    }
+
+    /// Lets every session prove this credential without asking ([`crate::Report::PermissionWanted`]), or none any.
+    pub fn set_open(&self, generation: Option<Generation>) {
+        self.open.store(generation.map_or(0, |generation| generation.0), Ordering::Relaxed);
+    }
+
+    /// Whether a session may prove this credential without asking.
+    pub(crate) fn is_open(&self, generation: Generation) -> bool {
+        self.open.load(Ordering::Relaxed) == generation.0
     }
 
     /// Sessions that are open now, over all workers.

@@ -26,6 +26,8 @@ pub(crate) struct Dialing {
     /// The address that is being tried, or that took the connection.
     current: Option<Arc<Endpoint>>,
     began: Instant,
+    /// By when the current address must have taken the connection.
+    current_until: Instant,
     deadline: Instant,
     /// Why the last address did not take it.
     last: Option<TargetFailed>,
@@ -33,7 +35,14 @@ pub(crate) struct Dialing {
 
 impl Dialing {
     fn new(endpoints: impl IntoIterator<Item = Arc<Endpoint>>, now: Instant, deadline: Instant) -> Self {
-        Self { left: endpoints.into_iter().collect(), current: None, began: now, deadline, last: None }
+        Self {
+            left: endpoints.into_iter().collect(),
+            current: None,
+            began: now,
+            current_until: deadline,
+            deadline,
+            last: None,
+        }
     }
 
     /// Whether there are addresses that were not tried.
@@ -98,7 +107,7 @@ impl Session {
             Dial::Service => match &service.target {
                 Target::Unresolved => {
                     handshaking.dialing = None;
-                    cx.parked.push(self.slot);
+                    cx.parked.insert(self.slot);
                     cx.report(Report::CredentialWanted(id));
                 }
                 Target::Failed(error) => {
@@ -129,6 +138,7 @@ impl Session {
             cx.report(Report::DialFailed(self.service.id));
             return self.fail(&last.into(), cx);
         };
+        dialing.current_until = dialing.address_deadline(cx.now);
         dialing.current = Some(endpoint);
         self.try_current(cx);
     }
@@ -138,7 +148,7 @@ impl Session {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
         let Some(endpoint) = dialing.current.clone() else { return };
-        let deadline = dialing.address_deadline(cx.now).min(handshake_deadline);
+        let deadline = dialing.current_until.min(handshake_deadline);
         match begin_connect(&endpoint.address) {
             Ok(Connect::Done(socket)) => {
                 self.attach_target(socket);
@@ -148,7 +158,9 @@ impl Session {
                 self.attach_target(socket).await_connect(&mut cx.io);
                 self.set_deadline(Some(deadline), cx);
             }
-            Ok(Connect::Busy) if cx.now < deadline => self.set_deadline(Some(cx.now + BUSY_PAUSE), cx),
+            Ok(Connect::Busy) if cx.now < deadline => {
+                self.set_deadline(Some((cx.now + BUSY_PAUSE).min(deadline)), cx);
+            }
             Ok(Connect::Busy) => self.on_connect_failed(Errno::AGAIN, cx),
             Err(error) => self.on_connect_failed(error, cx),
         }

@@ -65,7 +65,9 @@ impl<I: Io> Worker<I> {
         while let Some(slot) = self.cx.timers.pop(self.cx.now) {
             self.with(slot, Session::on_deadline);
         }
-        self.listeners.on_time(&mut self.cx);
+        self.listeners.on_time(self.sessions.len(), &mut self.cx);
+        self.drain_listeners();
+        self.cx.report_unsent();
         while let Some(mail) = self.cx.mailbox.pop() {
             self.on_mail(mail);
         }
@@ -219,31 +221,36 @@ impl<I: Io> Worker<I> {
                 self.listeners.retire(id, &mut self.cx);
                 self.drain_listeners();
             }
-            Mail::Verdict { session, retry } => {
-                self.with_reference(session, |session, cx| session.on_verdict(retry, cx));
+            Mail::Verdict { session, verdict } => {
+                self.with_reference(session, |session, cx| session.on_verdict(verdict, cx));
             }
             Mail::Keys { job, keys } => {
-                for slot in self.cx.keys.on_derived(job, &keys) {
+                for session in self.cx.keys.on_derived(job, &keys) {
                     let keys = Arc::clone(&keys);
-                    self.with(slot, |session, cx| session.on_keys(keys, cx));
+                    self.with_reference(session, |session, cx| session.on_keys(job, keys, cx));
                 }
             }
-            Mail::CloseSessions => {
-                let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
-                for slot in slots {
-                    if let Ok(slot) = u32::try_from(slot) {
-                        self.with(slot, Session::on_shutdown);
-                    }
-                }
+            Mail::Drain => {
+                self.cx.draining = true;
+                self.for_each(Session::on_drain);
             }
+            Mail::CloseSessions => self.for_each(Session::on_shutdown),
             Mail::Stop => self.stopping = true,
+        }
+    }
+
+    fn for_each(&mut self, act: impl Fn(&mut Session, &mut Context<I>)) {
+        let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
+        for slot in slots {
+            if let Ok(slot) = u32::try_from(slot) {
+                self.with(slot, &act);
+            }
         }
     }
 
     fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         let services = &snapshot.services;
-        let generation =
-            |service| services.get(&service)?.credential.as_ref().map(|credential| credential.generation());
+        let generation = |service| services.get(&service)?.credential.generation();
         self.cx.keys.retain(|service, key| generation(service).is_some_and(|current| current == key));
         self.cx.tls.retain(|service, made_of| generation(service).is_some_and(|current| current == made_of));
         self.cx.proofs.retain(|service| services.contains_key(&service));

@@ -6,10 +6,12 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use dataplane::Address;
 use support::{Bed, Options};
 
 /// Long enough that only a hang meets it.
@@ -103,6 +105,53 @@ fn a_target_that_has_finished_is_still_sent_to() {
     let mut received = Vec::new();
     target.read_to_end(&mut received).unwrap();
     assert_eq!(received, b"and yet it moves");
+}
+
+#[test]
+fn what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more() {
+    let dir = std::env::temp_dir().join(format!("relay-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let path = dir.join("target");
+    let listener = UnixListener::bind(&path).unwrap();
+    let bed = Bed::to(Address::Unix(path), Options::default());
+    let mut client = connect(&bed, b"");
+    let (mut target, _) = listener.accept().unwrap();
+    std::fs::remove_dir_all(dir).unwrap();
+
+    // The client does not read, so much of this still lies in the target's socket when the target goes.
+    target.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+    let sent = pattern(64 << 20);
+    let mut len = 0;
+    while let Ok(n) = target.write(&sent[len..]) {
+        len += n;
+    }
+    drop(target);
+    // The broker learns from a send that there is nobody to be sent to.
+    client.write_all(b"are you there?").unwrap();
+    let mut received = Vec::new();
+    client.read_to_end(&mut received).unwrap();
+    assert_eq!(received.len(), len);
+    assert!(received == sent[..len], "every byte is as it was sent");
+    drop(client);
+    await_that("the session to end", || bed.plane.connections() == 0);
+}
+
+#[test]
+fn a_session_that_has_lost_its_target_does_not_hold_up_a_drain() {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options::default());
+    let [mut before, mut after, mut whole] = std::array::from_fn(|_| connect(&bed, b""));
+    let [first, second, _third] = std::array::from_fn(|_| accept(&listener));
+    let mut nothing = Vec::new();
+    drop(first);
+    before.read_to_end(&mut nothing).unwrap();
+    bed.plane.drain();
+    await_that("the session without a target to end", || bed.plane.connections() == 2);
+    drop(second);
+    after.read_to_end(&mut nothing).unwrap();
+    await_that("the session that loses its target then to end", || bed.plane.connections() == 1);
+    assert!(nothing.is_empty());
+    whole.write_all(b"still there").unwrap();
 }
 
 #[test]

@@ -107,6 +107,8 @@ pub enum Denied {
     ByTarget,
     /// We refuse to send a password where others could read it.
     CleartextPassword,
+    /// We refuse to log in to a target that does not do channel binding.
+    ChannelBinding,
 }
 
 /// A limit was reached.
@@ -162,6 +164,8 @@ pub enum TargetFailed {
 pub enum BrokerFailed {
     /// The service's credential has not come.
     CredentialMissing,
+    /// The service's credential never will come: its provider is none of ours.
+    CredentialUnsupported,
     /// A value that the protocol cannot do without is not in the credential: its name.
     FieldMissing(&'static str),
     /// A value of the credential cannot be sent: a text with NUL, or not UTF-8. The field's name.
@@ -196,6 +200,7 @@ impl Error {
             Self::Denied(Denied::CredentialRefused) => "credential_refused",
             Self::Denied(Denied::ByTarget) => "target_refused",
             Self::Denied(Denied::CleartextPassword) => "cleartext_password",
+            Self::Denied(Denied::ChannelBinding) => "channel_binding",
             Self::Limit(OverLimit::CancelRate) => "cancel_rate",
             Self::Limit(OverLimit::StartupPacket) => "startup_packet",
             Self::Limit(_) => "session_limit",
@@ -204,7 +209,9 @@ impl Error {
             Self::Target(TargetFailed::DialTimeout { .. }) => "dial_timeout",
             Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
             Self::Target(TargetFailed::Field { .. }) => "credential_field",
-            Self::Broker(BrokerFailed::CredentialMissing) => "credential_missing",
+            Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnsupported) => {
+                "credential_missing"
+            }
             Self::Broker(
                 BrokerFailed::FieldMissing(_)
                 | BrokerFailed::FieldUnusable(_)
@@ -220,6 +227,7 @@ impl Error {
     pub const LABELS: &'static [&'static str] = &[
         "bug",
         "cancel_rate",
+        "channel_binding",
         "cleartext_password",
         "client_closed",
         "client_protocol",
@@ -301,6 +309,10 @@ impl fmt::Display for Error {
                     "refusing to send the password in clear: the target asks for it outside verified TLS; \
                      see `config: cleartextPassword`"
                 }
+                Denied::ChannelBinding => {
+                    "refusing to log in without channel binding: the target does not offer it, or not over TLS; \
+                     see `config: channelBinding`"
+                }
             }),
             Self::Limit(cause) => f.write_str(match cause {
                 OverLimit::ServiceSessions => "too many sessions of this service; see `limits: sessions`",
@@ -320,6 +332,9 @@ impl fmt::Display for Error {
             },
             Self::Broker(cause) => match cause {
                 BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
+                BrokerFailed::CredentialUnsupported => {
+                    f.write_str("the credential's provider is not supported by this broker")
+                }
                 BrokerFailed::FieldMissing(name) => write!(f, "the credential has no '{name}'"),
                 BrokerFailed::FieldUnusable(name) => write!(f, "the credential's '{name}' cannot be sent"),
                 BrokerFailed::ParameterUnusable => {
@@ -368,7 +383,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 30] = [
+        let errors: [Error; 32] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -384,6 +399,7 @@ mod tests {
             Denied::CredentialRefused.into(),
             Denied::ByTarget.into(),
             Denied::CleartextPassword.into(),
+            Denied::ChannelBinding.into(),
             OverLimit::Sessions.into(),
             OverLimit::CancelRate.into(),
             OverLimit::StartupPacket.into(),
@@ -394,6 +410,7 @@ mod tests {
             TargetFailed::Tls("x509".into()).into(),
             TargetFailed::Field { name: "port", reason: "r".into() }.into(),
             BrokerFailed::CredentialMissing.into(),
+            BrokerFailed::CredentialUnsupported.into(),
             BrokerFailed::FieldMissing("username").into(),
             BrokerFailed::ParameterUnusable.into(),
             BrokerFailed::Shutdown.into(),

@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::auth::scram::{ScramDerivation, ScramKeys};
 use crate::tls::{TlsPeer, TlsPolicy};
-use crate::{Credential, Error};
+use crate::{Credential, Denied, Error};
 
 /// One protocol the broker speaks: an entry of [`crate::protocols::ALL`].
 pub trait Protocol: Send + Sync {
@@ -53,6 +53,37 @@ pub struct Route {
     pub service: String,
     /// Where a password may be sent in clear.
     pub cleartext_password: CleartextPassword,
+    /// What the target must prove.
+    pub channel_binding: ChannelBinding,
+}
+
+impl Route {
+    /// A service with the default of everything else.
+    pub fn new(service: String) -> Self {
+        Self {
+            service,
+            cleartext_password: CleartextPassword::default(),
+            channel_binding: ChannelBinding::default(),
+        }
+    }
+
+    /// Whether a login without channel binding will do.
+    pub(crate) fn takes_unbound(&self) -> Result<(), Denied> {
+        match self.channel_binding {
+            ChannelBinding::Prefer => Ok(()),
+            ChannelBinding::Require => Err(Denied::ChannelBinding),
+        }
+    }
+}
+
+/// Whether the target must prove that it knows the password and is the one at the other end of the TLS session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// It should, if it can.
+    #[default]
+    Prefer,
+    /// Else it is not talked to.
+    Require,
 }
 
 /// Where a password may be sent to the target in clear. A Unix socket is always good enough.
@@ -96,9 +127,14 @@ pub trait Handshake: Send {
     /// session: a client can provoke that, so it says nothing against a credential that has worked before.
     fn refusal_is_certain(&self) -> bool;
 
-    /// After [`Next::Refused`]: the target's own words go to the client; the error says the same to the log. As
-    /// after any other error, [`Handshake::farewell`] comes next: it finds words where the target had none.
-    fn give_up(&mut self, out: &mut Output) -> Error;
+    /// After [`Next::Refused`]: what the target said, in its own protocol, if it said anything.
+    fn refusal(&self) -> Option<Arc<[u8]>>;
+
+    /// Gives up on the credential: after [`Next::Refused`] the target's own words go to the client, after
+    /// [`Want::Permission`] those that it said of the same credential to somebody else ([`Handshake::refusal`]). The
+    /// error says the same to the log. As after any other error, [`Handshake::farewell`] comes next: it finds words
+    /// where the target had none.
+    fn give_up(&mut self, said_before: Option<Arc<[u8]>>, out: &mut Output) -> Error;
 
     /// Appends the error that the client should see. Appends nothing where the client could not read it, and
     /// nothing where it has been told already.
@@ -142,6 +178,8 @@ pub enum Event<'a> {
     Connected(Transport),
     /// TLS towards the side is up.
     Encrypted(TlsPeer),
+    /// The credential may be proven to the target.
+    Permitted,
     /// The keys that were asked for.
     Derived(Arc<ScramKeys>),
 }
@@ -156,6 +194,10 @@ pub enum Want {
     Connection(Dial),
     /// TLS on the side's connection: [`Event::Encrypted`]. The output so far goes out in clear before it.
     Tls(TlsPolicy),
+    /// Leave to prove the credential, asked for right before the first byte that the target can hold against the
+    /// account: [`Event::Permitted`], or [`Handshake::retry`] with another one, or [`Handshake::give_up`]. A credential
+    /// that nobody knows to work is tried by one session at a time, and one that was refused not at once again.
+    Permission,
     /// A key derivation that is too slow for a worker: [`Event::Derived`].
     Derive(ScramDerivation),
 }

@@ -47,6 +47,9 @@ pub trait TargetHalf: Send {
 
     /// Takes what the client half gave; the first value begins the half's work.
     fn take(&mut self, request: Self::Request, out: &mut Output) -> Result<TargetStep<Self::Reply>, Error>;
+
+    /// What the client half is told when nobody has a better credential than one that was refused in these words.
+    fn refused(words: Option<Arc<[u8]>>) -> Self::Reply;
 }
 
 /// What a client half does next.
@@ -67,10 +70,11 @@ pub enum TargetStep<R> {
     Want(Want),
     /// It has a value for the client half.
     Give(R),
-    /// The server refused the credential. If nobody has a better one, the client half is given the reply.
+    /// The server refused the credential. If nobody has a better one, the client half is given
+    /// [`TargetHalf::refused`].
     Refused {
-        /// What the server said.
-        reply: R,
+        /// See [`Handshake::refusal`].
+        words: Option<Arc<[u8]>>,
         /// See [`Handshake::refusal_is_certain`].
         certain: bool,
     },
@@ -84,11 +88,11 @@ pub struct Pair<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Re
     target_entropy: [u8; 32],
     /// The first value that the client half gave: what a repeated target half begins with.
     request: Option<C::Request>,
-    refusal: Option<Refusal<C::Reply>>,
+    refusal: Option<Refusal>,
 }
 
-struct Refusal<R> {
-    reply: R,
+struct Refusal {
+    words: Option<Arc<[u8]>>,
     certain: bool,
 }
 
@@ -126,8 +130,8 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
     fn on_target(&mut self, step: TargetStep<C::Reply>, out: &mut Output) -> Result<Next, Error> {
         match step {
             TargetStep::Want(want) => Ok(Next::Want(Side::Target, want)),
-            TargetStep::Refused { reply, certain } => {
-                self.refusal = Some(Refusal { reply, certain });
+            TargetStep::Refused { words, certain } => {
+                self.refusal = Some(Refusal { words, certain });
                 Ok(Next::Refused)
             }
             TargetStep::Give(reply) => {
@@ -176,11 +180,16 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
         self.refusal.as_ref().is_some_and(|refusal| refusal.certain)
     }
 
-    fn give_up(&mut self, out: &mut Output) -> Error {
-        let Some(refusal) = self.refusal.take() else {
-            return Bug::UnexpectedEvent.into();
+    fn refusal(&self) -> Option<Arc<[u8]>> {
+        self.refusal.as_ref()?.words.clone()
+    }
+
+    fn give_up(&mut self, said_before: Option<Arc<[u8]>>, out: &mut Output) -> Error {
+        let words = match self.refusal.take() {
+            Some(refusal) => refusal.words,
+            None => said_before,
         };
-        match self.client.take(refusal.reply, out) {
+        match self.client.take(T::refused(words), out) {
             Err(error) => error,
             Ok(_) => Bug::UnexpectedEvent.into(),
         }
@@ -252,12 +261,19 @@ mod tests {
             Ok(TargetStep::Want(Want::Bytes))
         }
 
+        fn refused(words: Option<Arc<[u8]>>) -> Vec<u8> {
+            words.map_or_else(|| b"no".to_vec(), |words| words.to_vec())
+        }
+
         fn handle(&mut self, event: Event<'_>, _: &mut Output) -> Result<TargetStep<Vec<u8>>, Error> {
             match event {
-                Event::Bytes(b"no") => Ok(TargetStep::Refused { reply: b"no".to_vec(), certain: true }),
-                Event::Bytes(b"perhaps") => {
-                    Ok(TargetStep::Refused { reply: b"no!".to_vec(), certain: false })
+                Event::Bytes(b"no") => {
+                    Ok(TargetStep::Refused { words: Some(Arc::from(*b"no")), certain: true })
                 }
+                Event::Bytes(b"perhaps") => {
+                    Ok(TargetStep::Refused { words: Some(Arc::from(*b"no!")), certain: false })
+                }
+                Event::Bytes(b"prove it") => Ok(TargetStep::Want(Want::Permission)),
                 Event::Bytes(b"?") => Err(ServerMisbehaved::UnexpectedMessage.into()),
                 Event::Bytes(bytes) => Ok(TargetStep::Give(bytes.to_vec())),
                 _ => Err(Bug::UnexpectedEvent.into()),
@@ -304,18 +320,29 @@ mod tests {
         pair.retry([b'2'; 32], &mut out).ok();
         assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"perhaps"), &mut out), Ok(Next::Refused)));
         assert!(!pair.refusal_is_certain());
-        assert_eq!(pair.give_up(&mut out), Denied::CredentialRefused.into());
-        assert_eq!(out.client, b"no!");
+        assert_eq!(pair.refusal().as_deref(), Some(&b"no!"[..]));
+        let said_before = Some(Arc::from(*b"no, earlier"));
+        assert_eq!(pair.give_up(said_before, &mut out), Denied::CredentialRefused.into());
+        assert_eq!(out.client, b"no!", "its own words come before those of others");
     }
 
     #[test]
-    fn a_refusal_is_given_up_once_and_not_after_a_retry() {
+    fn giving_up_before_anything_was_proven_tells_the_client_what_was_said_to_others() {
         let (mut pair, mut out) = called();
-        assert_eq!(pair.give_up(&mut out), Bug::UnexpectedEvent.into());
+        let next = pair.handle(Side::Target, Event::Bytes(b"prove it"), &mut out);
+        assert_eq!(describe(&next), "wants permission");
+        assert_eq!(pair.refusal(), None);
+        let said_before = Some(Arc::from(*b"no, earlier"));
+        assert_eq!(pair.give_up(said_before, &mut out), Denied::CredentialRefused.into());
+        assert_eq!(out.client, b"no, earlier");
+    }
+
+    #[test]
+    fn a_retry_forgets_the_refusal_before_it() {
+        let (mut pair, mut out) = called();
         assert!(matches!(pair.handle(Side::Target, Event::Bytes(b"no"), &mut out), Ok(Next::Refused)));
         pair.retry([b'2'; 32], &mut out).ok();
-        assert_eq!(pair.give_up(&mut out), Bug::UnexpectedEvent.into());
-        assert!(out.client.is_empty());
+        assert_eq!(pair.refusal(), None);
     }
 
     #[test]

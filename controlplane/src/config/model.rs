@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use dataplane::Timeouts;
-use protocol::{CleartextPassword, Protocol, Secret};
+use protocol::{ChannelBinding, CleartextPassword, Protocol, Secret};
 
 use super::place::Place;
 use crate::providers::Provider;
@@ -56,6 +56,8 @@ pub struct ServiceConfig {
     pub required: bool,
     /// Where its password may be sent in clear.
     pub cleartext_password: CleartextPassword,
+    /// What its target must prove.
+    pub channel_binding: ChannelBinding,
 }
 
 /// Where a service listens: a listener's identity over reloads.

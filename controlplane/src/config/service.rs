@@ -1,6 +1,6 @@
 //! One service: what it speaks, where it listens, what it may.
 
-use protocol::{CleartextPassword, Protocol, protocols};
+use protocol::{ChannelBinding, CleartextPassword, Protocol, protocols};
 
 use super::Place;
 use super::broker::{self, BrokerSection};
@@ -52,7 +52,7 @@ pub(super) fn read<'d>(
         claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
     let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
-    let cleartext_password = read_config(reader, &section);
+    let (cleartext_password, channel_binding) = read_config(reader, &section);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section, shared.broker.timeouts);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
@@ -67,6 +67,7 @@ pub(super) fn read<'d>(
         timeouts,
         required,
         cleartext_password,
+        channel_binding,
     })
 }
 
@@ -191,10 +192,8 @@ fn claim(
 }
 
 /// Reads `config:`, which belongs to the connector.
-fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> CleartextPassword {
-    const EXPECTED: &str = "`verified`, `tls` or `always`";
-    const HELP: &str = "`verified`: in TLS with a checked certificate; `tls`: in any TLS; `always`: anywhere";
-    let default = CleartextPassword::default();
+fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (CleartextPassword, ChannelBinding) {
+    let default = <(CleartextPassword, ChannelBinding)>::default();
     let Some(field) = section.take(reader, "config") else { return default };
     if !reader.is_mapping(&field) {
         if reader.kind(&field) != "nothing" {
@@ -203,17 +202,50 @@ fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> CleartextP
         return default;
     }
     let Some(config) = reader.section(&field) else { return default };
-    config.finish(reader, &["cleartextPassword"], Unknown::Ignored);
-    let Some(field) = config.take(reader, "cleartextPassword") else { return default };
-    match reader.text(&field, EXPECTED, HELP) {
-        Some("verified") => CleartextPassword::Verified,
-        Some("tls") => CleartextPassword::Tls,
-        Some("always") => CleartextPassword::Always,
-        Some(found) => {
-            reader.unexpected(&field, EXPECTED, found, HELP);
-            default
+    config.finish(reader, &["cleartextPassword", "channelBinding"], Unknown::Ignored);
+    let cleartext_password = read_word(
+        reader,
+        &config,
+        "cleartextPassword",
+        &[
+            ("verified", CleartextPassword::Verified),
+            ("tls", CleartextPassword::Tls),
+            ("always", CleartextPassword::Always),
+        ],
+        "`verified`: in TLS with a checked certificate; `tls`: in any TLS; `always`: anywhere",
+    );
+    let channel_binding = read_word(
+        reader,
+        &config,
+        "channelBinding",
+        &[("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)],
+        "`prefer`: where the target offers it; `require`: no login without it",
+    );
+    (cleartext_password, channel_binding)
+}
+
+/// Reads a value that is one of a few words.
+fn read_word<'d, T: Copy + Default>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    key: &'static str,
+    words: &[(&str, T)],
+    help: &str,
+) -> T {
+    let Some(field) = section.take(reader, key) else { return T::default() };
+    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let expected = match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let Some(found) = reader.text(&field, &expected, help) else { return T::default() };
+    match words.iter().find(|(word, _)| *word == found) {
+        Some((_, value)) => *value,
+        None => {
+            reader.unexpected(&field, &expected, found, help);
+            T::default()
         }
-        None => default,
     }
 }
 

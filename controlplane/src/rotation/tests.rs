@@ -1,6 +1,6 @@
 //! Rotation on virtual time: sessions are numbers, the clock is a variable.
 
-use super::Action::{Fetch, Verdict, Withdraw};
+use super::Action::{Fetch, Withdraw};
 use super::*;
 
 /// A service, its clock and its store.
@@ -8,8 +8,20 @@ struct Scene {
     rotation: Rotation<u32>,
     start: Instant,
     now: Instant,
-    /// The generation in force.
+    /// The newest generation.
     generation: u64,
+}
+
+fn proceed(session: u32) -> Action<u32> {
+    Action::Answer(session, Answer::Proceed)
+}
+
+fn retry(session: u32, generation: u64) -> Action<u32> {
+    Action::Answer(session, Answer::Retry(Generation(generation)))
+}
+
+fn give_up(session: u32) -> Action<u32> {
+    Action::Answer(session, Answer::GiveUp)
 }
 
 impl Scene {
@@ -24,6 +36,23 @@ impl Scene {
         assert_eq!(scene.changed(), [Fetch]);
         assert_eq!(scene.fetched_new(), []);
         assert_eq!(scene.accepted(), []);
+        scene
+    }
+
+    /// A service whose store has a second generation, which nobody has tried.
+    fn replaced() -> Self {
+        let mut scene = Self::proven();
+        assert_eq!(scene.changed(), [Fetch]);
+        assert_eq!(scene.fetched_new(), []);
+        scene
+    }
+
+    /// A service whose second generation was refused, so that the first one stands in.
+    fn stood_in() -> Self {
+        let mut scene = Self::replaced();
+        assert_eq!(scene.asks(1), [proceed(1)]);
+        assert_eq!(scene.refused(1), [Fetch, retry(1, 1)]);
+        assert_eq!(scene.fetched(Outcome::Unchanged), []);
         scene
     }
 
@@ -44,7 +73,18 @@ impl Scene {
         self.act(Rotation::on_changed)
     }
 
-    /// The current generation is refused.
+    /// A session is about to prove the newest generation.
+    fn asks(&mut self, session: u32) -> Vec<Action<u32>> {
+        self.asks_as(self.generation, session)
+    }
+
+    fn asks_as(&mut self, generation: u64, session: u32) -> Vec<Action<u32>> {
+        self.act(|rotation, now, actions| {
+            rotation.on_permission_wanted(now, Generation(generation), session, actions);
+        })
+    }
+
+    /// The newest generation is refused.
     fn refused(&mut self, session: u32) -> Vec<Action<u32>> {
         self.refused_as(self.generation, session, true)
     }
@@ -56,13 +96,17 @@ impl Scene {
         })
     }
 
-    /// The current generation is accepted in an attempt that began a millisecond ago.
+    /// The newest generation is accepted in an attempt that began a millisecond ago.
     fn accepted(&mut self) -> Vec<Action<u32>> {
         self.wait(2);
         let generation = Generation(self.generation);
         self.act(|rotation, now, actions| {
-            rotation.on_proven(generation, now - Duration::from_millis(1), actions);
+            rotation.on_proven(now, generation, 0, now - Duration::from_millis(1), actions);
         })
+    }
+
+    fn abandoned(&mut self, session: u32) -> Vec<Action<u32>> {
+        self.act(|rotation, now, actions| rotation.on_abandoned(now, session, actions))
     }
 
     fn fetched(&mut self, outcome: Outcome) -> Vec<Action<u32>> {
@@ -72,11 +116,29 @@ impl Scene {
 
     fn fetched_new(&mut self) -> Vec<Action<u32>> {
         self.generation += 1;
-        self.fetched(Outcome::Changed(Generation(self.generation)))
+        let generation = Generation(self.generation);
+        self.fetched(Outcome::Changed { generation, same_target: true })
     }
 
     fn time(&mut self) -> Vec<Action<u32>> {
         self.act(Rotation::on_time)
+    }
+
+    /// What sessions that begin now are given, and what they may prove without asking.
+    fn in_force(&self) -> (u64, Option<u64>) {
+        let open = self.rotation.open(self.now).map(|generation| generation.0);
+        (self.rotation.in_force().map_or(0, |generation| generation.0), open)
+    }
+
+    /// Lets time pass until the rotation does something, or has nothing more to do.
+    fn until_something(&mut self) -> Vec<Action<u32>> {
+        while self.until_due().is_some() {
+            let actions = self.time();
+            if !actions.is_empty() {
+                return actions;
+            }
+        }
+        Vec::new()
     }
 
     /// Lets time pass until the rotation wants something, and gives how long that was since the start.
@@ -88,14 +150,159 @@ impl Scene {
 }
 
 #[test]
+fn a_first_generation_is_tried_by_one_session_and_then_open_to_all() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.in_force(), (1, None));
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.accepted(), [proceed(2), proceed(3)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+    assert_eq!(scene.asks(4), [proceed(4)], "it asked a moment too early to know");
+}
+
+#[test]
+fn whoever_tries_and_goes_away_makes_room_for_the_next() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.abandoned(2), []);
+    assert_eq!(scene.abandoned(1), [proceed(3)]);
+    assert_eq!(scene.asks(4), []);
+    assert!(scene.until_due().is_some());
+    assert_eq!(scene.time(), [proceed(4)], "the third hangs");
+}
+
+#[test]
+fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.asks(3), [], "the fetch may bring a better one");
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2), give_up(3)]);
+    assert_eq!(scene.asks(4), [give_up(4)], "the account is left alone");
+    scene.wait(1_000);
+    scene.time();
+    assert_eq!(scene.asks(5), [proceed(5)]);
+    assert_eq!(scene.asks(6), []);
+    assert_eq!(scene.accepted(), [proceed(6)]);
+}
+
+#[test]
+fn a_better_generation_is_tried_by_one_of_those_who_wait() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(2, 2)]);
+    assert_eq!(scene.asks(2), [proceed(2)]);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.accepted(), [retry(1, 2), proceed(3)]);
+}
+
+#[test]
+fn the_last_one_that_worked_stands_in_for_a_new_one_that_is_refused() {
+    let mut scene = Scene::replaced();
+    assert_eq!(scene.in_force(), (2, None));
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks_as(1, 3), [], "whoever has the old one waits too: it may be out of date");
+    assert_eq!(scene.refused(1), [Fetch, retry(2, 1), proceed(3), retry(1, 1)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+}
+
+#[test]
+fn while_one_stands_in_the_new_one_is_tried_now_and_then_by_one_session() {
+    let mut scene = Scene::stood_in();
+    let mut pauses = Vec::new();
+    let mut last = scene.now;
+    for _ in 0..8 {
+        scene.until_due();
+        assert_eq!(scene.time(), []);
+        assert_eq!(scene.in_force(), (1, None), "somebody is wanted");
+        pauses.push((scene.now - last).as_secs_f64().round());
+        assert_eq!(scene.asks_as(1, 2), [retry(2, 2)]);
+        assert_eq!(scene.in_force(), (1, Some(1)), "the others go on with the one that works");
+        assert_eq!(scene.asks(2), [proceed(2)]);
+        assert_eq!(scene.refused(2), [Fetch, retry(2, 1)]);
+        assert_eq!(scene.fetched(Outcome::Unchanged), []);
+        last = scene.now;
+    }
+    assert_eq!(pauses, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
+    scene.until_due();
+    scene.time();
+    assert_eq!(scene.asks_as(1, 3), [retry(3, 2)]);
+    assert_eq!(scene.accepted(), []);
+    assert_eq!((scene.in_force(), scene.rotation.stand_in()), ((2, Some(2)), None));
+}
+
+#[test]
+fn once_the_target_refuses_the_stand_in_the_new_one_is_tried_at_once() {
+    let mut scene = Scene::stood_in();
+    assert_eq!(scene.refused_as(1, 2, true), [retry(2, 2)]);
+    assert_eq!(scene.refused_as(1, 3, true), []);
+    assert_eq!(scene.in_force(), (2, None));
+    assert_eq!(scene.asks(2), [proceed(2)]);
+    assert_eq!(scene.accepted(), [retry(3, 2)]);
+    assert_eq!(scene.in_force(), (2, Some(2)));
+}
+
+#[test]
+fn a_stand_in_is_not_lost_to_a_client_that_asks_for_what_it_may_not() {
+    let mut scene = Scene::stood_in();
+    assert_eq!(scene.refused_as(1, 2, false), [give_up(2)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+}
+
+#[test]
+fn values_of_another_target_do_not_stand_in() {
+    let mut scene = Scene::proven();
+    scene.changed();
+    scene.generation = 2;
+    let other = Outcome::Changed { generation: Generation(2), same_target: false };
+    assert_eq!(scene.fetched(other), []);
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+}
+
+#[test]
+fn a_generation_that_was_refused_last_does_not_stand_in() {
+    let mut scene = Scene::proven();
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+    assert_eq!(scene.rotation.stand_in(), None);
+}
+
+#[test]
+fn other_sources_have_nothing_to_stand_in_for_them() {
+    let mut scene = Scene::replaced();
+    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
+    assert_eq!(scene.rotation.stand_in(), Some(Generation(1)), "the same sources under another name");
+    scene.rotation.on_sources_replaced(false, Replaced::Values);
+    assert_eq!(scene.rotation.stand_in(), None);
+}
+
+#[test]
 fn one_fetch_serves_all_that_were_refused() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
     // These refusals came while that fetch was under way, so they need one that begins later.
     assert_eq!(scene.refused(2), []);
     assert_eq!(scene.refused(3), []);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [Verdict(1, false), Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [Verdict(2, false), Verdict(3, false)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(3)]);
 }
 
 #[test]
@@ -105,12 +312,12 @@ fn a_new_generation_is_tried_by_one_session_and_proven_for_all() {
     assert_eq!(scene.refused(2), []);
     assert_eq!(scene.refused(3), []);
     // The second fetch is for refusals that the first cannot have known of.
-    assert_eq!(scene.fetched_new(), [Verdict(1, true), Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
     assert_eq!(scene.fetched(Outcome::Unchanged), []);
     assert_eq!(scene.refused_as(1, 4, true), []);
-    assert_eq!(scene.accepted(), [Verdict(2, true), Verdict(3, true), Verdict(4, true)]);
+    assert_eq!(scene.accepted(), [retry(2, 2), retry(3, 2), retry(4, 2)]);
     // From now on latecomers with the old one need no fetch.
-    assert_eq!(scene.refused_as(1, 5, true), [Verdict(5, true)]);
+    assert_eq!(scene.refused_as(1, 5, true), [retry(5, 2)]);
 }
 
 #[test]
@@ -118,12 +325,12 @@ fn a_new_generation_that_is_refused_is_refused_for_all() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.refused(2), []);
-    assert_eq!(scene.fetched_new(), [Verdict(1, true), Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
     assert_eq!(scene.fetched(Outcome::Unchanged), []);
-    assert_eq!(scene.refused(1), [Verdict(2, false), Verdict(1, false)]);
+    assert_eq!(scene.refused(1), [give_up(1), give_up(2)]);
     // The account is left alone until the back-off is over.
-    assert_eq!(scene.refused(3), [Verdict(3, false)]);
-    assert_eq!(scene.refused_as(1, 4, true), [Verdict(4, false)]);
+    assert_eq!(scene.refused(3), [give_up(3)]);
+    assert_eq!(scene.refused_as(1, 4, true), [give_up(4)]);
 }
 
 #[test]
@@ -131,10 +338,9 @@ fn a_trial_that_never_ends_is_followed_by_the_next() {
     let mut scene = Scene::proven();
     scene.refused(1);
     scene.refused(2);
-    assert_eq!(scene.fetched_new(), [Verdict(1, true), Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
     scene.fetched(Outcome::Unchanged);
-    assert!(scene.until_due().is_some());
-    assert_eq!(scene.time(), [Verdict(2, true)]);
+    assert_eq!(scene.until_something(), [retry(2, 2)]);
 }
 
 #[test]
@@ -150,11 +356,11 @@ fn the_back_off_doubles_to_a_minute_and_ends_with_a_success() {
         }
         pauses.push((scene.now - from).as_secs());
     }
-    assert_eq!(scene.fetched(Outcome::Unchanged), [Verdict(2, false)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2)]);
     assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60]);
     scene.accepted();
     assert_eq!(scene.refused(3), [Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [Verdict(3, false)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(3)]);
     scene.wait(1_000);
     assert_eq!(scene.refused(4), [Fetch]);
 }
@@ -163,16 +369,16 @@ fn the_back_off_doubles_to_a_minute_and_ends_with_a_success() {
 fn values_that_change_with_every_fetch_and_are_always_refused_do_not_make_a_loop() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched_new(), [Verdict(1, true)]);
-    assert_eq!(scene.refused(1), [Verdict(1, false)]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+    assert_eq!(scene.refused(1), [give_up(1)]);
     let mut fetches = 0;
     let begin = scene.now;
     while scene.now < begin + Duration::from_secs(600) {
         scene.wait(10);
         if scene.refused(2) == [Fetch] {
             fetches += 1;
-            assert_eq!(scene.fetched_new(), [Verdict(2, true)]);
-            assert_eq!(scene.refused(2), [Verdict(2, false)]);
+            assert_eq!(scene.fetched_new(), [retry(2, scene.generation)]);
+            assert_eq!(scene.refused(2), [give_up(2)]);
         }
     }
     assert!((10..=15).contains(&fetches), "{fetches}");
@@ -183,15 +389,15 @@ fn a_success_counts_from_the_beginning_of_its_attempt() {
     let mut scene = Scene::proven();
     let before = scene.now;
     assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [Verdict(1, false)]);
-    scene.act(|rotation, _, actions| rotation.on_proven(Generation(1), before, actions));
-    assert_eq!(scene.refused(2), [Verdict(2, false)], "the back-off still holds");
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+    scene.act(|rotation, _, actions| rotation.on_proven(before, Generation(1), 0, before, actions));
+    assert_eq!(scene.refused(2), [give_up(2)], "the back-off still holds");
 }
 
 #[test]
 fn an_uncertain_refusal_never_marks_a_generation_that_has_succeeded() {
     let mut scene = Scene::proven();
-    assert_eq!(scene.refused_as(1, 1, false), [Verdict(1, false)]);
+    assert_eq!(scene.refused_as(1, 1, false), [give_up(1)]);
     assert_eq!(scene.refused(2), [Fetch], "no back-off came of it");
     let mut unproven = Scene::new();
     unproven.changed();
@@ -205,7 +411,8 @@ fn literals_are_never_fetched() {
     scene.rotation.is_fixed = true;
     assert_eq!(scene.changed(), []);
     assert_eq!(scene.fetched_new(), []);
-    assert_eq!(scene.refused(1), [Verdict(1, false)]);
+    assert_eq!(scene.refused(1), [give_up(1)]);
+    assert_eq!(scene.until_something(), [], "the end of the back-off");
     assert_eq!(scene.rotation.next_deadline(), None);
 }
 
@@ -225,14 +432,13 @@ fn an_outage_is_retried_with_a_back_off_and_answers_nobody_late() {
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.refused(2), []);
     let actions = scene.fetched(Outcome::Failed);
-    assert_eq!(actions, [Verdict(1, false), Verdict(2, false), Fetch]);
+    assert_eq!(actions, [give_up(1), give_up(2), Fetch]);
     assert_eq!(scene.fetched(Outcome::Failed), []);
     let mut last = scene.now;
     let mut pauses = Vec::new();
     for _ in 0..6 {
-        assert!(scene.until_due().is_some());
+        assert_eq!(scene.until_something(), [Fetch]);
         pauses.push((scene.now - last).as_secs());
-        assert_eq!(scene.time(), [Fetch]);
         assert_eq!(scene.fetched(Outcome::Failed), []);
         last = scene.now;
     }
@@ -262,7 +468,8 @@ fn values_are_fetched_again_when_due_and_withdrawn_when_over() {
         usable_until: Some(scene.now + Duration::from_secs(30)),
     };
     scene.act(|rotation, now, actions| {
-        rotation.on_fetched(now, Outcome::Changed(Generation(1)), schedule, actions);
+        let outcome = Outcome::Changed { generation: Generation(1), same_target: false };
+        rotation.on_fetched(now, outcome, schedule, actions);
     });
     assert_eq!(scene.until_due(), Some(Duration::from_secs(20)));
     assert_eq!(scene.time(), [Fetch]);
@@ -288,13 +495,119 @@ fn a_withdrawn_generation_leaves_nobody_waiting() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(7), [Fetch]);
     scene.rotation.schedule.usable_until = Some(scene.now);
-    assert_eq!(scene.time(), [Withdraw, Verdict(7, false)]);
+    assert_eq!(scene.time(), [Withdraw, give_up(7)]);
 }
 
 #[test]
 fn other_sources_answer_those_who_wait() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
-    scene.rotation.on_sources_replaced(false);
-    assert_eq!(scene.fetched_new(), [Verdict(1, true)]);
+    scene.rotation.on_sources_replaced(false, Replaced::All);
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+}
+
+#[test]
+fn doubtful_refusals_hold_up_nobody() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    // Refused for good once; then clients ask for what they may not, as often as they like.
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+    scene.wait(1_000);
+    scene.time();
+    assert_eq!(scene.refused_as(1, 2, false), [Fetch]);
+    assert_eq!(scene.asks(3), [proceed(3)], "it does not wait for what that fetch brings");
+    assert_eq!(scene.refused_as(1, 4, false), []);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), Fetch]);
+    assert_eq!(scene.refused_as(1, 5, false), [give_up(5)], "one fetch a second is enough for these");
+    assert_eq!(scene.accepted(), []);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+}
+
+#[test]
+fn a_success_of_the_session_that_tries_ends_its_trial_even_if_another_was_refused_meanwhile() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    let before = scene.now;
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(2), [Fetch]);
+    assert_eq!(scene.asks(3), []);
+    let actions = scene.act(|rotation, now, actions| {
+        rotation.on_proven(now, Generation(1), 1, before, actions);
+    });
+    assert_eq!(actions, []);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(3)]);
+}
+
+/// Numbers that look random, for a seed.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+#[test]
+fn nobody_is_forgotten_whatever_happens() {
+    for seed in 0..200 {
+        let (mut dice, mut scene) = (Dice(seed), Scene::new());
+        scene.changed();
+        let (mut asked, mut fetches) = (Vec::new(), 1);
+        for session in 0..2_000 {
+            scene.wait(dice.roll(700));
+            let actions = match dice.roll(12) {
+                0..=2 => {
+                    asked.push(session);
+                    scene.asks_as(scene.generation.saturating_sub(dice.roll(3)), session)
+                }
+                3 => scene.accepted(),
+                4 | 5 => {
+                    asked.push(session);
+                    let generation = scene.generation.saturating_sub(dice.roll(3));
+                    scene.refused_as(generation, session, dice.roll(2) == 0)
+                }
+                6 => {
+                    let gone = asked.get(usize::try_from(dice.roll(9)).expect("nine")).copied().unwrap_or(0);
+                    asked.retain(|session| *session != gone);
+                    scene.abandoned(gone)
+                }
+                7 if fetches > 0 => {
+                    fetches -= 1;
+                    scene.fetched_new()
+                }
+                8 | 9 if fetches > 0 => {
+                    fetches -= 1;
+                    scene.fetched(if dice.roll(2) == 0 { Outcome::Unchanged } else { Outcome::Failed })
+                }
+                10 if dice.roll(9) == 0 => {
+                    // A new file: what was under way counts no more.
+                    fetches = 0;
+                    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
+                    scene.fetched(Outcome::Unchanged)
+                }
+                10 => scene.changed(),
+                _ => scene.time(),
+            };
+            for action in actions {
+                match action {
+                    Fetch => fetches += 1,
+                    Withdraw => {}
+                    Action::Answer(answered, _) => {
+                        let before = asked.len();
+                        asked.retain(|session| *session != answered);
+                        assert_eq!(asked.len() + 1, before, "seed {seed}: {answered} is answered once");
+                    }
+                }
+            }
+            let waiting: Vec<u32> = scene.rotation.waiting.iter().map(|waiting| waiting.session).collect();
+            assert_eq!(waiting.len(), asked.len(), "seed {seed}: {waiting:?} wait, {asked:?} have asked");
+            let will_be_looked_at = fetches > 0 || scene.rotation.next_deadline().is_some();
+            assert!(waiting.is_empty() || will_be_looked_at, "seed {seed}: {waiting:?} wait for nothing");
+        }
+    }
 }

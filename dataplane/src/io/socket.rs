@@ -6,11 +6,12 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect, ipproto,
-    shutdown, socket_with,
+    AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect,
+    ipproto, send, shutdown, socket_with,
 };
 
 use crate::snapshot::Address;
@@ -74,6 +75,16 @@ pub(crate) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
 /// Says that we will send nothing more. A peer that has gone already has nothing to be told.
 pub(crate) fn finish_writing(socket: BorrowedFd<'_>) {
     let _ = shutdown(socket, Shutdown::Write);
+}
+
+/// Sends as much of `bytes` as the socket takes without waiting. A peer that has gone hears nothing.
+pub(crate) fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) {
+    let _ = send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+}
+
+/// Whether the process and the system have room for one more open file.
+pub(crate) fn has_room_for_a_file() -> bool {
+    eventfd(0, EventfdFlags::CLOEXEC).is_ok()
 }
 
 /// Takes a connection that is already in the listener's queue, if there is one.

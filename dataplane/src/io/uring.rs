@@ -212,6 +212,11 @@ impl Io for Uring {
     fn turn(&mut self, wait: Duration, completions: &mut Vec<Completion>) {
         self.buffers.provide();
         self.submit(Some(if self.finished.is_empty() { wait } else { Duration::ZERO }));
+        // Completions that found no room in the queue wait in the kernel. A failed send's may be among them, and it must
+        // not be taken for one of the next turn's.
+        while self.ring.submission().cq_overflow() {
+            self.submit(Some(Duration::ZERO));
+        }
         let finished = std::mem::take(&mut self.finished);
         for entry in finished.iter().filter(|entry| entry.user_data() & SEND == SEND) {
             self.on_send(entry);

@@ -103,10 +103,14 @@ impl TlsSession {
             if taken.is_err() {
                 return Err(errors::malformed());
             }
-            let state = self
-                .connection
-                .process_new_packets()
-                .map_err(|error| errors::describe(&error, &self.policy))?;
+            let state = match self.connection.process_new_packets() {
+                Ok(state) => state,
+                Err(error) => {
+                    // What was good before it is the peer's word all the same. It ends with "would block".
+                    let _ = self.connection.reader().read_to_end(plaintext);
+                    return Err(errors::describe(&error, &self.policy));
+                }
+            };
             let len = state.plaintext_bytes_to_read();
             if len > 0 {
                 let start = plaintext.len();

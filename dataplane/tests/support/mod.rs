@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use dataplane::{
-    Address, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId, ServiceOptions,
-    ServiceRuntime, Settings, Snapshot, Target, Timeouts,
+    Address, CredentialState, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId,
+    ServiceOptions, ServiceRuntime, Settings, Snapshot, Target, Timeouts,
 };
 use protocol::{
-    Bug, CleartextPassword, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation,
-    Handshake, Next, Output, Protocol, Route, Side, Want,
+    Bug, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake, Next, Output,
+    Protocol, Route, Side, Want,
 };
 
 /// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up. Failures are
@@ -68,7 +68,11 @@ impl Handshake for OneByteHandshake {
         false
     }
 
-    fn give_up(&mut self, _: &mut Output) -> Error {
+    fn refusal(&self) -> Option<Arc<[u8]>> {
+        None
+    }
+
+    fn give_up(&mut self, _: Option<Arc<[u8]>>, _: &mut Output) -> Error {
         Bug::UnexpectedEvent.into()
     }
 
@@ -82,7 +86,7 @@ pub(crate) struct Bed {
     pub(crate) plane: Dataplane,
     pub(crate) address: SocketAddr,
     pub(crate) runtime: Arc<ServiceRuntime>,
-    target: SocketAddr,
+    target: Address,
     options: Options,
 }
 
@@ -113,6 +117,11 @@ impl Default for Options {
 impl Bed {
     /// Relays to `target`.
     pub(crate) fn new(target: SocketAddr, options: Options) -> Self {
+        Self::to(Address::Tcp(target), options)
+    }
+
+    /// Relays to a target that may be a Unix socket.
+    pub(crate) fn to(target: Address, options: Options) -> Self {
         let plane = Dataplane::start(Settings {
             workers: options.workers,
             sessions_max: options.sessions_max + 100,
@@ -136,7 +145,7 @@ impl Bed {
 
     /// Puts a snapshot in force, with or without the credential.
     pub(crate) fn publish(&self, with_credential: bool) {
-        let route = Route { service: "bed".into(), cleartext_password: CleartextPassword::default() };
+        let route = Route::new("bed".into());
         let mut service = Service::new(ServiceOptions {
             id: ServiceId(1),
             protocol: &OneByte,
@@ -146,9 +155,10 @@ impl Bed {
             runtime: Arc::clone(&self.runtime),
         });
         if with_credential {
-            service.credential = Some(Arc::new(Credential::new(Generation(1), BTreeMap::new())));
+            let credential = Credential::new(Generation(1), BTreeMap::new());
+            service.credential = CredentialState::Here(Arc::new(credential));
         }
-        service.target = Target::Resolved(vec![Arc::new(Endpoint::new(Address::Tcp(self.target)))]);
+        service.target = Target::Resolved(vec![Arc::new(Endpoint::new(self.target.clone()))]);
         let services = BTreeMap::from([(ServiceId(1), Arc::new(service))]);
         self.plane.publish(&Arc::new(Snapshot { services }));
     }

@@ -28,6 +28,8 @@ pub struct Driver {
     target_in: Vec<u8>,
     /// How many bytes the machine has been shown and could not use.
     seen: Option<(Side, usize)>,
+    /// Whether the machine is told at once that it may prove the credential.
+    permits: bool,
     /// What the client has been sent and nobody has looked at.
     pub to_client: Vec<u8>,
     /// What the target has been sent and nobody has looked at.
@@ -46,6 +48,7 @@ impl Driver {
             client_in: Vec::new(),
             target_in: Vec::new(),
             seen: None,
+            permits: true,
             to_client: Vec::new(),
             to_target: Vec::new(),
             next: Ok(Next::Linger),
@@ -53,6 +56,11 @@ impl Driver {
         let next = driver.machine.start(Entropy { client: entropy, target: entropy }, &mut driver.out);
         driver.obey(next);
         driver
+    }
+
+    /// From now on [`Want::Permission`] waits for an answer.
+    pub fn hold_permission(&mut self) {
+        self.permits = false;
     }
 
     /// `side` sends something.
@@ -83,9 +91,9 @@ impl Driver {
         self.obey(next);
     }
 
-    /// Lets the client have the target's refusal.
-    pub fn give_up(&mut self) {
-        let error = self.machine.give_up(&mut self.out);
+    /// Lets the client have the target's refusal, or what was said to somebody else.
+    pub fn give_up(&mut self, said_before: Option<&[u8]>) {
+        let error = self.machine.give_up(said_before.map(Arc::from), &mut self.out);
         self.obey(Err(error));
     }
 
@@ -112,7 +120,17 @@ impl Driver {
     /// Shows input for as long as the machine wants what is there already.
     fn obey(&mut self, mut next: Result<Next, Error>) {
         self.collect();
-        while let Ok(Next::Want(side, Want::Bytes)) = next {
+        loop {
+            let side = match next {
+                Ok(Next::Want(side, Want::Bytes)) => side,
+                Ok(Next::Want(side, Want::Permission)) if self.permits => {
+                    next = self.machine.handle(side, Event::Permitted, &mut self.out);
+                    self.seen = None;
+                    self.collect();
+                    continue;
+                }
+                _ => break,
+            };
             let input = match side {
                 Side::Client => &mut self.client_in,
                 Side::Target => &mut self.target_in,
@@ -151,6 +169,7 @@ pub fn describe(next: &Result<Next, Error>) -> String {
             "wants connections of open sessions".to_owned()
         }
         Ok(Next::Want(_, Want::Tls(policy))) => format!("wants TLS: {policy:?}"),
+        Ok(Next::Want(_, Want::Permission)) => "wants permission".to_owned(),
         Ok(Next::Want(_, Want::Derive(job))) => format!("wants keys: {} iterations", job.iterations),
         Ok(Next::Refused) => "was refused".to_owned(),
         Ok(Next::Relay) => "relays".to_owned(),

@@ -180,7 +180,7 @@ fn target_of(protocol: &dyn Protocol, opening: &[Vec<u8>], line: u8, program: &[
                 observed = new_connection();
                 driver.retry([retries; 32]);
             }
-            Ok(Next::Refused) => driver.give_up(),
+            Ok(Next::Refused) => driver.give_up(None),
             other => {
                 driver.next = other;
                 break;

@@ -27,5 +27,5 @@ pub fn credential(fields: &[(&str, &[u8])]) -> Arc<Credential> {
 
 /// The service `books`.
 pub fn route(cleartext_password: CleartextPassword) -> Arc<Route> {
-    Arc::new(Route { service: "books".into(), cleartext_password })
+    Arc::new(Route { cleartext_password, ..Route::new("books".into()) })
 }

@@ -9,17 +9,21 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Driver, Wire, credential, describe, hex, route};
+use super::{Driver, Wire, credential, describe, hex};
 use crate::tls::{TlsPeer, TlsPolicy};
-use crate::{CleartextPassword, Dial, Error, Event, Next, Protocol, Side, Transport, Want};
+use crate::{
+    ChannelBinding, CleartextPassword, Dial, Error, Event, Next, Protocol, Route, Side, Transport, Want,
+};
 
 /// A handshake from its first byte to its end. Each step is checked against what the machine really does.
 pub struct Transcript {
     /// What it shows, as a sentence.
     pub name: &'static str,
-    cleartext_password: CleartextPassword,
+    route: Route,
     credential: Vec<(&'static str, Vec<u8>)>,
     steps: Vec<Step>,
+    /// Whether it shows where permission is asked for; else it is given at once.
+    shows_permission: bool,
     /// Why it cannot be cut: what counts is what comes together.
     whole: Option<&'static str>,
 }
@@ -33,7 +37,8 @@ enum Step {
     Keys { salt: Vec<u8>, iterations: u32 },
     Refused { certain: bool },
     Retry(Vec<(&'static str, Vec<u8>)>),
-    GiveUp(Error),
+    GiveUp(Option<Vec<u8>>, Error),
+    Permission,
     Fails(Error),
     FailsOutside(Error),
     Relays { from_client: Vec<u8>, from_target: Vec<u8> },
@@ -58,9 +63,10 @@ impl Transcript {
     pub fn new(name: &'static str) -> Self {
         Self {
             name,
-            cleartext_password: CleartextPassword::default(),
+            route: Route::new("books".into()),
             credential: alloc::vec![("username", b"svc".to_vec()), ("password", b"pencil".to_vec())],
             steps: Vec::new(),
+            shows_permission: false,
             whole: None,
         }
     }
@@ -76,7 +82,14 @@ impl Transcript {
     /// Sets where a password may be sent in clear.
     #[must_use]
     pub fn cleartext_password(mut self, rule: CleartextPassword) -> Self {
-        self.cleartext_password = rule;
+        self.route.cleartext_password = rule;
+        self
+    }
+
+    /// Sets whether a login without channel binding will do.
+    #[must_use]
+    pub fn channel_binding(mut self, rule: ChannelBinding) -> Self {
+        self.route.channel_binding = rule;
         self
     }
 
@@ -157,7 +170,22 @@ impl Transcript {
     /// The driver has no better credential, and the machine says this.
     #[must_use]
     pub fn gives_up(self, error: impl Into<Error>) -> Self {
-        self.step(Step::GiveUp(error.into()))
+        self.step(Step::GiveUp(None, error.into()))
+    }
+
+    /// The machine asks whether it may prove the credential, and may. A transcript with this or
+    /// [`Transcript::is_not_permitted`] shows every place where it asks.
+    #[must_use]
+    pub fn is_permitted(mut self) -> Self {
+        self.shows_permission = true;
+        self.step(Step::Permission)
+    }
+
+    /// The machine asks whether it may prove the credential, and may not: somebody else was refused in these words.
+    #[must_use]
+    pub fn is_not_permitted(mut self, words: impl Wire, error: impl Into<Error>) -> Self {
+        self.shows_permission = true;
+        self.step(Step::GiveUp(Some(words.into_bytes()), error.into()))
     }
 
     /// The machine fails, and the driver has it say farewell.
@@ -234,7 +262,10 @@ impl Transcript {
 
     /// Plays the transcript. The error names the step that went otherwise.
     pub fn play(&self, protocol: &dyn Protocol, cut: Cut) -> Result<(), String> {
-        let mut driver = Driver::start(protocol, &route(self.cleartext_password), [0; 32]);
+        let mut driver = Driver::start(protocol, &Arc::new(self.route.clone()), [0; 32]);
+        if self.shows_permission {
+            driver.hold_permission();
+        }
         let mut fields = self.credential.clone();
         let mut sends = 0;
         for (number, step) in self.steps.iter().enumerate() {
@@ -320,8 +351,13 @@ fn play_step(driver: &mut Driver, step: &Step, fields: &[(&'static str, Vec<u8>)
         (Step::Refused { certain }, Ok(Next::Refused)) if driver.refusal_is_certain() == *certain => {
             driver.next = Ok(Next::Refused);
         }
-        (Step::GiveUp(expected), Ok(Next::Refused)) => {
-            driver.give_up();
+        (Step::Permission, Ok(Next::Want(Side::Target, Want::Permission))) => driver.answer(Event::Permitted),
+        (Step::GiveUp(None, expected), Ok(Next::Refused)) => {
+            driver.give_up(None);
+            return play_step(driver, &Step::Fails(expected.clone()), fields);
+        }
+        (Step::GiveUp(Some(words), expected), Ok(Next::Want(Side::Target, Want::Permission))) => {
+            driver.give_up(Some(words));
             return play_step(driver, &Step::Fails(expected.clone()), fields);
         }
         (Step::Fails(expected), Err(error)) if error == *expected => {
@@ -360,7 +396,8 @@ impl Step {
             Self::Tls(policy, _) => format!("wants TLS: {policy:?}"),
             Self::Keys { salt, iterations } => format!("wants keys: {}, {iterations} iterations", hex(salt)),
             Self::Refused { certain } => format!("was refused, certain: {certain}"),
-            Self::Retry(_) | Self::GiveUp(_) => "was refused".to_owned(),
+            Self::Retry(_) | Self::GiveUp(None, _) => "was refused".to_owned(),
+            Self::Permission | Self::GiveUp(Some(_), _) => "wants permission".to_owned(),
             Self::Fails(error) => format!("failed: {error:?}"),
             Self::FailsOutside(_) => "goes on".to_owned(),
             Self::Relays { .. } => "relays".to_owned(),

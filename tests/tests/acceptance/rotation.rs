@@ -1,16 +1,63 @@
 //! A credential changes while everything runs.
 
 use std::fs;
+use std::io::{self, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
 
-use tests::broker::{Broker, File, pg};
+use tests::broker::{Broker, File, Service, pg};
 use tests::postgres::{Cluster, Login, Major, shared};
+use tests::pretend::Pretender;
 use tests::wait;
+use tests::wire::{self, VERSION_3_0, Wire, startup};
 
 use crate::support::{broker, psql, refusal, session, started};
 
-/// A service whose password lies in a file that has a wrong one, and an open session from before it was wrong.
+/// How often the server has refused this user's password.
+fn refusals(cluster: &Cluster, login: &Login) -> usize {
+    let words = format!("password authentication failed for user \"{}\"", login.name);
+    cluster.log().lines().filter(|line| line.contains(&words)).count()
+}
+
+/// A service whose password lies in a file that has a wrong one, then the right one, then a newer one.
 fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let mut file = File::new().unwrap();
+    let password = file.secret("password", "wrong").unwrap();
+    let service = pg("db", cluster, &login).file("password", &password);
+    file.services.push(service.clone());
+    let broker = started(Broker::start(&file));
+
+    // The server is asked once; whoever comes next hears the same without another failed login.
+    for _ in 0..3 {
+        let error = refusal(&service.listen, &login.name);
+        assert_eq!(error.field('C'), "28P01", "the server's own words: {}", error.field('M'));
+        assert!(error.field('M').starts_with("password authentication failed"), "{}", error.field('M'));
+    }
+    assert!(refusals(cluster, &login) <= 2, "{} failed logins", refusals(cluster, &login));
+
+    // No back-off may stand in the way of a value that has changed.
+    change(&password, &login.password);
+    wait::until("the right password is taken", || {
+        psql(&service.listen, &login).run("").unwrap().status.success()
+    });
+    let mut open = session(&service.listen, &login);
+    let pid = open.query("SELECT pg_backend_pid()").unwrap();
+
+    alter(cluster, &login, "another");
+    change(&password, "another");
+    session(&service.listen, &login);
+
+    // What was open has not noticed, nor has the process.
+    assert_eq!(open.query("SELECT pg_backend_pid()").unwrap(), pid);
+    assert!(broker.process().ended().is_none());
+}
+
+#[test]
+fn a_password_that_the_file_has_before_the_server_costs_nobody_a_session() {
     let cluster = shared(Major::Distribution);
     let login = cluster.user(None).unwrap();
     let mut file = File::new().unwrap();
@@ -18,28 +65,140 @@ fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
     let service = pg("db", cluster, &login).file("password", &password);
     file.services.push(service.clone());
     let broker = started(Broker::start(&file));
-
-    let mut open = session(&service.listen, &login);
-    let pid = open.query("SELECT pg_backend_pid()").unwrap();
-
-    change(&password, "wrong");
-    wait::until("the wrong password is refused", || {
-        !psql(&service.listen, &login).run("").unwrap().status.success()
-    });
-    let error = refusal(&service.listen, &login.name);
-    assert_eq!(error.field('C'), "28P01", "the server's own words: {}", error.field('M'));
-    assert!(error.field('M').starts_with("password authentication failed"), "{}", error.field('M'));
-
-    // Right again, and never refused again: no back-off may stand in the way of a value that has changed.
-    change(&password, &login.password);
-    wait::until("the right password is taken", || {
-        psql(&service.listen, &login).run("").unwrap().status.success()
-    });
     session(&service.listen, &login);
 
-    // What was open has not noticed, nor has the process.
-    assert_eq!(open.query("SELECT pg_backend_pid()").unwrap(), pid);
-    assert!(broker.process().ended().is_none());
+    fs::write(&password, "not yet known").unwrap();
+    // One session tries it and is refused; it and all others go on with the one that works.
+    wait::until("the server is asked about the new password", || {
+        session(&service.listen, &login);
+        refusals(cluster, &login) > 0
+    });
+    broker
+        .process()
+        .wait_for_words("that the last one stays in use", |said| {
+            said.contains("the target refuses the new credential")
+        })
+        .unwrap();
+    let before = refusals(cluster, &login);
+    for _ in 0..20 {
+        session(&service.listen, &login);
+    }
+    assert!(refusals(cluster, &login) <= before + 2, "the account is left alone");
+
+    // Now the server follows, and refuses the old one.
+    alter(cluster, &login, "not yet known");
+    for _ in 0..20 {
+        session(&service.listen, &login);
+    }
+    broker
+        .process()
+        .wait_for_words("that the new one is in use", |said| said.contains("the new credential is in use"))
+        .unwrap();
+}
+
+#[test]
+fn many_clients_of_a_wrong_password_are_one_failed_login() {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let mut file = File::new().unwrap();
+    let password = file.secret("password", "wrong").unwrap();
+    let service = pg("db", cluster, &login).file("password", &password);
+    file.services.push(service.clone());
+    let _broker = started(Broker::start(&file));
+
+    let clients: Vec<Wire> = (0..50).map(|_| ask(&service)).collect();
+    for mut client in clients {
+        let error = client.message().unwrap();
+        assert_eq!((error.kind, &*error.field('C')), ('E', "28P01"), "{}", error.field('M'));
+    }
+    assert!(refusals(cluster, &login) <= 2, "{} failed logins", refusals(cluster, &login));
+}
+
+/// A server that asks for an MD5 response, and leaves the answer to `verdict`: it is given the number of the proof.
+fn judge(
+    verdict: impl Fn(usize, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
+) -> (Pretender, Arc<AtomicUsize>) {
+    let proofs = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&proofs);
+    let target = Pretender::new(move |mut stream| {
+        let mut length = [0; 4];
+        stream.read_exact(&mut length)?;
+        stream.read_exact(&mut vec![0; u32::from_be_bytes(length) as usize - 4])?;
+        stream.write_all(&wire::message('R', b"\0\0\0\x05salt"))?;
+        // `p`, a length, and the response with its NUL.
+        stream.read_exact(&mut [0; 5 + 36])?;
+        verdict(count.fetch_add(1, Ordering::SeqCst), &mut stream)
+    });
+    (target, proofs)
+}
+
+fn judged(target: &Pretender) -> Service {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    pg("db", cluster, &login).literal("port", &target.port.to_string()).literal("sslmode", "disable")
+}
+
+#[test]
+fn a_client_that_goes_early_does_not_have_the_password_tried_over_and_over() {
+    let (sender, go) = mpsc::channel::<()>();
+    let go = Mutex::new(go);
+    let (target, proofs) = judge(move |number, stream| {
+        if number == 0 {
+            let _ = go.lock().unwrap().recv();
+            return stream.write_all(&wire::message('E', b"C28P01\0Mno\0\0"));
+        }
+        stream.write_all(&wire::message('R', &[0; 4]))
+    });
+    let service = judged(&target);
+    let mut file = File::with([service.clone()]).unwrap();
+    file.broker.push("workers: 1".to_owned());
+    let _broker = started(Broker::start(&file));
+    let first = ask(&service);
+    wait::until("the first one tries", || proofs.load(Ordering::SeqCst) == 1);
+    drop(first);
+    // The worker has seen the end of the first one when it has taken the second.
+    let mut second = ask(&service);
+    wait::until("the second one is at the target", || target.connections() == 2);
+    sender.send(()).unwrap();
+    let error = second.message().unwrap();
+    assert_eq!((error.kind, &*error.field('C')), ('E', "28P01"), "what was said to the first one");
+    assert_eq!(proofs.load(Ordering::SeqCst), 1);
+}
+
+/// A client that has sent its startup packet.
+fn ask(service: &Service) -> Wire {
+    let mut client = Wire::connect(&service.listen).unwrap();
+    client.send(&startup(VERSION_3_0, &[("user", "anybody"), ("database", "db")])).unwrap();
+    client
+}
+
+#[test]
+fn clients_that_go_while_they_wait_for_a_trial_hold_up_nobody() {
+    let (sender, go) = mpsc::channel::<()>();
+    let go = Mutex::new(go);
+    let (target, proofs) = judge(move |number, stream| {
+        if number == 0 {
+            // Breaks off without a word, when it is told to.
+            let _ = go.lock().unwrap().recv();
+            return Ok(());
+        }
+        stream.write_all(&wire::message('R', &[0; 4]))?;
+        stream.write_all(&wire::message('Z', b"I"))?;
+        io::copy(stream, &mut io::sink()).map(drop)
+    });
+    let service = judged(&target);
+    let broker = broker([service.clone()]);
+    let mut first = ask(&service);
+    wait::until("the first one tries", || proofs.load(Ordering::SeqCst) == 1);
+    let waiting: Vec<Wire> = (0..12).map(|_| ask(&service)).collect();
+    wait::until("the others are at the target", || target.connections() == 13);
+    drop(waiting);
+    wait::until("they are gone", || broker.metric("secretless_connections", &[]).is_ok_and(|n| n <= 1.0));
+    let mut honest = ask(&service);
+    wait::until("the honest one is at the target", || target.connections() == 14);
+    sender.send(()).unwrap();
+    assert_eq!(first.message().unwrap().kind, 'E');
+    assert_eq!(honest.message().unwrap().kind, 'R', "it does not wait for those who went");
 }
 
 #[test]

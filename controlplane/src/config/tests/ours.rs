@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use dataplane::Timeouts;
-use protocol::CleartextPassword;
+use protocol::{ChannelBinding, CleartextPassword};
 
 use super::*;
 
@@ -52,7 +52,7 @@ fn everything_can_be_set() {
          \x20   connector: pg\n\
          \x20   listenOn: tcp://:5432\n\
          \x20   credentials: {host: db}\n\
-         \x20   config: {cleartextPassword: tls}\n",
+         \x20   config: {cleartextPassword: tls, channelBinding: require}\n",
     )
     .config;
     assert_eq!(
@@ -88,6 +88,7 @@ fn everything_can_be_set() {
     );
     assert!(b.required);
     assert_eq!(b.cleartext_password, CleartextPassword::Tls);
+    assert_eq!((a.channel_binding, b.channel_binding), (ChannelBinding::Prefer, ChannelBinding::Require));
 }
 
 #[test]

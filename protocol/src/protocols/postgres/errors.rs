@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::messages::write_error;
 use crate::limits::ERROR_CAUSE_MAX;
-use crate::{BrokerFailed, Denied, Error, Failure, OverLimit, Unsupported};
+use crate::{BrokerFailed, Error, Failure, OverLimit, Unsupported};
 
 /// Appends the `ErrorResponse` for `failure`.
 pub(super) fn write_failure(out: &mut Vec<u8>, failure: &Failure<'_>) {
@@ -27,7 +27,7 @@ fn sqlstate(error: &Error) -> &'static str {
         // feature_not_supported
         Error::Unsupported(_) => "0A000",
         // invalid_authorization_specification
-        Error::Denied(Denied::CredentialRefused | Denied::ByTarget | Denied::CleartextPassword) => "28000",
+        Error::Denied(_) => "28000",
         // program_limit_exceeded
         Error::Limit(OverLimit::StartupPacket) => "54000",
         // too_many_connections
@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_sqlstate() {
         let name = || TargetFailed::Name { host: "db".into(), reason: "no such host".into() };
-        let cases: [(Error, &str); 22] = [
+        let cases: [(Error, &str); 24] = [
             (ClientMisbehaved::MalformedStartup.into(), "08P01"),
             (ClientMisbehaved::HandshakeTimeout.into(), "08P01"),
             (ServerMisbehaved::Closed.into(), "08006"),
@@ -86,6 +86,7 @@ mod tests {
             (Unsupported::SaslMechanisms.into(), "0A000"),
             (Unsupported::SslMode.into(), "08001"),
             (Denied::CleartextPassword.into(), "28000"),
+            (Denied::ChannelBinding.into(), "28000"),
             (Denied::CredentialRefused.into(), "28000"),
             (OverLimit::Sessions.into(), "53300"),
             (OverLimit::ServiceSessions.into(), "53300"),
@@ -95,6 +96,7 @@ mod tests {
             (TargetFailed::TlsNotOffered.into(), "08001"),
             (TargetFailed::Field { name: "port", reason: "no".into() }.into(), "08001"),
             (BrokerFailed::CredentialMissing.into(), "57P03"),
+            (BrokerFailed::CredentialUnsupported.into(), "57P03"),
             (BrokerFailed::FieldMissing("username").into(), "57P03"),
             (BrokerFailed::Shutdown.into(), "57P01"),
             (BrokerFailed::Resources.into(), "53000"),

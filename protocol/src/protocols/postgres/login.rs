@@ -34,14 +34,16 @@ pub(super) struct LoggingIn {
 
 /// ```text
 ///   Authentication ─┬─ R 0: trust ────────────────────────────────────────────────► Ready
-///                   ├─ R 3 CleartextPassword, R 5 MD5Password ──► Verdict ── R 0 ──► Ready
-///                   └─ R 10 SASL ──► ServerFirst ─ R 11 ──► Keys ─ derived ──► ServerFinal
-///                                                            Verdict ◄─ R 12, verified ─┘
+///                   └─ R 3 CleartextPassword, R 5 MD5Password, R 10 SASL ──► Permission
+///   Permission ─┬─ a password ──► Verdict ── R 0 ──► Ready
+///               └─ SCRAM ──► ServerFirst ─ R 11 ──► Keys ─ derived ──► ServerFinal
+///                                                    Verdict ◄─ R 12, verified ─┘
 /// ```
-/// `E` is a refusal everywhere but in Keys, where nothing is read; `N` is read over; `v` may come once, before
-/// the first `R`. The password is let go of with the state ServerFirst, at the latest.
+/// `E` is a refusal everywhere but in Permission and Keys, where nothing is read; `N` is read over; `v` may come once,
+/// before the first `R`. The password is let go of with the state ServerFirst, at the latest.
 enum Expect {
     Authentication(ExpectAuthentication),
+    Permission(Proof),
     ServerFirst { scram: ExpectServerFirst, credential: Arc<Credential> },
     Keys(ExpectKeys),
     ServerFinal(ExpectServerFinal),
@@ -85,7 +87,7 @@ impl LoggingIn {
         route: &Route,
         out: &mut Output,
     ) -> Result<Progress, Error> {
-        if let Expect::Keys(_) = self.expect {
+        if let Expect::Keys(_) | Expect::Permission(_) = self.expect {
             return Err(Bug::UnexpectedEvent.into());
         }
         loop {
@@ -94,11 +96,20 @@ impl LoggingIn {
                 return Ok(Progress::Wait(self, Want::Bytes));
             };
             out.used += len;
-            match self.on_message(message, route, out)? {
+            match self.on_message(message, route)? {
                 Step::Read(login) => self = login,
                 Step::Stop(progress) => return Ok(progress),
             }
         }
+    }
+
+    /// Begins to prove who we are.
+    pub(super) fn on_permitted(self, out: &mut Output) -> Result<Progress, Error> {
+        let Self { session, expect: Expect::Permission(proof) } = self else {
+            return Err(Bug::UnexpectedEvent.into());
+        };
+        let expect = proof.begin(out)?;
+        Ok(Progress::Wait(Self { session, expect }, Want::Bytes))
     }
 
     /// Proves that we know the password.
@@ -111,15 +122,13 @@ impl LoggingIn {
         Ok(Progress::Wait(Self { session, expect: Expect::ServerFinal(scram) }, Want::Bytes))
     }
 
-    fn on_message(
-        mut self,
-        message: ServerMessage<'_>,
-        route: &Route,
-        out: &mut Output,
-    ) -> Result<Step, Error> {
+    fn on_message(mut self, message: ServerMessage<'_>, route: &Route) -> Result<Step, Error> {
         match (message, &self.expect) {
-            (ServerMessage::Authentication(request), _) => self.on_authentication(request, route, out),
-            (ServerMessage::ErrorResponse(error), _) => Ok(Step::Stop(Progress::Done(refusal(&error)))),
+            (ServerMessage::Authentication(request), _) => self.on_authentication(request, route),
+            (ServerMessage::ErrorResponse(error), expect) => {
+                let is_answer = matches!(expect, Expect::Verdict(_) | Expect::ServerFinal(_));
+                Ok(Step::Stop(Progress::Done(refusal(&error, is_answer))))
+            }
             (ServerMessage::NoticeResponse, _) => {
                 self.session.on_notice()?;
                 Ok(Step::Read(self))
@@ -134,23 +143,23 @@ impl LoggingIn {
         }
     }
 
-    fn on_authentication(
-        self,
-        request: Authentication<'_>,
-        route: &Route,
-        out: &mut Output,
-    ) -> Result<Step, Error> {
+    fn on_authentication(self, request: Authentication<'_>, route: &Route) -> Result<Step, Error> {
         let Self { session, expect } = self;
         let expect = match (expect, request) {
-            (Expect::Authentication(_), Authentication::Ok) => return Ok(session.ready(How::Trust)),
+            (Expect::Authentication(_), Authentication::Ok) => {
+                route.takes_unbound()?;
+                return Ok(session.ready(How::Trust));
+            }
             (Expect::Verdict(how), Authentication::Ok) => return Ok(session.ready(how)),
             (Expect::Authentication(state), Authentication::CleartextPassword) => {
-                state.on_cleartext(route, out)?
+                return session.ask(state.on_cleartext(route)?);
             }
             (Expect::Authentication(state), Authentication::Md5Password { salt }) => {
-                state.on_md5(salt, out)?
+                return session.ask(state.on_md5(salt, route)?);
             }
-            (Expect::Authentication(state), Authentication::Sasl(offered)) => state.on_sasl(offered, out)?,
+            (Expect::Authentication(state), Authentication::Sasl(offered)) => {
+                return session.ask(state.on_sasl(offered, route)?);
+            }
             (Expect::Authentication(_), Authentication::Other(code)) => return Err(unsupported(code).into()),
             (Expect::ServerFirst { scram, credential }, Authentication::SaslContinue(message)) => {
                 let scram = scram.on_server_first(message)?;
@@ -161,13 +170,13 @@ impl LoggingIn {
                 match scram.on_server_final(message)? {
                     Outcome::Proven(proof) => Expect::Verdict(How::Scram(proof)),
                     Outcome::Refused => {
-                        let reply = Reply::CredentialRefused(None);
-                        return Ok(Step::Stop(Progress::Done(TargetStep::Refused { reply, certain: true })));
+                        let refused = TargetStep::Refused { words: None, certain: true };
+                        return Ok(Step::Stop(Progress::Done(refused)));
                     }
                 }
             }
             // In the middle of SCRAM this is a server that cannot prove what it says.
-            (Expect::ServerFirst { .. } | Expect::Keys(_) | Expect::ServerFinal(_), Authentication::Ok) => {
+            (Expect::ServerFirst { .. } | Expect::ServerFinal(_), Authentication::Ok) => {
                 return Err(ServerMisbehaved::NoProof.into());
             }
             _ => return Err(ServerMisbehaved::UnexpectedMessage.into()),
@@ -214,6 +223,12 @@ impl Session {
         Ok(())
     }
 
+    /// What is to be proven next is known: may it be?
+    fn ask(self, proof: Proof) -> Result<Step, Error> {
+        let login = LoggingIn { session: self, expect: Expect::Permission(proof) };
+        Ok(Step::Stop(Progress::Wait(login, Want::Permission)))
+    }
+
     fn ready(self, how: How) -> Step {
         let Self { minor, options_refused, .. } = self;
         let ready = Ready { authenticated: Authenticated { _how: how }, minor, options_refused };
@@ -243,34 +258,63 @@ struct ExpectAuthentication {
     entropy: [u8; 32],
 }
 
+/// Everything that can be checked without the target was found good: what is left is to prove who we are.
+enum Proof {
+    Cleartext(Arc<Credential>),
+    Md5 { credential: Arc<Credential>, salt: [u8; 4] },
+    Scram { scram: ExpectServerFirst, credential: Arc<Credential> },
+}
+
 impl ExpectAuthentication {
-    fn on_cleartext(self, route: &Route, out: &mut Output) -> Result<Expect, Error> {
+    fn on_cleartext(self, route: &Route) -> Result<Proof, Error> {
+        route.takes_unbound()?;
         if !self.line.may_carry_password(route.cleartext_password) {
             return Err(Denied::CleartextPassword.into());
         }
-        password(&self.credential)?.expose(|password| write_password(&mut out.target, password));
-        Ok(Expect::Verdict(How::Password))
+        password(&self.credential)?;
+        Ok(Proof::Cleartext(self.credential))
     }
 
-    fn on_md5(self, salt: [u8; 4], out: &mut Output) -> Result<Expect, Error> {
-        let password = password(&self.credential)?;
-        let username = username(&self.credential)?;
-        let response =
-            password.expose(|password| username.expose(|username| md5::response(password, username, salt)));
-        write_password(&mut out.target, &*response);
-        Ok(Expect::Verdict(How::Password))
+    fn on_md5(self, salt: [u8; 4], route: &Route) -> Result<Proof, Error> {
+        route.takes_unbound()?;
+        password(&self.credential)?;
+        Ok(Proof::Md5 { credential: self.credential, salt })
     }
 
-    fn on_sasl(self, offered: Offered, out: &mut Output) -> Result<Expect, Error> {
+    fn on_sasl(self, offered: Offered, route: &Route) -> Result<Proof, Error> {
         let Some(binding) = Binding::choose(offered, self.line.tls()) else {
             return Err(Unsupported::SaslMechanisms.into());
         };
+        if !matches!(binding, Binding::EndPoint(_)) {
+            route.takes_unbound()?;
+        }
         // Said now, not after a round trip and a second of hashing.
         password(&self.credential)?;
         // The server knows the user from the startup packet and ignores the one in here; libpq sends it empty.
         let scram = ExpectServerFirst::begin(binding, "", self.entropy);
-        write_sasl_initial_response(&mut out.target, scram.mechanism(), &scram.client_first());
-        Ok(Expect::ServerFirst { scram, credential: self.credential })
+        Ok(Proof::Scram { scram, credential: self.credential })
+    }
+}
+
+impl Proof {
+    fn begin(self, out: &mut Output) -> Result<Expect, Error> {
+        match self {
+            Self::Cleartext(credential) => {
+                password(&credential)?.expose(|password| write_password(&mut out.target, password));
+                Ok(Expect::Verdict(How::Password))
+            }
+            Self::Md5 { credential, salt } => {
+                let (password, username) = (password(&credential)?, username(&credential)?);
+                let response = password
+                    .expose(|password| username.expose(|username| md5::response(password, username, salt)));
+                write_password(&mut out.target, &*response);
+                Ok(Expect::Verdict(How::Password))
+            }
+            Self::Scram { scram, credential } => {
+                write_sasl_initial_response(&mut out.target, scram.mechanism(), &scram.client_first());
+                Ok(Expect::ServerFirst { scram, credential })
+            }
+        }
     }
 }
 
@@ -299,17 +343,15 @@ impl Line {
     }
 }
 
-/// Sorts a refusal: is it the credential's fault?
-fn refusal(error: &ErrorResponse<'_>) -> TargetStep<Reply> {
-    let words = error.bytes.into();
+/// Sorts a refusal: is it the credential's fault? `is_answer` says that it came in answer to a proof.
+fn refusal(error: &ErrorResponse<'_>, is_answer: bool) -> TargetStep<Reply> {
     match error.sqlstate {
         // invalid_password
-        Some(b"28P01") => TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: true },
-        // invalid_authorization_specification: no such role, or no line for it and the database in pg_hba.conf
-        Some(b"28000") => {
-            TargetStep::Refused { reply: Reply::CredentialRefused(Some(words)), certain: false }
-        }
-        _ => TargetStep::Give(Reply::SessionRefused(words)),
+        Some(b"28P01") => TargetStep::Refused { words: Some(error.bytes.into()), certain: true },
+        // invalid_authorization_specification: no line for the role and the database in pg_hba.conf, which is said before
+        // a proof is asked for; or, in answer to a proof, what LDAP, PAM or RADIUS say of a wrong password.
+        Some(b"28000") => TargetStep::Refused { words: Some(error.bytes.into()), certain: is_answer },
+        _ => TargetStep::Give(Reply::SessionRefused(error.bytes.into())),
     }
 }
 

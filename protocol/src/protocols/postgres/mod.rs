@@ -76,7 +76,7 @@ enum Reply {
     /// The session is there.
     Ready(Ready),
     /// The target will not have the credential, in its own `ErrorResponse`, if it sent one.
-    CredentialRefused(Option<Box<[u8]>>),
+    CredentialRefused(Option<Arc<[u8]>>),
     /// The target will not have the session, in its own `ErrorResponse`.
     SessionRefused(Box<[u8]>),
     /// The target has the cancel request. There is no answer to it.

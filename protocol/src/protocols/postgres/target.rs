@@ -67,6 +67,10 @@ impl TargetHalf for PostgresTarget {
         }
     }
 
+    fn refused(words: Option<Arc<[u8]>>) -> Reply {
+        Reply::CredentialRefused(words)
+    }
+
     fn handle(&mut self, event: Event<'_>, out: &mut Output) -> Result<Step, Error> {
         let (state, step) = match (mem::replace(&mut self.state, State::Ended), event) {
             (State::ExpectCredential(state), Event::Credential(credential)) => {
@@ -80,6 +84,7 @@ impl TargetHalf for PostgresTarget {
             (State::LoggingIn(state), Event::Bytes(input)) => {
                 state.on_bytes(input, &self.route, out).map(go_on_logging_in)
             }
+            (State::LoggingIn(state), Event::Permitted) => state.on_permitted(out).map(go_on_logging_in),
             (State::LoggingIn(state), Event::Derived(keys)) => {
                 state.on_derived(&keys, out).map(go_on_logging_in)
             }

@@ -6,6 +6,8 @@ use super::{BARE_STARTUP, BARE_STARTUP_FOR_TARGET, fatal};
 use crate::testing::Transcript;
 use crate::{Denied, ServerMisbehaved, TargetFailed, Transport};
 
+const WRONG_PASSWORD: &str = "'E' | 0000000C | 'C28P01' 00 | 00";
+
 fn has_begun(name: &'static str) -> Transcript {
     Transcript::new(name)
         .client(BARE_STARTUP)
@@ -42,6 +44,37 @@ pub(super) fn all() -> Vec<Transcript> {
             .is_refused(false)
             .gives_up(Denied::CredentialRefused)
             .to_client("'E' | 0000000C | 'C28000' 00 | 00"),
+        has_begun("what LDAP or PAM say of a wrong password is the credential's fault")
+            .target("'R' | 00000008 | 00000003")
+            .to_target("'p' | 0000000B | 'pencil' 00")
+            .target("'E' | 0000000C | 'C28000' 00 | 00")
+            .is_refused(true)
+            .gives_up(Denied::CredentialRefused)
+            .to_client("'E' | 0000000C | 'C28000' 00 | 00"),
+        has_begun("a password is not sent before it may be")
+            .target("'R' | 00000008 | 00000003")
+            .to_target("")
+            .is_permitted()
+            .to_target("'p' | 0000000B | 'pencil' 00")
+            .target("'R' | 00000008 | 00000000")
+            .to_client("'R' | 00000008 | 00000000")
+            .relays("", ""),
+        has_begun("an answer to an MD5 salt is not sent before it may be")
+            .target("'R' | 0000000C | 00000005 | 01020304")
+            .to_target("")
+            .is_not_permitted(WRONG_PASSWORD, Denied::CredentialRefused)
+            .to_target("")
+            .to_client(WRONG_PASSWORD),
+        has_begun("SCRAM does not begin before it may, and what was said to somebody else passes")
+            .target("'R' | 00000017 | 0000000A | 'SCRAM-SHA-256' 00 | 00")
+            .to_target("")
+            .is_not_permitted(WRONG_PASSWORD, Denied::CredentialRefused)
+            .to_target("")
+            .to_client(WRONG_PASSWORD),
+        has_begun("a target that asks for no proof needs no permission")
+            .target("'R' | 00000008 | 00000000")
+            .to_client("'R' | 00000008 | 00000000")
+            .relays("", ""),
         has_begun("only the first SQLSTATE of an error counts")
             .target("'E' | 00000013 | 'C53300' 00 | 'C28P01' 00 | 00")
             .fails(Denied::ByTarget)

@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 
 use super::{
     AUTHENTICATION_OK, BARE_STARTUP, BARE_STARTUP_FOR_TARGET, SSL_REQUEST, any_tls, fatal, unverified,
+    verified,
 };
 use crate::testing::{Transcript, wire};
 use crate::tls::TlsPeer;
-use crate::{Denied, Error, ServerMisbehaved, Transport, Unsupported};
+use crate::{ChannelBinding, Denied, Error, ServerMisbehaved, Side, Transport, Unsupported};
 
 const PLAIN: &str = "'R' | 00000017 | 0000000A | 'SCRAM-SHA-256' 00 | 00";
 const PLUS: &str = "'R' | 0000001C | 0000000A | 'SCRAM-SHA-256-PLUS' 00 | 00";
@@ -85,7 +86,7 @@ fn refuses_offer(transcript: Transcript, target: &str) -> Transcript {
 }
 
 pub(super) fn all() -> Vec<Transcript> {
-    [exchanges(), refusals(), violations()].into_iter().flatten().collect()
+    [exchanges(), bindings(), refusals(), violations()].into_iter().flatten().collect()
 }
 
 fn exchanges() -> Vec<Transcript> {
@@ -150,6 +151,61 @@ fn exchanges() -> Vec<Transcript> {
     ]
 }
 
+/// A service that wants channel binding, and a target that does not do it: nothing is proven.
+fn refuses_unbound(transcript: Transcript, target: &str) -> Transcript {
+    transcript
+        .channel_binding(ChannelBinding::Require)
+        .target(target)
+        .fails(Denied::ChannelBinding)
+        .to_target("")
+        .to_client(fatal(
+            "28000",
+            "refusing to log in without channel binding: the target does not offer it, or not over TLS; \
+             see `config: channelBinding`",
+        ))
+}
+
+fn bindings() -> Vec<Transcript> {
+    let without_hash = || TlsPeer { verified: true, end_point: None };
+    alloc::vec![
+        in_tls(
+            "a target that does channel binding is good enough for a service that requires it",
+            verified()
+        )
+        .channel_binding(ChannelBinding::Require)
+        .target(BOTH)
+        .to_target(
+            "'p' | 00000058 | 'SCRAM-SHA-256-PLUS' 00 | 0000003D | \
+                 'p=tls-server-end-point,,n=,r=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA'"
+        )
+        .waits(Side::Target),
+        refuses_unbound(
+            in_tls("SCRAM without -PLUS is refused where channel binding is required", verified()),
+            PLAIN
+        ),
+        refuses_unbound(
+            in_tls(
+                "a certificate without a defined hash is refused where channel binding is required",
+                without_hash()
+            ),
+            BOTH
+        ),
+        refuses_unbound(
+            in_tls("MD5 is refused where channel binding is required", verified()),
+            "'R' | 0000000C | 00000005 | 01020304"
+        ),
+        refuses_unbound(
+            in_tls("a password in clear is refused where channel binding is required", verified()),
+            "'R' | 00000008 | 00000003"
+        ),
+        refuses_unbound(
+            in_tls("a target that trusts everybody is refused where channel binding is required", verified()),
+            AUTHENTICATION_OK
+        ),
+        refuses_unbound(on_unix("a Unix socket is refused where channel binding is required"), PLAIN),
+    ]
+}
+
 fn refusals() -> Vec<Transcript> {
     alloc::vec![
         has_proved("a target that refuses the password gets a better one on a new connection, and the client never knows")
@@ -176,7 +232,7 @@ fn refusals() -> Vec<Transcript> {
             .to_client(WRONG_PASSWORD),
         has_proved("a retry that is refused as well passes the second refusal")
             .target("'E' | 0000000C | 'C28000' 00 | 00")
-            .is_refused(false)
+            .is_refused(true)
             .retry(&[])
             .credential()
             .connection(Transport::Unix)
