@@ -15,7 +15,7 @@ use crate::config::BrokerConfig;
 use crate::listening::Listening;
 use crate::reload::Prepared;
 use crate::stop::{Step, Stop};
-use crate::store::{Refused, Store};
+use crate::store::Store;
 use crate::watch::Watcher;
 
 /// Everything that the control plane knows.
@@ -121,9 +121,7 @@ impl Control {
                 self.store.on_permission_wanted(service, generation, session, now);
             }
             Report::Abandoned { service, session } => self.store.on_abandoned(service, session, now),
-            Report::Refused { service, generation, session, certain, words } => {
-                self.store.on_refused(service, Refused { generation, session, certain, words }, now);
-            }
+            Report::Refused(refusal) => self.store.on_refused(refusal, now),
             Report::Proven { service, generation, session, attempt_began } => {
                 self.store.on_proven(service, generation, session, attempt_began, now);
             }

@@ -18,6 +18,7 @@ mod offload;
 mod os_words;
 mod process;
 pub mod providers;
+mod publish;
 mod reload;
 mod resolve;
 mod rotation;

@@ -8,77 +8,17 @@
 //! no store is flooded; meanwhile the last one that worked *stands in*, if there is one and the target has not
 //! refused it since, and else clients are told what the target said.
 
-use std::time::{Duration, Instant};
+mod backoff;
+mod decision;
+mod queue;
+
+use std::time::Instant;
 
 use protocol::Generation;
 
-/// Something to be done, in the order given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action<S> {
-    /// Fetch the values, and say what came of it: [`Rotation::on_fetched`].
-    Fetch,
-    /// Tell a session what it may do.
-    Answer(S, Answer),
-    /// Take the present values out of use: their time is over.
-    Withdraw,
-}
-
-/// What a session may do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
-    /// Prove the generation that it asked about.
-    Proceed,
-    /// Try again, with this one.
-    Retry(Generation),
-    /// Tell its client what the target said.
-    GiveUp,
-}
-
-/// What a fetch has brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// Other values than before, or the first.
-    Changed {
-        /// What they are from now on.
-        generation: Generation,
-        /// Whether they lead to the same target as those before, so that those may stand in for them.
-        same_target: bool,
-    },
-    /// The values that are there already.
-    Unchanged,
-    /// None.
-    Failed,
-}
-
-/// What a new file has replaced of a service's credential.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Replaced {
-    /// Nothing: the sources are the same.
-    Nothing,
-    /// The sources, and their values are there.
-    Values,
-    /// The sources, and nothing is there yet: the values in force are none.
-    All,
-}
-
-/// When fetched values ask for more.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Schedule {
-    /// When to fetch again.
-    pub refetch_at: Option<Instant>,
-    /// From when on they must not be used.
-    pub usable_until: Option<Instant>,
-}
-
-impl Schedule {
-    /// Lets services that were fetched together be fetched again over a tenth of the time.
-    pub(crate) fn spread(&mut self, key: u32, now: Instant) {
-        if let Some(at) = &mut self.refetch_at {
-            let tenth = at.saturating_duration_since(now) / 10;
-            *at -= tenth * (key % 64) / 64;
-        }
-    }
-}
+use backoff::Backoff;
+pub(crate) use decision::{Action, Answer, Outcome, Replaced, Schedule};
+use queue::{Queue, Refused, Trial, Waiting};
 
 /// One service's rotation. `S` names a session.
 pub(crate) struct Rotation<S> {
@@ -88,7 +28,7 @@ pub(crate) struct Rotation<S> {
     current: Option<Current>,
     /// The last generation that the target accepted, while the current one is not proven.
     stand_in: Option<Generation>,
-    waiting: Vec<Waiting<S>>,
+    waiting: Queue<S>,
     trial: Option<Trial<S>>,
     refusals: Backoff,
     /// After fetches for refusals that may have meant the session: a client can provoke those, so they hold up nobody.
@@ -122,32 +62,6 @@ impl Current {
     }
 }
 
-/// A session that waits for an answer.
-struct Waiting<S> {
-    session: S,
-    /// What it was refused with, or asks about.
-    generation: Generation,
-    since: Instant,
-    refused: Refused,
-}
-
-/// What happened to a session that waits.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Refused {
-    /// It has proven nothing yet.
-    No,
-    /// The target may have meant the session.
-    Perhaps,
-    /// The target blamed the credential.
-    Certainly,
-}
-
-/// A session that tries an unproven generation for all that wait.
-struct Trial<S> {
-    session: S,
-    until: Instant,
-}
-
 impl<S: Copy + PartialEq> Rotation<S> {
     /// A service whose values have not been fetched yet.
     pub(crate) fn new(is_fixed: bool) -> Self {
@@ -156,7 +70,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             fetching: Fetching::Idle,
             current: None,
             stand_in: None,
-            waiting: Vec::new(),
+            waiting: Queue::new(),
             trial: None,
             refusals: Backoff::default(),
             doubts: Backoff::default(),
@@ -240,7 +154,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
         let stands_in = generation == in_force && in_force != current;
         if stands_in && self.trial.is_none() && !self.refusals.holds(now) {
-            self.begin_trial(now, session);
+            self.trial = Some(Trial::begin(session, now));
             return actions.push(Action::Answer(session, Answer::Retry(current)));
         }
         self.waiting.push(Waiting { session, generation, since: now, refused: Refused::No });
@@ -324,7 +238,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
 
     /// A session has ended without the target's word on what it tried, or waits no longer.
     pub(crate) fn on_abandoned(&mut self, now: Instant, session: S, actions: &mut Vec<Action<S>>) {
-        self.waiting.retain(|waiting| waiting.session != session);
+        self.waiting.forget(session);
         self.trial.take_if(|trial| trial.session == session);
         self.go_on(now, actions);
     }
@@ -375,7 +289,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
                             && (outcome == Outcome::Failed
                                 || began.is_some_and(|began| waiting.since <= began))
                     };
-                    if give_up(&mut self.waiting, actions, is_answered) {
+                    if self.waiting.give_up(actions, is_answered) {
                         pause.start(now);
                     }
                 }
@@ -406,7 +320,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             self.stand_in = None;
             self.trial = None;
             actions.push(Action::Withdraw);
-            give_up(&mut self.waiting, actions, |_| true);
+            self.waiting.give_up(actions, |_| true);
             self.on_changed(now, actions);
         }
         if matches!(self.fetching, Fetching::Idle) && self.fetch_at().is_some_and(|at| at <= now) {
@@ -444,10 +358,6 @@ impl<S: Copy + PartialEq> Rotation<S> {
             .any(|waiting| refused.contains(&waiting.refused) && Some(waiting.generation) == current)
     }
 
-    fn begin_trial(&mut self, now: Instant, session: S) {
-        self.trial = Some(Trial { session, until: now + TRIAL_MAX });
-    }
-
     /// Answers those who wait, as far as the state allows it.
     fn go_on(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
         let (Some(in_force), Some(current)) = (self.in_force(), &self.current) else { return };
@@ -455,81 +365,26 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if current.is_good() || in_force != current.generation {
             // There is one that works. Whoever was refused with it waits for a fetch, if one is to come.
             let stands_in = in_force != current.generation;
-            return self.waiting.retain(|waiting| {
-                let answer = match waiting.generation == in_force {
-                    true if waiting.refused != Refused::No && !stands_in => return true,
-                    true if waiting.refused != Refused::No => Answer::GiveUp,
-                    true => Answer::Proceed,
-                    false => Answer::Retry(in_force),
-                };
-                actions.push(Action::Answer(waiting.session, answer));
-                false
+            self.waiting.answer(actions, |waiting| match (waiting.generation == in_force, waiting.refused) {
+                (false, _) => Some(Answer::Retry(in_force)),
+                (true, Refused::No) => Some(Answer::Proceed),
+                (true, _) => stands_in.then_some(Answer::GiveUp),
             });
+            return;
         }
         // The others were refused with this generation, and wait for what a fetch brings.
         let is_ready = |waiting: &Waiting<S>| waiting.refused == Refused::No || waiting.generation < in_force;
         if is_refused && self.refusals.holds(now) {
-            give_up(&mut self.waiting, actions, is_ready);
+            self.waiting.give_up(actions, is_ready);
         } else if self.trial.is_none() && !(is_refused && self.awaits_fetch(&[Refused::Certainly])) {
-            let Some(next) = self.waiting.iter().position(is_ready) else { return };
-            let Waiting { session, generation, .. } = self.waiting.remove(next);
-            self.begin_trial(now, session);
+            let Some(Waiting { session, generation, .. }) = self.waiting.take_first(is_ready) else { return };
+            self.trial = Some(Trial::begin(session, now));
             let has_it = generation == in_force;
             let answer = if has_it { Answer::Proceed } else { Answer::Retry(in_force) };
             actions.push(Action::Answer(session, answer));
         }
     }
 }
-
-/// Lets all sessions of `waiting` that `applies` to give up; whether there were any.
-fn give_up<S: Copy>(
-    waiting: &mut Vec<Waiting<S>>,
-    actions: &mut Vec<Action<S>>,
-    applies: impl Fn(&Waiting<S>) -> bool,
-) -> bool {
-    let before = actions.len();
-    waiting.retain(|waiting| {
-        let is_answered = applies(waiting);
-        if is_answered {
-            actions.push(Action::Answer(waiting.session, Answer::GiveUp));
-        }
-        !is_answered
-    });
-    actions.len() > before
-}
-
-/// A pause that doubles each time it begins again.
-#[derive(Default)]
-struct Backoff {
-    last: Option<Duration>,
-    until: Option<Instant>,
-}
-
-impl Backoff {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(60);
-
-    fn start(&mut self, now: Instant) {
-        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LONGEST));
-        self.last = Some(pause);
-        self.until = Some(now + pause);
-    }
-
-    fn holds(&self, now: Instant) -> bool {
-        self.until.is_some_and(|until| now < until)
-    }
-
-    /// Ends the pause if its time is over. The next one will be longer all the same.
-    fn settle(&mut self, now: Instant) {
-        if !self.holds(now) {
-            self.until = None;
-        }
-    }
-}
-
-/// How long one session may try a generation while others wait. A login takes milliseconds; the others' handshakes
-/// have deadlines of their own.
-const TRIAL_MAX: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -6,13 +6,14 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use dataplane::{Service, ServiceId, ServiceRuntime, SessionRef, Snapshot, Verdict};
+use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
 use crate::fetch::{self, Asked, Sources};
 use crate::fetch_counts::FetchCounts;
+use crate::publish::{News, Publication};
 use crate::resolve::{Names, Resolution};
 use crate::rotation::{Action, Answer, Outcome, Rotation};
 use crate::service::{Options, ServiceState};
@@ -33,10 +34,7 @@ pub(crate) struct Store {
     next_id: u32,
     counts: FetchCounts,
     fetches: Vec<Question>,
-    published: BTreeMap<ServiceId, Arc<Service>>,
-    dirty: BTreeSet<ServiceId>,
-    published_at: Option<Instant>,
-    verdicts: Vec<(SessionRef, Verdict)>,
+    publication: Publication,
 }
 
 /// Values to be fetched; the answer is [`Store::on_fetched`].
@@ -46,27 +44,12 @@ pub(crate) struct Question {
     pub sources: Arc<Sources>,
 }
 
-/// A refusal, as a session reports it.
-pub(crate) struct Refused {
-    pub generation: Generation,
-    pub session: SessionRef,
-    /// Whether the target blamed the credential itself.
-    pub certain: bool,
-    pub words: Option<Arc<[u8]>>,
-}
-
 /// A service as a file describes it.
 pub(crate) struct Entry {
     pub options: Options,
     pub sources: Arc<Sources>,
     /// What was fetched before the file was put in force, if that was in time.
     pub answer: Option<fetch::Answer>,
-}
-
-/// News for the data plane, in this order.
-pub(crate) struct News {
-    pub snapshot: Option<Arc<Snapshot>>,
-    pub verdicts: Vec<(SessionRef, Verdict)>,
 }
 
 impl Store {
@@ -84,10 +67,7 @@ impl Store {
             next_id: 0,
             counts: FetchCounts::default(),
             fetches: Vec::new(),
-            published: BTreeMap::new(),
-            dirty: BTreeSet::new(),
-            published_at: None,
-            verdicts: Vec::new(),
+            publication: Publication::default(),
         }
     }
 
@@ -139,7 +119,7 @@ impl Store {
                 id
             }
         };
-        self.dirty.insert(id);
+        self.publication.touch(id);
         let is_fixed = self.services.get(&id).is_some_and(|service| service.sources.is_fixed());
         // Values that are all in the file are there without a question.
         let answer =
@@ -160,7 +140,7 @@ impl Store {
         now: Instant,
     ) {
         if !self.services.contains_key(&id) {
-            return self.verdicts.push((session, Verdict::Proceed));
+            return self.publication.tell(session, Verdict::Proceed);
         }
         self.act(id, now, |rotation, now, actions| {
             rotation.on_permission_wanted(now, generation, session, actions);
@@ -168,10 +148,10 @@ impl Store {
     }
 
     /// The target refused a credential, in these words.
-    pub(crate) fn on_refused(&mut self, id: ServiceId, refused: Refused, now: Instant) {
-        let Refused { generation, session, certain, words } = refused;
+    pub(crate) fn on_refused(&mut self, refusal: Refusal, now: Instant) {
+        let Refusal { service: id, generation, session, certain, words } = refusal;
         let Some(service) = self.services.get_mut(&id) else {
-            return self.verdicts.push((session, Verdict::GiveUp(words)));
+            return self.publication.tell(session, Verdict::GiveUp(words));
         };
         if certain {
             service.on_refused(generation, words);
@@ -242,9 +222,9 @@ impl Store {
         if let Outcome::Changed { .. } = outcome {
             self.generations += 1;
             if service.find_target(&mut self.names, now) {
-                self.dirty.insert(id);
+                self.publication.touch(id);
             }
-            self.dirty.insert(id);
+            self.publication.touch(id);
             if let Some(host) = service.host() {
                 self.by_host.entry(host.to_owned()).or_default().insert(id);
             }
@@ -266,7 +246,7 @@ impl Store {
                 && service.host() == Some(host)
                 && service.on_name(&mut self.names, now)
             {
-                self.dirty.insert(*id);
+                self.publication.touch(*id);
             }
         }
     }
@@ -282,7 +262,7 @@ impl Store {
     pub(crate) fn tidy(&mut self, now: Instant) {
         for (id, service) in &mut self.services {
             if service.prune(now) {
-                self.dirty.insert(*id);
+                self.publication.touch(*id);
             }
         }
         let is_shared = |gone: &ServiceState| {
@@ -306,7 +286,7 @@ impl Store {
             self.leaving.remove(id);
             self.services.remove(id);
             self.timers.set(*id, None);
-            self.dirty.insert(*id);
+            self.publication.touch(*id);
         }
         if !gone.is_empty() {
             self.index();
@@ -315,13 +295,8 @@ impl Store {
 
     /// When [`Store::on_time`], [`Store::take_lookups`] or [`Store::take_news`] has something next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let publish_at =
-            (!self.dirty.is_empty() || !self.verdicts.is_empty()).then(|| self.publish_at()).flatten();
+        let publish_at = self.publication.next_deadline();
         [self.timers.next(), self.names.next_deadline(), publish_at].into_iter().flatten().min()
-    }
-
-    fn publish_at(&self) -> Option<Instant> {
-        self.published_at.map(|at| at + PUBLISH_INTERVAL)
     }
 
     /// Takes what is to be fetched.
@@ -336,28 +311,13 @@ impl Store {
 
     /// Lets the next [`Store::take_news`] tell everything, however short ago the last was.
     pub(crate) fn publish_now(&mut self) {
-        self.published_at = None;
+        self.publication.hurry();
     }
 
     /// Takes what the data plane does not know yet. Changes that come within milliseconds are told together.
     pub(crate) fn take_news(&mut self, now: Instant) -> Option<News> {
-        if (self.dirty.is_empty() && self.verdicts.is_empty()) || self.publish_at().is_some_and(|at| now < at)
-        {
-            return None;
-        }
-        let verdicts = std::mem::take(&mut self.verdicts);
-        if self.dirty.is_empty() {
-            return Some(News { snapshot: None, verdicts });
-        }
-        self.published_at = Some(now);
-        for id in std::mem::take(&mut self.dirty) {
-            match self.services.get(&id) {
-                Some(service) => self.published.insert(id, service.snapshot(&mut self.names, now)),
-                None => self.published.remove(&id),
-            };
-        }
-        let snapshot = Arc::new(Snapshot { services: self.published.clone() });
-        Some(News { snapshot: Some(snapshot), verdicts })
+        let Self { publication, services, names, .. } = self;
+        publication.take(now, |id| services.get(&id).map(|service| service.snapshot(names, now)))
     }
 
     /// A service.
@@ -406,16 +366,16 @@ impl Store {
                             None => Verdict::GiveUp(service.refusal()),
                         },
                     };
-                    self.verdicts.push((session, verdict));
+                    self.publication.tell(session, verdict);
                 }
                 Action::Withdraw => {
                     service.withdraw();
-                    self.dirty.insert(id);
+                    self.publication.touch(id);
                 }
             }
         }
         if service.settle(now) {
-            self.dirty.insert(id);
+            self.publication.touch(id);
         }
         self.timers.set(id, service.rotation.next_deadline());
     }
@@ -436,14 +396,12 @@ impl Store {
     }
 }
 
-/// A few changes a second are told at once; thousands are told together.
-const PUBLISH_INTERVAL: Duration = Duration::from_millis(5);
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
-    use dataplane::{CredentialState, Target, Timeouts};
+    use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
     use protocol::{ChannelBinding, CleartextPassword, Secret};
 
     use super::*;
@@ -511,7 +469,7 @@ mod tests {
         assert_eq!(field(service, "password").as_deref(), Some(&b"s3"[..]));
         let Target::Resolved(endpoints) = &service.target else { panic!("not resolved") };
         assert_eq!(endpoints[0].address.to_string(), "tcp 127.0.0.1:5432");
-        assert!(store.take_news(now + PUBLISH_INTERVAL).is_none(), "nothing is told twice");
+        assert!(store.take_news(now + Duration::from_secs(1)).is_none(), "nothing is told twice");
     }
 
     #[test]
@@ -545,7 +503,7 @@ mod tests {
         std::fs::remove_file(&path).expect("removes");
         store.on_files_changed(&BTreeSet::from([path]), later);
         assert_eq!(fetch(&mut store, later), 1);
-        assert!(store.take_news(later + PUBLISH_INTERVAL).is_none());
+        assert!(store.take_news(later + Duration::from_secs(1)).is_none());
         assert!(store.get(id).is_some_and(|service| service.missing().is_none()));
     }
 

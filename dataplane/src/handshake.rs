@@ -3,15 +3,12 @@
 //! Owns the driving of the machine: it shows input, sends output, and answers wants, at once where the answer is
 //! there, else when it comes. Does not know what any byte means.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use protocol::auth::scram::ScramKeys;
-use protocol::tls::TlsPolicy;
 use protocol::{
-    BrokerFailed, Bug, ClientMisbehaved, Credential, Dial, Error, Event, Failure, Generation, Handshake,
-    Next, Output, RequestId, ServerMisbehaved, Side, Want,
+    BrokerFailed, ClientMisbehaved, Dial, Error, Event, Failure, Handshake, Next, Output, RequestId,
+    ServerMisbehaved, Side, Want,
 };
 use zeroize::Zeroizing;
 
@@ -20,6 +17,7 @@ use crate::credentials::Lookup;
 use crate::io::{Chunk, Io};
 use crate::keys::KeyJobId;
 use crate::mailbox::{Report, Verdict};
+use crate::proof::Attempt;
 use crate::session::{Session, Stage};
 use crate::snapshot::{CredentialState, ServiceOptions};
 use crate::target::Dialing;
@@ -30,44 +28,24 @@ const INPUT_MAX: usize = 64 * 1024;
 
 /// A handshake under way.
 pub(crate) struct Handshaking {
-    machine: Box<dyn Handshake>,
-    out: Output,
+    pub(crate) machine: Box<dyn Handshake>,
+    pub(crate) out: Output,
     /// Unused input of the client.
     client_in: Vec<u8>,
     /// Unused input of the target, decrypted where there is TLS.
-    target_in: Vec<u8>,
+    pub(crate) target_in: Vec<u8>,
     /// The side whose input the machine was shown last, and used nothing of: it must be shown more.
-    shown_in_vain: Option<Side>,
-    waiting: Waiting,
+    pub(crate) shown_in_vain: Option<Side>,
+    pub(crate) waiting: Waiting,
     pub(crate) dialing: Option<Dialing>,
     /// The client asked for something that has no answer, and may be gone before it is done.
     pub(crate) is_errand: bool,
-    /// The credential that the machine was given.
-    credential: Option<Arc<Credential>>,
-    /// The credential that it is to be given next, instead of the snapshot's.
-    assigned: Option<Arc<Credential>>,
-    /// What the control plane knows of this session.
-    standing: Standing,
-    /// Whether the target was shown a proof of the credential.
-    has_proven: bool,
-    /// When the attempt with that credential began.
-    attempt_began: Instant,
-}
-
-/// What the control plane knows of a session.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Standing {
-    /// Nothing.
-    Free,
-    /// It waits for a verdict.
-    Asks,
-    /// It was let go on, and others may wait for what the target says to it.
-    Tries,
+    pub(crate) attempt: Attempt,
 }
 
 /// What the machine waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Waiting {
+pub(crate) enum Waiting {
     /// More input.
     Input(Side),
     Credential,
@@ -94,23 +72,14 @@ impl Handshaking {
             waiting: Waiting::Input(Side::Client),
             dialing: None,
             is_errand: false,
-            credential: None,
-            assigned: None,
-            standing: Standing::Free,
-            has_proven: false,
-            attempt_began: now,
+            attempt: Attempt::new(now),
         }
     }
 
     /// Whether nobody needs the handshake once the client has gone. One whose proof others wait for goes on until the
     /// target has said what it thinks of it: else a client that goes early could have a wrong password tried over and over.
     pub(crate) fn ends_with_client(&self) -> bool {
-        !self.is_errand && self.standing != Standing::Tries
-    }
-
-    /// Which credential the machine was given.
-    fn generation(&self) -> Option<Generation> {
-        self.credential.as_ref().map(|credential| credential.generation())
+        !self.is_errand && !self.attempt.is_awaited()
     }
 
     fn input(&mut self, side: Side) -> &mut Vec<u8> {
@@ -128,7 +97,7 @@ impl Handshaking {
     }
 
     /// Gives the machine an answer of `side` other than input.
-    fn tell(&mut self, side: Side, event: Event<'_>) -> Result<Next, Error> {
+    pub(crate) fn tell(&mut self, side: Side, event: Event<'_>) -> Result<Next, Error> {
         self.shown_in_vain = None;
         self.machine.handle(side, event, &mut self.out)
     }
@@ -152,7 +121,7 @@ impl Handshaking {
 }
 
 impl Session {
-    fn handshaking(&mut self) -> Option<&mut Handshaking> {
+    pub(crate) fn handshaking(&mut self) -> Option<&mut Handshaking> {
         let Stage::Handshake(handshaking) = &mut self.stage else { return None };
         Some(handshaking)
     }
@@ -175,7 +144,7 @@ impl Session {
     }
 
     /// Does what the machine says until it has to wait for somebody.
-    fn obey<I: Io>(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
+    pub(crate) fn obey<I: Io>(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
         loop {
             self.send_output(cx);
             let (service, slot, session) = (self.service.id, self.slot, self.reference(cx));
@@ -200,29 +169,20 @@ impl Session {
             };
             next = match want {
                 Want::Bytes => return,
-                Want::Credential => {
-                    let published = cx.service(service).map(|service| service.credential.clone());
-                    let found = match (handshaking.assigned.take(), published) {
-                        (Some(assigned), _) => CredentialState::Here(assigned),
-                        (None, published) => published.unwrap_or_default(),
-                    };
-                    match found {
-                        CredentialState::Here(credential) => {
-                            handshaking.credential = Some(Arc::clone(&credential));
-                            handshaking.has_proven = false;
-                            handshaking.tell(Side::Target, Event::Credential(credential))
-                        }
-                        CredentialState::Awaited => {
-                            handshaking.waiting = Waiting::Credential;
-                            cx.parked.insert(slot);
-                            cx.report(Report::CredentialWanted(service));
-                            return;
-                        }
-                        CredentialState::Never => {
-                            return self.fail(&BrokerFailed::CredentialUnsupported.into(), cx);
-                        }
+                Want::Credential => match handshaking.attempt.take_credential(cx.service(service)) {
+                    CredentialState::Here(credential) => {
+                        handshaking.tell(Side::Target, Event::Credential(credential))
                     }
-                }
+                    CredentialState::Awaited => {
+                        handshaking.waiting = Waiting::Credential;
+                        cx.parked.insert(slot);
+                        cx.report(Report::CredentialWanted(service));
+                        return;
+                    }
+                    CredentialState::Never => {
+                        return self.fail(&BrokerFailed::CredentialUnsupported.into(), cx);
+                    }
+                },
                 Want::Permission => {
                     if self.asks_permission(cx) {
                         return;
@@ -246,34 +206,8 @@ impl Session {
         }
     }
 
-    /// The machine is about to prove a credential. Whether somebody has to be asked about that first.
-    fn asks_permission<I: Io>(&mut self, cx: &mut Context<I>) -> bool {
-        let session = self.reference(cx);
-        let service = self.service.id;
-        let runtime = Arc::clone(&self.service.runtime);
-        let Some(handshaking) = self.handshaking() else { return false };
-        let Some(generation) = handshaking.generation() else { return false };
-        if runtime.is_open(generation) {
-            return false;
-        }
-        handshaking.waiting = Waiting::Permission;
-        if cx.report(Report::PermissionWanted { service, generation, session }) {
-            handshaking.standing = Standing::Asks;
-        } else {
-            self.fail(&BrokerFailed::Resources.into(), cx);
-        }
-        true
-    }
-
-    fn tell_permitted(&mut self, now: Instant) -> Result<Next, Error> {
-        let Some(handshaking) = self.handshaking() else { return Err(Bug::UnexpectedEvent.into()) };
-        handshaking.has_proven = true;
-        handshaking.attempt_began = now;
-        handshaking.tell(Side::Target, Event::Permitted)
-    }
-
     /// Sends what the machine has put out for either side.
-    fn send_output<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn send_output<I: Io>(&mut self, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         let to_client = std::mem::take(&mut handshaking.out.client);
         let to_target = std::mem::take(&mut handshaking.out.target);
@@ -373,41 +307,6 @@ impl Session {
         }
     }
 
-    /// The machine wants TLS towards the target.
-    fn begin_tls<I: Io>(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
-        let service = self.service.id;
-        let Some(handshaking) = self.handshaking() else { return };
-        // The machine has refused bytes behind the answer to its TLS request, so nothing in clear is left.
-        debug_assert!(handshaking.target_in.is_empty(), "nothing in clear may reach the TLS session");
-        handshaking.target_in.clear();
-        let session = match &handshaking.credential {
-            Some(credential) => cx.tls.session(service, credential, policy),
-            None => Err(BrokerFailed::CredentialMissing.into()),
-        };
-        match session {
-            Ok(session) => self.tls = Some(session),
-            Err(error) => return self.fail(&error, cx),
-        }
-        self.flush_tls(cx);
-    }
-
-    /// Sends what the TLS session has to say by itself.
-    pub(crate) fn flush_tls<I: Io>(&mut self, cx: &mut Context<I>) {
-        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return };
-        let ciphertext = tls.take_ciphertext();
-        if !ciphertext.is_empty() {
-            leg.enqueue(Chunk::Bytes(ciphertext));
-            cx.dirty.push((self.slot, Side::Target));
-        }
-    }
-
-    fn go_on_with_tls<I: Io>(&mut self, cx: &mut Context<I>) {
-        let Some(tls) = &mut self.tls else { return };
-        if let Some(peer) = tls.peer() {
-            self.answer(Side::Target, Event::Encrypted(peer), cx);
-        }
-    }
-
     /// A newer snapshot is in force.
     pub(crate) fn on_snapshot<I: Io>(&mut self, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
@@ -415,80 +314,6 @@ impl Session {
             Waiting::Credential => self.obey(Ok(Next::Want(Side::Target, Want::Credential)), cx),
             Waiting::Connection(dial) if handshaking.dialing.is_none() => self.begin_dial(dial, cx),
             _ => {}
-        }
-    }
-
-    /// Keys have been derived that this session may wait for.
-    pub(crate) fn on_keys<I: Io>(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
-        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys(job)) {
-            self.answer(Side::Target, Event::Derived(keys), cx);
-        }
-    }
-
-    /// The target refused the credential: the control plane may know a better one.
-    fn on_refused<I: Io>(&mut self, cx: &mut Context<I>) {
-        let session = self.reference(cx);
-        let service = self.service.id;
-        let Some(handshaking) = self.handshaking() else { return };
-        handshaking.waiting = Waiting::Verdict;
-        let Some(generation) = handshaking.generation() else {
-            return self.on_verdict(Verdict::GiveUp(None), cx);
-        };
-        handshaking.standing = Standing::Asks;
-        let certain = handshaking.machine.refusal_is_certain();
-        let words = handshaking.machine.refusal();
-        cx.proofs.on_refused(service);
-        self.detach_target(cx);
-        cx.report_surely(Report::Refused { service, generation, session, certain, words });
-    }
-
-    /// What is to be done with the credential that was asked about, or that was refused.
-    pub(crate) fn on_verdict<I: Io>(&mut self, verdict: Verdict, cx: &mut Context<I>) {
-        let Some(handshaking) = self.handshaking() else { return };
-        if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
-            return;
-        }
-        match verdict {
-            Verdict::Proceed => {
-                handshaking.standing = Standing::Tries;
-                let next = self.tell_permitted(cx.now);
-                self.obey(next, cx);
-            }
-            Verdict::Retry(credential) => {
-                handshaking.assigned = Some(credential);
-                handshaking.standing = Standing::Tries;
-                self.detach_target(cx);
-                self.restart_target(cx);
-            }
-            Verdict::GiveUp(words) => {
-                handshaking.standing = Standing::Free;
-                let error = handshaking.machine.give_up(words, &mut handshaking.out);
-                self.send_output(cx);
-                self.fail(&error, cx);
-            }
-        }
-    }
-
-    /// Repeats the target's half alone.
-    fn restart_target<I: Io>(&mut self, cx: &mut Context<I>) {
-        let Some(entropy) = cx.entropy.draw() else {
-            return self.fail(&BrokerFailed::Resources.into(), cx);
-        };
-        let Some(handshaking) = self.handshaking() else { return };
-        handshaking.target_in.clear();
-        handshaking.shown_in_vain = None;
-        let next = handshaking.machine.retry(entropy, &mut handshaking.out);
-        self.obey(next, cx);
-    }
-
-    /// The handshake has ended, and not by the target's word on its credential.
-    pub(crate) fn on_abandoned<I: Io>(&mut self, cx: &mut Context<I>) {
-        let session = self.reference(cx);
-        let service = self.service.id;
-        if let Some(handshaking) = self.handshaking()
-            && handshaking.standing != Standing::Free
-        {
-            cx.report_surely(Report::Abandoned { service, session });
         }
     }
 
@@ -505,20 +330,9 @@ impl Session {
 
     /// The handshake succeeded.
     fn on_both_up<I: Io>(&mut self, cx: &mut Context<I>) {
-        let session = self.reference(cx);
-        let service = self.service.id;
+        self.on_accepted(cx);
         let Some(handshaking) = self.handshaking() else { return };
         let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);
-        let attempt_began = handshaking.attempt_began;
-        let tried = std::mem::replace(&mut handshaking.standing, Standing::Free) == Standing::Tries;
-        // A target that lets us in without a proof, for this database perhaps, says nothing about the password.
-        if let Some(generation) = handshaking.generation().filter(|_| handshaking.has_proven)
-            && (cx.proofs.admit(service, generation, cx.now) || tried)
-        {
-            cx.report_surely(Report::Proven { service, generation, session, attempt_began });
-        } else if tried {
-            cx.report_surely(Report::Abandoned { service, session });
-        }
         self.begin_relay(endpoint, cx);
     }
 

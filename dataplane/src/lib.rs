@@ -7,6 +7,8 @@
 mod closing;
 mod context;
 mod credentials;
+mod encryption;
+mod events;
 mod failures;
 mod handshake;
 mod io;
@@ -15,6 +17,7 @@ mod leg;
 mod listener;
 mod mailbox;
 mod plane;
+mod proof;
 mod relay;
 mod session;
 mod snapshot;
@@ -24,7 +27,7 @@ mod timers;
 mod tls;
 mod worker;
 
-pub use mailbox::{ListenerId, ListenerMail, Report, SessionRef, Verdict};
+pub use mailbox::{ListenerId, ListenerMail, Refusal, Report, SessionRef, Verdict};
 pub use plane::{Dataplane, Settings, StartError};
 pub use snapshot::{
     Address, CredentialState, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts,

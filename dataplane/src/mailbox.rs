@@ -70,6 +70,20 @@ pub enum Verdict {
     GiveUp(Option<Arc<[u8]>>),
 }
 
+/// A refusal by the target.
+pub struct Refusal {
+    /// Whose credential.
+    pub service: ServiceId,
+    /// Which one.
+    pub generation: Generation,
+    /// Who waits.
+    pub session: SessionRef,
+    /// Whether the target blamed the credential itself (PostgreSQL's 28P01), not only the session.
+    pub certain: bool,
+    /// The target's own words, in its protocol.
+    pub words: Option<Arc<[u8]>>,
+}
+
 /// From a worker.
 pub enum Report {
     /// A session waits for a credential that has not come.
@@ -91,19 +105,8 @@ pub enum Report {
         /// Which session.
         session: SessionRef,
     },
-    /// The target refused this generation; the session waits for [`crate::Dataplane::verdict`].
-    Refused {
-        /// Whose credential.
-        service: ServiceId,
-        /// Which one.
-        generation: Generation,
-        /// Who waits.
-        session: SessionRef,
-        /// Whether the target blamed the credential itself (PostgreSQL's 28P01), not only the session.
-        certain: bool,
-        /// The target's own words, in its protocol.
-        words: Option<Arc<[u8]>>,
-    },
+    /// The target refused a credential; the session waits for [`crate::Dataplane::verdict`].
+    Refused(Refusal),
     /// The target accepted this generation.
     Proven {
         /// Whose credential.

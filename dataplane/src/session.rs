@@ -14,13 +14,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use protocol::{ClientMisbehaved, Error, RequestId, Side};
-use rustix::io::Errno;
+use protocol::{Error, RequestId, Side};
 
 use crate::closing::Closing;
 use crate::context::Context;
 use crate::handshake::Handshaking;
-use crate::io::{Chunks, Io, Kind, Received, Token, socket};
+use crate::io::{Io, Kind, Token, socket};
 use crate::leg::Leg;
 use crate::mailbox::{Report, SessionRef};
 use crate::relay::Relay;
@@ -40,7 +39,7 @@ pub(crate) struct Session {
     /// TLS towards the target. With it, what the target leg carries is ciphertext.
     pub(crate) tls: Option<Box<TlsSession>>,
     /// Legs that are closed as soon as the kernel holds nothing of them.
-    dying: Vec<Leg>,
+    pub(crate) dying: Vec<Leg>,
     /// Connections to targets so far.
     epoch: u8,
     pub(crate) stage: Stage,
@@ -255,162 +254,6 @@ impl Session {
         cx.shared.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
-    // What the worker tells a session. Each may end it: see `is_over`.
-
-    /// Something was received on the leg of `side` and `epoch`.
-    pub(crate) fn on_received<I: Io>(
-        &mut self,
-        token: Token,
-        side: Side,
-        received: Received,
-        armed: bool,
-        cx: &mut Context<I>,
-    ) {
-        if !armed {
-            match self.leg_of(token, side) {
-                Some(leg) => leg.on_receive_over(),
-                None => return,
-            }
-        }
-        if !self.is_current(token, side) {
-            self.dying.retain(|leg| !leg.is_joined());
-            return;
-        }
-        match received {
-            Received::NoBuffer => return cx.starved.push((self.slot, side)),
-            Received::End => return self.on_end(side, None, cx),
-            Received::Failed(error) => return self.on_end(side, Some(error), cx),
-            Received::Cancelled => {}
-            Received::Data(lease) => match &mut self.stage {
-                Stage::Handshake(_) => self.on_handshake_data(side, &lease, cx),
-                Stage::Relay(_) => self.on_relay_data(side, lease, cx),
-                Stage::Closing(_) => self.on_closing_data(side, lease.len(), cx),
-            },
-        }
-        // It was paused, or the kernel ended it by itself.
-        if !armed {
-            self.receive_again(side, cx);
-        }
-    }
-
-    /// A receive is over, and its peer is not: begins anew unless there is a reason not to.
-    pub(crate) fn receive_again<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
-        match &self.stage {
-            Stage::Handshake(_) => self.receive_more_handshake(side, cx),
-            Stage::Relay(_) => self.resume(side, cx),
-            Stage::Closing(_) => self.receive_rest(side, cx),
-        }
-    }
-
-    fn on_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
-        if let Some(leg) = self.leg(side) {
-            leg.on_end();
-        }
-        match &self.stage {
-            Stage::Handshake(_) => self.on_handshake_end(side, cx),
-            Stage::Relay(_) => self.on_relay_end(side, error, cx),
-            Stage::Closing(_) => self.on_closing_end(side, error.is_some(), cx),
-        }
-    }
-
-    /// A send to the leg of `side` was not whole.
-    pub(crate) fn on_short<I: Io>(
-        &mut self,
-        token: Token,
-        side: Side,
-        sent: usize,
-        error: Option<Errno>,
-        chunks: Chunks,
-        cx: &mut Context<I>,
-    ) {
-        if !self.is_current(token, side) {
-            return;
-        }
-        if error.is_some() {
-            return self.on_broken(side, cx);
-        }
-        if let Some(leg) = self.leg(side) {
-            leg.on_short(sent, chunks, &mut cx.io);
-        }
-        if sent > 0 {
-            self.on_lingering_progress(false, cx);
-        }
-        if matches!(self.stage, Stage::Relay(_))
-            && let Some(source) = self.leg(side.other())
-        {
-            source.pause(&mut cx.io);
-        }
-    }
-
-    /// Nothing can be sent to the leg of `side` any more.
-    fn on_broken<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
-        if let Some(leg) = self.leg(side) {
-            leg.on_broken();
-        }
-        match &self.stage {
-            Stage::Handshake(handshaking) if side == Side::Client => {
-                if handshaking.ends_with_client() {
-                    self.fail(&ClientMisbehaved::Closed.into(), cx);
-                }
-            }
-            // The target may have said why before it closed: its words are still to be received.
-            Stage::Handshake(_) => {}
-            Stage::Relay(_) => self.on_relay_broken(side, cx),
-            Stage::Closing(_) => self.on_closing_end(side, true, cx),
-        }
-    }
-
-    /// The socket of `side` has room, or its connect has been decided.
-    pub(crate) fn on_writable<I: Io>(&mut self, token: Token, side: Side, cx: &mut Context<I>) {
-        match self.leg_of(token, side) {
-            Some(leg) => leg.on_writable(),
-            None => return,
-        }
-        if !self.is_current(token, side) {
-            self.dying.retain(|leg| !leg.is_joined());
-            return;
-        }
-        if matches!(self.stage, Stage::Handshake(_)) && side == Side::Target && self.is_dialing() {
-            return self.on_connect_decided(cx);
-        }
-        cx.dirty.push((self.slot, side));
-        cx.settling.push((self.slot, side));
-    }
-
-    /// Hands what is queued for `side` to the kernel.
-    pub(crate) fn flush<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
-        let slot = self.slot;
-        if let Some(leg) = self.leg(side) {
-            if leg.wants_finish() {
-                cx.settling.push((slot, side));
-            }
-            leg.flush(&mut cx.io, cx.round);
-        }
-    }
-
-    /// A turn is over in which `side` had something to settle.
-    pub(crate) fn on_settled<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
-        let Some(leg) = self.leg(side) else { return };
-        let has_retried = leg.has_retried();
-        let drained = leg.on_retried(&mut cx.io);
-        leg.finish_if_sent(cx.round);
-        match &self.stage {
-            Stage::Relay(_) => {
-                if drained {
-                    self.resume(side.other(), cx);
-                }
-                self.end_if_finished(cx);
-            }
-            Stage::Closing(_) => {
-                if has_retried {
-                    self.on_lingering_progress(drained, cx);
-                }
-                self.end_lingering(cx);
-            }
-            Stage::Handshake(_) => {}
-        }
-    }
-
     /// The deadline has passed.
     pub(crate) fn on_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
         self.deadline = None;
@@ -436,27 +279,6 @@ impl Session {
                 self.begin_closing(Some(Side::Client), cx);
             }
             Stage::Closing(_) => {}
-        }
-    }
-
-    /// The leg that a completion is about, current or dying.
-    fn leg_of(&mut self, token: Token, side: Side) -> Option<&mut Leg> {
-        match side {
-            Side::Client => Some(&mut self.client),
-            Side::Target => self
-                .target
-                .as_mut()
-                .into_iter()
-                .chain(&mut self.dying)
-                .find(|leg| leg.side() == side && leg.epoch() == token.epoch),
-        }
-    }
-
-    /// Whether a completion is about a leg that is still in use.
-    fn is_current(&self, token: Token, side: Side) -> bool {
-        match side {
-            Side::Client => true,
-            Side::Target => self.target.as_ref().is_some_and(|leg| leg.epoch() == token.epoch),
         }
     }
 }

@@ -1,5 +1,11 @@
 //! Rotation on virtual time: sessions are numbers, the clock is a variable.
 
+mod random;
+mod stand_in;
+mod trials;
+
+use std::time::Duration;
+
 use super::Action::{Fetch, Withdraw};
 use super::*;
 
@@ -150,151 +156,6 @@ impl Scene {
 }
 
 #[test]
-fn a_first_generation_is_tried_by_one_session_and_then_open_to_all() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    assert_eq!(scene.in_force(), (1, None));
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.asks(2), []);
-    assert_eq!(scene.asks(3), []);
-    assert_eq!(scene.accepted(), [proceed(2), proceed(3)]);
-    assert_eq!(scene.in_force(), (1, Some(1)));
-    assert_eq!(scene.asks(4), [proceed(4)], "it asked a moment too early to know");
-}
-
-#[test]
-fn whoever_tries_and_goes_away_makes_room_for_the_next() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.asks(2), []);
-    assert_eq!(scene.asks(3), []);
-    assert_eq!(scene.abandoned(2), []);
-    assert_eq!(scene.abandoned(1), [proceed(3)]);
-    assert_eq!(scene.asks(4), []);
-    assert!(scene.until_due().is_some());
-    assert_eq!(scene.time(), [proceed(4)], "the third hangs");
-}
-
-#[test]
-fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.asks(2), []);
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.asks(3), [], "the fetch may bring a better one");
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2), give_up(3)]);
-    assert_eq!(scene.asks(4), [give_up(4)], "the account is left alone");
-    scene.wait(1_000);
-    scene.time();
-    assert_eq!(scene.asks(5), [proceed(5)]);
-    assert_eq!(scene.asks(6), []);
-    assert_eq!(scene.accepted(), [proceed(6)]);
-}
-
-#[test]
-fn a_better_generation_is_tried_by_one_of_those_who_wait() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.asks(2), []);
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched_new(), [retry(2, 2)]);
-    assert_eq!(scene.asks(2), [proceed(2)]);
-    assert_eq!(scene.asks(3), []);
-    assert_eq!(scene.accepted(), [retry(1, 2), proceed(3)]);
-}
-
-#[test]
-fn the_last_one_that_worked_stands_in_for_a_new_one_that_is_refused() {
-    let mut scene = Scene::replaced();
-    assert_eq!(scene.in_force(), (2, None));
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.asks(2), []);
-    assert_eq!(scene.asks_as(1, 3), [], "whoever has the old one waits too: it may be out of date");
-    assert_eq!(scene.refused(1), [Fetch, retry(2, 1), proceed(3), retry(1, 1)]);
-    assert_eq!(scene.in_force(), (1, Some(1)));
-    assert_eq!(scene.fetched(Outcome::Unchanged), []);
-}
-
-#[test]
-fn while_one_stands_in_the_new_one_is_tried_now_and_then_by_one_session() {
-    let mut scene = Scene::stood_in();
-    let mut pauses = Vec::new();
-    let mut last = scene.now;
-    for _ in 0..8 {
-        scene.until_due();
-        assert_eq!(scene.time(), []);
-        assert_eq!(scene.in_force(), (1, None), "somebody is wanted");
-        pauses.push((scene.now - last).as_secs_f64().round());
-        assert_eq!(scene.asks_as(1, 2), [retry(2, 2)]);
-        assert_eq!(scene.in_force(), (1, Some(1)), "the others go on with the one that works");
-        assert_eq!(scene.asks(2), [proceed(2)]);
-        assert_eq!(scene.refused(2), [Fetch, retry(2, 1)]);
-        assert_eq!(scene.fetched(Outcome::Unchanged), []);
-        last = scene.now;
-    }
-    assert_eq!(pauses, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
-    scene.until_due();
-    scene.time();
-    assert_eq!(scene.asks_as(1, 3), [retry(3, 2)]);
-    assert_eq!(scene.accepted(), []);
-    assert_eq!((scene.in_force(), scene.rotation.stand_in()), ((2, Some(2)), None));
-}
-
-#[test]
-fn once_the_target_refuses_the_stand_in_the_new_one_is_tried_at_once() {
-    let mut scene = Scene::stood_in();
-    assert_eq!(scene.refused_as(1, 2, true), [retry(2, 2)]);
-    assert_eq!(scene.refused_as(1, 3, true), []);
-    assert_eq!(scene.in_force(), (2, None));
-    assert_eq!(scene.asks(2), [proceed(2)]);
-    assert_eq!(scene.accepted(), [retry(3, 2)]);
-    assert_eq!(scene.in_force(), (2, Some(2)));
-}
-
-#[test]
-fn a_stand_in_is_not_lost_to_a_client_that_asks_for_what_it_may_not() {
-    let mut scene = Scene::stood_in();
-    assert_eq!(scene.refused_as(1, 2, false), [give_up(2)]);
-    assert_eq!(scene.in_force(), (1, Some(1)));
-}
-
-#[test]
-fn values_of_another_target_do_not_stand_in() {
-    let mut scene = Scene::proven();
-    scene.changed();
-    scene.generation = 2;
-    let other = Outcome::Changed { generation: Generation(2), same_target: false };
-    assert_eq!(scene.fetched(other), []);
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
-}
-
-#[test]
-fn a_generation_that_was_refused_last_does_not_stand_in() {
-    let mut scene = Scene::proven();
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
-    assert_eq!(scene.rotation.stand_in(), None);
-}
-
-#[test]
-fn other_sources_have_nothing_to_stand_in_for_them() {
-    let mut scene = Scene::replaced();
-    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
-    assert_eq!(scene.rotation.stand_in(), Some(Generation(1)), "the same sources under another name");
-    scene.rotation.on_sources_replaced(false, Replaced::Values);
-    assert_eq!(scene.rotation.stand_in(), None);
-}
-
-#[test]
 fn one_fetch_serves_all_that_were_refused() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
@@ -331,16 +192,6 @@ fn a_new_generation_that_is_refused_is_refused_for_all() {
     // The account is left alone until the back-off is over.
     assert_eq!(scene.refused(3), [give_up(3)]);
     assert_eq!(scene.refused_as(1, 4, true), [give_up(4)]);
-}
-
-#[test]
-fn a_trial_that_never_ends_is_followed_by_the_next() {
-    let mut scene = Scene::proven();
-    scene.refused(1);
-    scene.refused(2);
-    assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
-    scene.fetched(Outcome::Unchanged);
-    assert_eq!(scene.until_something(), [retry(2, 2)]);
 }
 
 #[test]
@@ -382,27 +233,6 @@ fn values_that_change_with_every_fetch_and_are_always_refused_do_not_make_a_loop
         }
     }
     assert!((10..=15).contains(&fetches), "{fetches}");
-}
-
-#[test]
-fn a_success_counts_from_the_beginning_of_its_attempt() {
-    let mut scene = Scene::proven();
-    let before = scene.now;
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
-    scene.act(|rotation, _, actions| rotation.on_proven(before, Generation(1), 0, before, actions));
-    assert_eq!(scene.refused(2), [give_up(2)], "the back-off still holds");
-}
-
-#[test]
-fn an_uncertain_refusal_never_marks_a_generation_that_has_succeeded() {
-    let mut scene = Scene::proven();
-    assert_eq!(scene.refused_as(1, 1, false), [give_up(1)]);
-    assert_eq!(scene.refused(2), [Fetch], "no back-off came of it");
-    let mut unproven = Scene::new();
-    unproven.changed();
-    unproven.fetched_new();
-    assert_eq!(unproven.refused_as(1, 1, false), [Fetch]);
 }
 
 #[test]
@@ -504,110 +334,4 @@ fn other_sources_answer_those_who_wait() {
     assert_eq!(scene.refused(1), [Fetch]);
     scene.rotation.on_sources_replaced(false, Replaced::All);
     assert_eq!(scene.fetched_new(), [retry(1, 2)]);
-}
-
-#[test]
-fn doubtful_refusals_hold_up_nobody() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    // Refused for good once; then clients ask for what they may not, as often as they like.
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.refused(1), [Fetch]);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
-    scene.wait(1_000);
-    scene.time();
-    assert_eq!(scene.refused_as(1, 2, false), [Fetch]);
-    assert_eq!(scene.asks(3), [proceed(3)], "it does not wait for what that fetch brings");
-    assert_eq!(scene.refused_as(1, 4, false), []);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), Fetch]);
-    assert_eq!(scene.refused_as(1, 5, false), [give_up(5)], "one fetch a second is enough for these");
-    assert_eq!(scene.accepted(), []);
-    assert_eq!(scene.in_force(), (1, Some(1)));
-}
-
-#[test]
-fn a_success_of_the_session_that_tries_ends_its_trial_even_if_another_was_refused_meanwhile() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
-    let before = scene.now;
-    assert_eq!(scene.asks(1), [proceed(1)]);
-    assert_eq!(scene.refused(2), [Fetch]);
-    assert_eq!(scene.asks(3), []);
-    let actions = scene.act(|rotation, now, actions| {
-        rotation.on_proven(now, Generation(1), 1, before, actions);
-    });
-    assert_eq!(actions, []);
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(3)]);
-}
-
-/// Numbers that look random, for a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % sides
-    }
-}
-
-#[test]
-fn nobody_is_forgotten_whatever_happens() {
-    for seed in 0..200 {
-        let (mut dice, mut scene) = (Dice(seed), Scene::new());
-        scene.changed();
-        let (mut asked, mut fetches) = (Vec::new(), 1);
-        for session in 0..2_000 {
-            scene.wait(dice.roll(700));
-            let actions = match dice.roll(12) {
-                0..=2 => {
-                    asked.push(session);
-                    scene.asks_as(scene.generation.saturating_sub(dice.roll(3)), session)
-                }
-                3 => scene.accepted(),
-                4 | 5 => {
-                    asked.push(session);
-                    let generation = scene.generation.saturating_sub(dice.roll(3));
-                    scene.refused_as(generation, session, dice.roll(2) == 0)
-                }
-                6 => {
-                    let gone = asked.get(usize::try_from(dice.roll(9)).expect("nine")).copied().unwrap_or(0);
-                    asked.retain(|session| *session != gone);
-                    scene.abandoned(gone)
-                }
-                7 if fetches > 0 => {
-                    fetches -= 1;
-                    scene.fetched_new()
-                }
-                8 | 9 if fetches > 0 => {
-                    fetches -= 1;
-                    scene.fetched(if dice.roll(2) == 0 { Outcome::Unchanged } else { Outcome::Failed })
-                }
-                10 if dice.roll(9) == 0 => {
-                    // A new file: what was under way counts no more.
-                    fetches = 0;
-                    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
-                    scene.fetched(Outcome::Unchanged)
-                }
-                10 => scene.changed(),
-                _ => scene.time(),
-            };
-            for action in actions {
-                match action {
-                    Fetch => fetches += 1,
-                    Withdraw => {}
-                    Action::Answer(answered, _) => {
-                        let before = asked.len();
-                        asked.retain(|session| *session != answered);
-                        assert_eq!(asked.len() + 1, before, "seed {seed}: {answered} is answered once");
-                    }
-                }
-            }
-            let waiting: Vec<u32> = scene.rotation.waiting.iter().map(|waiting| waiting.session).collect();
-            assert_eq!(waiting.len(), asked.len(), "seed {seed}: {waiting:?} wait, {asked:?} have asked");
-            let will_be_looked_at = fetches > 0 || scene.rotation.next_deadline().is_some();
-            assert!(waiting.is_empty() || will_be_looked_at, "seed {seed}: {waiting:?} wait for nothing");
-        }
-    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Owns nothing that runs in production: it is compiled for tests and under the feature `testing` only.
 
+mod cut;
 mod driver;
 pub mod fuzz;
 mod scram_server;
@@ -13,9 +14,10 @@ use alloc::sync::Arc;
 
 use crate::{CleartextPassword, Credential, Generation, Route, Secret};
 
+pub use cut::Cut;
 pub use driver::{Driver, describe};
 pub use scram_server::ScramServer;
-pub use transcript::{Cut, Transcript};
+pub use transcript::Transcript;
 pub use wire::{Wire, hex, wire};
 
 /// A credential of the first generation.

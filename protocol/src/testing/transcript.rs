@@ -9,7 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::{Driver, Wire, credential, describe, hex};
+use super::{Cut, Driver, Wire, credential, describe, hex};
 use crate::tls::{TlsPeer, TlsPolicy};
 use crate::{
     ChannelBinding, CleartextPassword, Dial, Error, Event, Next, Protocol, Route, Side, Transport, Want,
@@ -45,17 +45,6 @@ enum Step {
     Lingers,
     Again,
     Waits(Side),
-}
-
-/// How the peers' bytes arrive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cut {
-    /// Each step at once.
-    Whole,
-    /// One step in two pieces: the step, counted from 0 over those that send, and where it is cut.
-    At(usize, usize),
-    /// Each byte by itself.
-    Bytes,
 }
 
 impl Transcript {
@@ -271,7 +260,7 @@ impl Transcript {
         for (number, step) in self.steps.iter().enumerate() {
             let played = match step {
                 Step::Sends(side, bytes) => {
-                    deliver(&mut driver, *side, bytes, cut, sends);
+                    cut.deliver(&mut driver, *side, bytes, sends);
                     sends += 1;
                     Ok(())
                 }
@@ -296,18 +285,6 @@ impl Transcript {
                 hex(target)
             )),
         }
-    }
-}
-
-fn deliver(driver: &mut Driver, side: Side, bytes: &[u8], cut: Cut, number: usize) {
-    match cut {
-        Cut::At(step, at) if step == number => {
-            let (first, second) = bytes.split_at(at);
-            driver.receive(side, first);
-            driver.receive(side, second);
-        }
-        Cut::Bytes => bytes.chunks(1).for_each(|byte| driver.receive(side, byte)),
-        Cut::At(..) | Cut::Whole => driver.receive(side, bytes),
     }
 }
 

@@ -1,0 +1,87 @@
+//! The last generation that worked, beside one that does not.
+
+use super::*;
+
+#[test]
+fn the_last_one_that_worked_stands_in_for_a_new_one_that_is_refused() {
+    let mut scene = Scene::replaced();
+    assert_eq!(scene.in_force(), (2, None));
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks_as(1, 3), [], "whoever has the old one waits too: it may be out of date");
+    assert_eq!(scene.refused(1), [Fetch, retry(2, 1), proceed(3), retry(1, 1)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+}
+
+#[test]
+fn while_one_stands_in_the_new_one_is_tried_now_and_then_by_one_session() {
+    let mut scene = Scene::stood_in();
+    let mut pauses = Vec::new();
+    let mut last = scene.now;
+    for _ in 0..8 {
+        scene.until_due();
+        assert_eq!(scene.time(), []);
+        assert_eq!(scene.in_force(), (1, None), "somebody is wanted");
+        pauses.push((scene.now - last).as_secs_f64().round());
+        assert_eq!(scene.asks_as(1, 2), [retry(2, 2)]);
+        assert_eq!(scene.in_force(), (1, Some(1)), "the others go on with the one that works");
+        assert_eq!(scene.asks(2), [proceed(2)]);
+        assert_eq!(scene.refused(2), [Fetch, retry(2, 1)]);
+        assert_eq!(scene.fetched(Outcome::Unchanged), []);
+        last = scene.now;
+    }
+    assert_eq!(pauses, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
+    scene.until_due();
+    scene.time();
+    assert_eq!(scene.asks_as(1, 3), [retry(3, 2)]);
+    assert_eq!(scene.accepted(), []);
+    assert_eq!((scene.in_force(), scene.rotation.stand_in()), ((2, Some(2)), None));
+}
+
+#[test]
+fn once_the_target_refuses_the_stand_in_the_new_one_is_tried_at_once() {
+    let mut scene = Scene::stood_in();
+    assert_eq!(scene.refused_as(1, 2, true), [retry(2, 2)]);
+    assert_eq!(scene.refused_as(1, 3, true), []);
+    assert_eq!(scene.in_force(), (2, None));
+    assert_eq!(scene.asks(2), [proceed(2)]);
+    assert_eq!(scene.accepted(), [retry(3, 2)]);
+    assert_eq!(scene.in_force(), (2, Some(2)));
+}
+
+#[test]
+fn a_stand_in_is_not_lost_to_a_client_that_asks_for_what_it_may_not() {
+    let mut scene = Scene::stood_in();
+    assert_eq!(scene.refused_as(1, 2, false), [give_up(2)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+}
+
+#[test]
+fn values_of_another_target_do_not_stand_in() {
+    let mut scene = Scene::proven();
+    scene.changed();
+    scene.generation = 2;
+    let other = Outcome::Changed { generation: Generation(2), same_target: false };
+    assert_eq!(scene.fetched(other), []);
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+}
+
+#[test]
+fn a_generation_that_was_refused_last_does_not_stand_in() {
+    let mut scene = Scene::proven();
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+    assert_eq!(scene.rotation.stand_in(), None);
+}
+
+#[test]
+fn other_sources_have_nothing_to_stand_in_for_them() {
+    let mut scene = Scene::replaced();
+    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
+    assert_eq!(scene.rotation.stand_in(), Some(Generation(1)), "the same sources under another name");
+    scene.rotation.on_sources_replaced(false, Replaced::Values);
+    assert_eq!(scene.rotation.stand_in(), None);
+}

@@ -1,0 +1,131 @@
+//! Who may try a generation, and who waits.
+
+use super::*;
+
+#[test]
+fn a_first_generation_is_tried_by_one_session_and_then_open_to_all() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.in_force(), (1, None));
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.accepted(), [proceed(2), proceed(3)]);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+    assert_eq!(scene.asks(4), [proceed(4)], "it asked a moment too early to know");
+}
+
+#[test]
+fn whoever_tries_and_goes_away_makes_room_for_the_next() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.abandoned(2), []);
+    assert_eq!(scene.abandoned(1), [proceed(3)]);
+    assert_eq!(scene.asks(4), []);
+    assert!(scene.until_due().is_some());
+    assert_eq!(scene.time(), [proceed(4)], "the third hangs");
+}
+
+#[test]
+fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.asks(3), [], "the fetch may bring a better one");
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2), give_up(3)]);
+    assert_eq!(scene.asks(4), [give_up(4)], "the account is left alone");
+    scene.wait(1_000);
+    scene.time();
+    assert_eq!(scene.asks(5), [proceed(5)]);
+    assert_eq!(scene.asks(6), []);
+    assert_eq!(scene.accepted(), [proceed(6)]);
+}
+
+#[test]
+fn a_better_generation_is_tried_by_one_of_those_who_wait() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.asks(2), []);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(2, 2)]);
+    assert_eq!(scene.asks(2), [proceed(2)]);
+    assert_eq!(scene.asks(3), []);
+    assert_eq!(scene.accepted(), [retry(1, 2), proceed(3)]);
+}
+
+#[test]
+fn doubtful_refusals_hold_up_nobody() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    // Refused for good once; then clients ask for what they may not, as often as they like.
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+    scene.wait(1_000);
+    scene.time();
+    assert_eq!(scene.refused_as(1, 2, false), [Fetch]);
+    assert_eq!(scene.asks(3), [proceed(3)], "it does not wait for what that fetch brings");
+    assert_eq!(scene.refused_as(1, 4, false), []);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), Fetch]);
+    assert_eq!(scene.refused_as(1, 5, false), [give_up(5)], "one fetch a second is enough for these");
+    assert_eq!(scene.accepted(), []);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+}
+
+#[test]
+fn a_success_of_the_session_that_tries_ends_its_trial_even_if_another_was_refused_meanwhile() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    let before = scene.now;
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(2), [Fetch]);
+    assert_eq!(scene.asks(3), []);
+    let actions = scene.act(|rotation, now, actions| {
+        rotation.on_proven(now, Generation(1), 1, before, actions);
+    });
+    assert_eq!(actions, []);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(3)]);
+}
+
+#[test]
+fn a_success_counts_from_the_beginning_of_its_attempt() {
+    let mut scene = Scene::proven();
+    let before = scene.now;
+    assert_eq!(scene.refused(1), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1)]);
+    scene.act(|rotation, _, actions| rotation.on_proven(before, Generation(1), 0, before, actions));
+    assert_eq!(scene.refused(2), [give_up(2)], "the back-off still holds");
+}
+
+#[test]
+fn an_uncertain_refusal_never_marks_a_generation_that_has_succeeded() {
+    let mut scene = Scene::proven();
+    assert_eq!(scene.refused_as(1, 1, false), [give_up(1)]);
+    assert_eq!(scene.refused(2), [Fetch], "no back-off came of it");
+    let mut unproven = Scene::new();
+    unproven.changed();
+    unproven.fetched_new();
+    assert_eq!(unproven.refused_as(1, 1, false), [Fetch]);
+}
+
+#[test]
+fn a_trial_that_never_ends_is_followed_by_the_next() {
+    let mut scene = Scene::proven();
+    scene.refused(1);
+    scene.refused(2);
+    assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
+    scene.fetched(Outcome::Unchanged);
+    assert_eq!(scene.until_something(), [retry(2, 2)]);
+}

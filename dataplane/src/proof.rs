@@ -1,0 +1,197 @@
+//! What a session may do with its credential, and what the target says to it.
+//!
+//! Owns the questions to the control plane and the obeying of its verdicts. Decides nothing: whether a credential may be
+//! proven is an atomic of the service, or the control plane's to say.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::auth::scram::ScramKeys;
+use protocol::{BrokerFailed, Bug, Credential, Error, Event, Generation, Next, Side};
+
+use crate::context::Context;
+use crate::handshake::Waiting;
+use crate::io::Io;
+use crate::keys::KeyJobId;
+use crate::mailbox::{Refusal, Report, Verdict};
+use crate::session::Session;
+use crate::snapshot::{CredentialState, Service};
+
+/// What the control plane knows of a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Nothing.
+    Free,
+    /// It waits for a verdict.
+    Asks,
+    /// It was let go on, and others may wait for what the target says to it.
+    Tries,
+}
+
+/// One attempt to log in.
+pub(crate) struct Attempt {
+    /// The credential that the machine was given.
+    credential: Option<Arc<Credential>>,
+    /// The credential that it is to be given next, instead of the snapshot's.
+    assigned: Option<Arc<Credential>>,
+    standing: Standing,
+    /// Whether the target was shown a proof of the credential.
+    has_proven: bool,
+    /// When it was.
+    began: Instant,
+}
+
+impl Attempt {
+    /// None yet.
+    pub(crate) fn new(now: Instant) -> Self {
+        Self { credential: None, assigned: None, standing: Standing::Free, has_proven: false, began: now }
+    }
+
+    /// The credential that the machine is given: the one that the control plane has chosen, else the snapshot's.
+    pub(crate) fn take_credential(&mut self, service: Option<&Arc<Service>>) -> CredentialState {
+        let found = match (self.assigned.take(), service) {
+            (Some(assigned), _) => CredentialState::Here(assigned),
+            (None, Some(service)) => service.credential.clone(),
+            (None, None) => CredentialState::Awaited,
+        };
+        if let CredentialState::Here(credential) = &found {
+            self.credential = Some(Arc::clone(credential));
+            self.has_proven = false;
+        }
+        found
+    }
+
+    /// The credential that the machine was given.
+    pub(crate) fn credential(&self) -> Option<&Credential> {
+        self.credential.as_deref()
+    }
+
+    /// Whether others may wait for what the target says.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.standing == Standing::Tries
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        self.credential().map(Credential::generation)
+    }
+}
+
+impl Session {
+    /// The machine is about to prove a credential. Whether somebody has to be asked about that first.
+    pub(crate) fn asks_permission<I: Io>(&mut self, cx: &mut Context<I>) -> bool {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let runtime = Arc::clone(&self.service.runtime);
+        let Some(handshaking) = self.handshaking() else { return false };
+        let Some(generation) = handshaking.attempt.generation() else { return false };
+        if runtime.is_open(generation) {
+            return false;
+        }
+        handshaking.waiting = Waiting::Permission;
+        if cx.report(Report::PermissionWanted { service, generation, session }) {
+            handshaking.attempt.standing = Standing::Asks;
+        } else {
+            self.fail(&BrokerFailed::Resources.into(), cx);
+        }
+        true
+    }
+
+    pub(crate) fn tell_permitted(&mut self, now: Instant) -> Result<Next, Error> {
+        let Some(handshaking) = self.handshaking() else { return Err(Bug::UnexpectedEvent.into()) };
+        handshaking.attempt.has_proven = true;
+        handshaking.attempt.began = now;
+        handshaking.tell(Side::Target, Event::Permitted)
+    }
+
+    /// The target refused the credential: the control plane may know a better one.
+    pub(crate) fn on_refused<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.waiting = Waiting::Verdict;
+        let Some(generation) = handshaking.attempt.generation() else {
+            return self.on_verdict(Verdict::GiveUp(None), cx);
+        };
+        handshaking.attempt.standing = Standing::Asks;
+        let certain = handshaking.machine.refusal_is_certain();
+        let words = handshaking.machine.refusal();
+        cx.proofs.on_refused(service);
+        self.detach_target(cx);
+        cx.report_surely(Report::Refused(Refusal { service, generation, session, certain, words }));
+    }
+
+    /// What is to be done with the credential that was asked about, or that was refused.
+    pub(crate) fn on_verdict<I: Io>(&mut self, verdict: Verdict, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
+            return;
+        }
+        match verdict {
+            Verdict::Proceed => {
+                handshaking.attempt.standing = Standing::Tries;
+                let next = self.tell_permitted(cx.now);
+                self.obey(next, cx);
+            }
+            Verdict::Retry(credential) => {
+                handshaking.attempt.assigned = Some(credential);
+                handshaking.attempt.standing = Standing::Tries;
+                self.detach_target(cx);
+                self.restart_target(cx);
+            }
+            Verdict::GiveUp(words) => {
+                handshaking.attempt.standing = Standing::Free;
+                let error = handshaking.machine.give_up(words, &mut handshaking.out);
+                self.send_output(cx);
+                self.fail(&error, cx);
+            }
+        }
+    }
+
+    /// Repeats the target's half alone.
+    pub(crate) fn restart_target<I: Io>(&mut self, cx: &mut Context<I>) {
+        let Some(entropy) = cx.entropy.draw() else {
+            return self.fail(&BrokerFailed::Resources.into(), cx);
+        };
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.target_in.clear();
+        handshaking.shown_in_vain = None;
+        let next = handshaking.machine.retry(entropy, &mut handshaking.out);
+        self.obey(next, cx);
+    }
+
+    /// The target has let the session in.
+    pub(crate) fn on_accepted<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        let attempt = &mut handshaking.attempt;
+        let tried = std::mem::replace(&mut attempt.standing, Standing::Free) == Standing::Tries;
+        // A target that lets us in without a proof, for this database perhaps, says nothing about the password.
+        if let Some(generation) = attempt.generation().filter(|_| attempt.has_proven)
+            && (cx.proofs.admit(service, generation, cx.now) || tried)
+        {
+            let attempt_began = attempt.began;
+            cx.report_surely(Report::Proven { service, generation, session, attempt_began });
+        } else if tried {
+            cx.report_surely(Report::Abandoned { service, session });
+        }
+    }
+
+    /// The handshake has ended, and not by the target's word on its credential.
+    pub(crate) fn on_abandoned<I: Io>(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        if let Some(handshaking) = self.handshaking()
+            && handshaking.attempt.standing != Standing::Free
+        {
+            cx.report_surely(Report::Abandoned { service, session });
+        }
+    }
+
+    /// Keys have been derived that this session may wait for.
+    pub(crate) fn on_keys<I: Io>(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
+        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys(job)) {
+            self.answer(Side::Target, Event::Derived(keys), cx);
+        }
+    }
+}
