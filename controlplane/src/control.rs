@@ -127,9 +127,8 @@ impl Control {
             }
             Report::DialFailed(service) => self.store.on_dial_failed(service, now),
             Report::Retired(listener) => self.listening.on_retired(listener),
-            Report::AcceptPaused(listener) => {
-                let trouble = "out of descriptors or memory; it tries again by itself".to_owned();
-                self.on_trouble(listener, Some(trouble));
+            Report::AcceptPaused(listener, reason) => {
+                self.on_trouble(listener, Some(format!("{reason}; it tries again by itself")));
             }
             Report::AcceptResumed(listener) => self.on_trouble(listener, None),
             Report::ListenerDead(listener, reason) => self.on_trouble(listener, Some(reason)),

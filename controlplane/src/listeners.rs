@@ -19,6 +19,8 @@ use crate::unix_socket::UnixSocket;
 pub(crate) struct Bound {
     socket: OwnedFd,
     unix: Option<UnixSocket>,
+    /// Whether a listener of ours is to lose its path to this one.
+    replaces: bool,
 }
 
 /// A listening socket.
@@ -34,14 +36,19 @@ impl Bound {
         match listen_on {
             ListenOn::Tcp(address) => {
                 let socket = bind_tcp(*address).map_err(|(call, error)| said(listen_on, call, &error))?;
-                Ok(Self { socket, unix: None })
+                Ok(Self { socket, unix: None, replaces: false })
             }
             ListenOn::Unix { path, access } => {
                 let (socket, unix) = UnixSocket::bind(path, access, is_ours)
                     .map_err(|error| said(listen_on, error.call, &error.error))?;
-                Ok(Self { socket, unix: Some(unix) })
+                Ok(Self { socket, unix: Some(unix), replaces: is_ours })
             }
         }
+    }
+
+    /// Whether a listener of ours is to lose its path to this one.
+    pub(crate) fn replaces(&self) -> bool {
+        self.replaces
     }
 
     /// Lets connections wait in the kernel's queue from now on. A Unix socket has no path yet by which it is found.

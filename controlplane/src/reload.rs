@@ -83,9 +83,21 @@ impl Prepared {
         let bound = self.at_each(bound, |listen_on, bound: Option<Bound>| {
             bound.map(|bound| bound.listen(listen_on).map(|()| bound)).transpose()
         })?;
-        let opened = self.at_each(bound, |listen_on, bound: Option<Bound>| {
+        // Those that take the path of a listener in force come last: only they cannot be taken back.
+        let (replacing, others): (Vec<_>, Vec<_>) = bound
+            .into_iter()
+            .map(
+                |bound| {
+                    if bound.as_ref().is_some_and(Bound::replaces) { (bound, None) } else { (None, bound) }
+                },
+            )
+            .unzip();
+        let reveal = |listen_on: &ListenOn, bound: Option<Bound>| {
             bound.map(|bound| bound.reveal(listen_on)).transpose()
-        })?;
+        };
+        let others = self.at_each(others, reveal)?;
+        let replacing = self.at_each(replacing, reveal)?;
+        let opened = others.into_iter().zip(replacing).map(|(other, replacing)| other.or(replacing));
         let mut entries = Vec::new();
         let mut places = Vec::new();
         for service in self.services {

@@ -11,14 +11,16 @@
 mod backoff;
 mod decision;
 mod queue;
+mod state;
 
 use std::time::Instant;
 
 use protocol::Generation;
 
-use backoff::Backoff;
+use backoff::{Backoff, Pauses};
 pub(crate) use decision::{Action, Answer, Outcome, Replaced, Schedule};
 use queue::{Queue, Refused, Trial, Waiting};
+use state::{Current, Fetching, StandIn};
 
 /// One service's rotation. `S` names a session.
 pub(crate) struct Rotation<S> {
@@ -26,40 +28,15 @@ pub(crate) struct Rotation<S> {
     is_fixed: bool,
     fetching: Fetching,
     current: Option<Current>,
-    /// The last generation that the target accepted, while the current one is not proven.
-    stand_in: Option<Generation>,
+    stand_in: Option<StandIn>,
+    /// Since when a fetch is owed for a certain refusal of the current generation, whoever still waits for it.
+    owed: Option<Instant>,
     waiting: Queue<S>,
     trial: Option<Trial<S>>,
-    refusals: Backoff,
-    /// After fetches for refusals that may have meant the session: a client can provoke those, so they hold up nobody.
-    doubts: Backoff,
+    pauses: Pauses,
     failures: Backoff,
     fetched_at: Option<Instant>,
     schedule: Schedule,
-}
-
-enum Fetching {
-    Idle,
-    UnderWay {
-        began: Instant,
-        /// Something has happened since that the answer may not know of.
-        again: bool,
-    },
-}
-
-/// The generation that the store gave last.
-struct Current {
-    generation: Generation,
-    proven: bool,
-    /// When it was refused last, unless an attempt that began later succeeded.
-    refused_at: Option<Instant>,
-}
-
-impl Current {
-    /// Whether it may be used without a thought.
-    fn is_good(&self) -> bool {
-        self.proven && self.refused_at.is_none()
-    }
 }
 
 impl<S: Copy + PartialEq> Rotation<S> {
@@ -70,10 +47,10 @@ impl<S: Copy + PartialEq> Rotation<S> {
             fetching: Fetching::Idle,
             current: None,
             stand_in: None,
+            owed: None,
             waiting: Queue::new(),
             trial: None,
-            refusals: Backoff::default(),
-            doubts: Backoff::default(),
+            pauses: Pauses::default(),
             failures: Backoff::default(),
             fetched_at: None,
             schedule: Schedule::default(),
@@ -83,7 +60,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
     /// The generation that is in force: what a session is given that begins now.
     pub(crate) fn in_force(&self) -> Option<Generation> {
         let current = self.current.as_ref()?;
-        let stand_in = self.stand_in.filter(|_| current.refused_at.is_some());
+        let stand_in = self.stand_in().filter(|_| current.refused_at.is_some());
         Some(stand_in.unwrap_or(current.generation))
     }
 
@@ -94,13 +71,18 @@ impl<S: Copy + PartialEq> Rotation<S> {
             return Some(current.generation);
         }
         // While one stands in, the next session that asks is the one to try the current generation again.
-        let nobody_is_wanted = self.trial.is_some() || self.refusals.holds(now);
-        self.stand_in.filter(|_| current.refused_at.is_some() && nobody_is_wanted)
+        let nobody_is_wanted = self.trial.is_some() || self.must_rest(now);
+        self.stand_in().filter(|_| current.refused_at.is_some() && nobody_is_wanted)
     }
 
     /// The generation that may stand in for the current one.
     pub(crate) fn stand_in(&self) -> Option<Generation> {
-        self.stand_in
+        self.stand_in.as_ref().map(|stand_in| stand_in.generation)
+    }
+
+    /// Whether a refused generation is left alone while another one stands in for it.
+    fn must_rest(&self, now: Instant) -> bool {
+        self.pauses.refusals.holds(now) || self.pauses.retries.holds(now)
     }
 
     /// The configuration may name other sources: what was under way counts no more.
@@ -115,6 +97,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if replaced == Replaced::All {
             self.current = None;
             self.trial = None;
+            self.owed = None;
         } else if replaced == Replaced::Values
             && let Some(current) = &mut self.current
         {
@@ -145,17 +128,20 @@ impl<S: Copy + PartialEq> Rotation<S> {
         session: S,
         actions: &mut Vec<Action<S>>,
     ) {
-        let (Some(in_force), Some(current)) = (self.in_force(), &self.current) else {
-            return actions.push(Action::Answer(session, Answer::GiveUp));
-        };
-        let current = current.generation;
-        if generation == current && self.trial.as_ref().is_some_and(|trial| trial.session == session) {
-            return actions.push(Action::Answer(session, Answer::Proceed));
-        }
-        let stands_in = generation == in_force && in_force != current;
-        if stands_in && self.trial.is_none() && !self.refusals.holds(now) {
-            self.trial = Some(Trial::begin(session, now));
-            return actions.push(Action::Answer(session, Answer::Retry(current)));
+        if let (Some(in_force), Some(current)) = (self.in_force(), &self.current) {
+            let current = current.generation;
+            let has_it = generation == current;
+            if has_it && self.trial.as_ref().is_some_and(|trial| trial.session == session) {
+                return actions.push(Action::Answer(session, Answer::Proceed));
+            }
+            // While another one stands in. A session whose trial took too long has the current one already.
+            let may_try = self.trial.is_none() && !self.pauses.refusals.holds(now);
+            if in_force != current && may_try && (has_it || !self.pauses.retries.holds(now)) {
+                self.trial = Some(Trial::begin(session, now));
+                self.pauses.retries.start(now);
+                let answer = if has_it { Answer::Proceed } else { Answer::Retry(current) };
+                return actions.push(Action::Answer(session, answer));
+            }
         }
         self.waiting.push(Waiting { session, generation, since: now, refused: Refused::No });
         self.go_on(now, actions);
@@ -176,22 +162,24 @@ impl<S: Copy + PartialEq> Rotation<S> {
         };
         // A client can provoke an uncertain refusal with a database that it may not use.
         let is_current = generation == current.generation;
-        let has_worked = self.stand_in == Some(generation) || (is_current && current.proven);
+        let is_stand_in = self.stand_in.as_ref().is_some_and(|stand_in| stand_in.generation == generation);
+        let has_worked = is_stand_in || (is_current && current.proven);
         if !certain && (self.is_fixed || has_worked) {
             actions.push(Action::Answer(session, Answer::GiveUp));
             return self.go_on(now, actions);
         }
         if !is_current {
-            if self.stand_in == Some(generation) {
+            if is_stand_in {
                 // The target has followed the store: whatever it said of the current generation is out of date.
                 self.stand_in = None;
                 current.refused_at = None;
-                self.refusals = Backoff::default();
+                self.pauses.refusals = Backoff::default();
+                self.pauses.retries = Backoff::default();
             }
             self.waiting.push(Waiting { session, generation, since: now, refused: Refused::Certainly });
             return self.go_on(now, actions);
         }
-        let pause = if certain { &mut self.refusals } else { &mut self.doubts };
+        let pause = if certain { &mut self.pauses.refusals } else { &mut self.pauses.doubts };
         let may_ask = !self.is_fixed && !pause.holds(now);
         let stands_in = certain && self.stand_in.is_some();
         if (stands_in || self.is_fixed) && !pause.holds(now) {
@@ -207,6 +195,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
             actions.push(Action::Answer(session, Answer::GiveUp));
         }
         if may_ask {
+            if certain {
+                self.owed.get_or_insert(now);
+            }
             self.fetch(now, actions);
         }
         self.go_on(now, actions);
@@ -227,10 +218,17 @@ impl<S: Copy + PartialEq> Rotation<S> {
             // A success says nothing about what happened after its attempt began.
             if current.refused_at.is_none_or(|refused_at| refused_at <= attempt_began) {
                 current.refused_at = None;
-                self.refusals = Backoff::default();
-                self.doubts = Backoff::default();
+                self.pauses = Pauses::default();
+                self.owed = None;
                 self.trial = None;
                 self.stand_in = None;
+                let is_outdated = |waiting: &Waiting<S>| {
+                    waiting.refused == Refused::Certainly
+                        && waiting.generation == generation
+                        && waiting.since < attempt_began
+                };
+                self.waiting
+                    .answer(actions, |waiting| is_outdated(waiting).then_some(Answer::Retry(generation)));
             }
         }
         self.go_on(now, actions);
@@ -258,6 +256,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         };
         self.fetching = Fetching::Idle;
         self.fetched_at = Some(now);
+        let last_usable_until = self.schedule.usable_until;
         if outcome == Outcome::Failed {
             self.failures.start(now);
         } else {
@@ -268,35 +267,44 @@ impl<S: Copy + PartialEq> Rotation<S> {
             Outcome::Changed { generation, same_target } => {
                 let last = self.current.replace(Current { generation, proven: false, refused_at: None });
                 if let Some(last) = last.filter(Current::is_good) {
-                    self.stand_in = Some(last.generation);
+                    let usable_until = last_usable_until;
+                    self.stand_in = Some(StandIn { generation: last.generation, usable_until });
                 }
-                self.stand_in = self.stand_in.filter(|_| same_target);
+                self.stand_in.take_if(|_| !same_target);
                 self.trial = None;
-                self.doubts = Backoff::default();
+                self.owed = None;
+                self.pauses.retries = Backoff::default();
+                self.pauses.doubts = Backoff::default();
                 if self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly) {
-                    self.refusals.start(now);
+                    self.pauses.refusals.start(now);
                 }
             }
             // Nothing better is to be had for those whom this fetch was for.
             Outcome::Unchanged | Outcome::Failed => {
                 let current = self.current.as_ref().map(|current| current.generation);
-                for (refused, pause) in
-                    [(Refused::Certainly, &mut self.refusals), (Refused::Perhaps, &mut self.doubts)]
+                let is_answered =
+                    |since| outcome == Outcome::Failed || began.is_some_and(|began| since <= began);
+                // The pause does not depend on who still waits: clients may be gone before the store has answered.
+                if self.owed.take_if(|since| is_answered(*since)).is_some()
+                    && !self.pauses.refusals.holds(now)
                 {
-                    let is_answered = |waiting: &Waiting<S>| {
+                    self.pauses.refusals.start(now);
+                }
+                let mut give_up = |refused| {
+                    self.waiting.give_up(actions, |waiting| {
                         waiting.refused == refused
                             && Some(waiting.generation) == current
-                            && (outcome == Outcome::Failed
-                                || began.is_some_and(|began| waiting.since <= began))
-                    };
-                    if self.waiting.give_up(actions, is_answered) {
-                        pause.start(now);
-                    }
+                            && is_answered(waiting.since)
+                    })
+                };
+                give_up(Refused::Certainly);
+                if give_up(Refused::Perhaps) {
+                    self.pauses.doubts.start(now);
                 }
             }
         }
         self.go_on(now, actions);
-        if again || (began.is_none() && self.awaits_fetch(&[Refused::Certainly, Refused::Perhaps])) {
+        if again || (began.is_none() && (self.owed.is_some() || self.awaits_fetch())) {
             self.fetch(now, actions);
         }
     }
@@ -308,7 +316,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
             Fetching::UnderWay { .. } => None,
         };
         let trial_until = self.trial.as_ref().map(|trial| trial.until);
-        let pauses = [self.refusals.until, self.doubts.until];
+        let stand_in_until = self.stand_in.as_ref().and_then(|stand_in| stand_in.usable_until);
+        let pauses = [self.pauses.next_end(), stand_in_until];
         [fetch_at, trial_until, self.schedule.usable_until].into_iter().chain(pauses).flatten().min()
     }
 
@@ -319,15 +328,19 @@ impl<S: Copy + PartialEq> Rotation<S> {
             self.current = None;
             self.stand_in = None;
             self.trial = None;
+            self.owed = None;
             actions.push(Action::Withdraw);
-            self.waiting.give_up(actions, |_| true);
+            self.waiting.give_up(actions, |waiting| waiting.refused != Refused::No);
             self.on_changed(now, actions);
         }
         if matches!(self.fetching, Fetching::Idle) && self.fetch_at().is_some_and(|at| at <= now) {
             self.on_changed(now, actions);
         }
-        self.refusals.settle(now);
-        self.doubts.settle(now);
+        self.pauses.settle(now);
+        let is_over = |stand_in: &mut StandIn| stand_in.usable_until.is_some_and(|at| at <= now);
+        if self.stand_in.take_if(is_over).is_some() {
+            self.go_on(now, actions);
+        }
         if self.trial.take_if(|trial| trial.until <= now).is_some() {
             // Its target hangs: that says nothing about the credential.
             self.go_on(now, actions);
@@ -350,12 +363,11 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
     }
 
-    /// Whether a session that was refused in one of these ways waits for what a fetch brings.
-    fn awaits_fetch(&self, refused: &[Refused]) -> bool {
+    /// Whether a session that was refused with the current generation waits for what a fetch brings.
+    fn awaits_fetch(&self) -> bool {
         let current = self.current.as_ref().map(|current| current.generation);
-        self.waiting
-            .iter()
-            .any(|waiting| refused.contains(&waiting.refused) && Some(waiting.generation) == current)
+        let is_owed = |waiting: &Waiting<S>| waiting.refused != Refused::No;
+        self.waiting.iter().any(|waiting| is_owed(waiting) && Some(waiting.generation) == current)
     }
 
     /// Answers those who wait, as far as the state allows it.
@@ -374,9 +386,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
         // The others were refused with this generation, and wait for what a fetch brings.
         let is_ready = |waiting: &Waiting<S>| waiting.refused == Refused::No || waiting.generation < in_force;
-        if is_refused && self.refusals.holds(now) {
+        if is_refused && self.pauses.refusals.holds(now) {
             self.waiting.give_up(actions, is_ready);
-        } else if self.trial.is_none() && !(is_refused && self.awaits_fetch(&[Refused::Certainly])) {
+        } else if self.trial.is_none() && !(is_refused && self.owed.is_some()) {
             let Some(Waiting { session, generation, .. }) = self.waiting.take_first(is_ready) else { return };
             self.trial = Some(Trial::begin(session, now));
             let has_it = generation == in_force;

@@ -12,7 +12,7 @@ use crate::io::Io;
 use crate::session::{Session, Stage};
 
 /// How long a peer may take to close once it has been sent everything.
-const LINGER: Duration = Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a peer may take to read what its session has brought, while it reads: a person may be looking at it.
 const READ_MAX: Duration = Duration::from_secs(60);

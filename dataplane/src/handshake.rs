@@ -76,6 +76,11 @@ impl Handshaking {
         }
     }
 
+    /// Whether the client has said nothing that is still worth an answer.
+    pub(crate) fn has_no_client_input(&self) -> bool {
+        self.client_in.is_empty()
+    }
+
     /// Whether nobody needs the handshake once the client has gone. One whose proof others wait for goes on until the
     /// target has said what it thinks of it: else a client that goes early could have a wrong password tried over and over.
     pub(crate) fn ends_with_client(&self) -> bool {
@@ -353,7 +358,10 @@ impl Session {
                 None => BrokerFailed::CredentialMissing.into(),
             },
             // Nobody could say whether there is a better credential: the target's own words are the best answer.
-            Waiting::Verdict => return self.on_verdict(Verdict::GiveUp(None), cx),
+            Waiting::Verdict => {
+                self.on_abandoned(cx);
+                return self.on_verdict(Verdict::GiveUp(None), cx);
+            }
             Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
             Waiting::Input(Side::Target) | Waiting::Tls => ServerMisbehaved::HandshakeTimeout.into(),
         };

@@ -39,10 +39,10 @@ struct Listener {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// An accept is with the kernel.
-    Armed,
-    /// The kernel had nothing to give; until then.
-    Paused(Instant),
+    /// An accept is with the kernel. `troubled` if the last one failed for a reason that may still be there.
+    Armed { troubled: bool },
+    /// The kernel refused, for want of something or for a reason of its own; until then.
+    Paused { until: Instant, is_want: bool },
     /// All slots are taken.
     Full,
     /// To be let go of; an accept may still be with the kernel.
@@ -69,7 +69,8 @@ impl Listeners {
         // The low bits of the id tell a listener from an earlier one in the same slot.
         let token = Token { kind: Kind::Accept, epoch: 0, generation: generation(listener.mail.id), slot };
         cx.io.accept(token, listener.mail.socket.as_fd());
-        listener.state = State::Armed;
+        let troubled = matches!(listener.state, State::Paused { is_want: false, .. });
+        listener.state = State::Armed { troubled };
     }
 
     /// An accept is over: the connection that it brought.
@@ -92,15 +93,11 @@ impl Listeners {
         }
         match accepted {
             Ok(socket) => {
+                if listener.state == (State::Armed { troubled: true }) {
+                    cx.report_surely(Report::AcceptResumed(listener.mail.id));
+                }
                 self.arm(key, sessions + 1, cx);
                 Some((service, socket))
-            }
-            Err(error) if is_want(error) => {
-                let id = listener.mail.id;
-                listener.state = State::Paused(cx.now + PAUSE);
-                self.first_pause_over.get_or_insert(cx.now + PAUSE);
-                cx.report_surely(Report::AcceptPaused(id));
-                None
             }
             Err(error @ (Errno::BADF | Errno::INVAL | Errno::NOTSOCK | Errno::OPNOTSUPP)) => {
                 let id = listener.mail.id;
@@ -109,9 +106,22 @@ impl Listeners {
                 cx.report_surely(Report::ListenerDead(id, std::io::Error::from(error).to_string()));
                 None
             }
-            // The connection died before we took it (accept(2) lists such errors): on to the next.
-            Err(_) => {
+            // The connection died before we took it: on to the next.
+            Err(error) if is_connections_own(error) => {
                 self.arm(key, sessions, cx);
+                None
+            }
+            Err(error) => {
+                let id = listener.mail.id;
+                let is_want = is_want(error);
+                let until = cx.now + PAUSE;
+                listener.state = State::Paused { until, is_want };
+                self.first_pause_over.get_or_insert(until);
+                let reason = match is_want {
+                    true => "out of descriptors or memory".to_owned(),
+                    false => std::io::Error::from(error).to_string(),
+                };
+                cx.report_surely(Report::AcceptPaused(id, reason));
                 None
             }
         }
@@ -124,20 +134,24 @@ impl Listeners {
         }
         let has_room = has_room_for_a_file();
         self.first_pause_over = None;
+        let now = cx.now;
         let mut resumed = Vec::new();
         for (key, listener) in &mut self.listeners {
             match &mut listener.state {
                 State::RetiringPaused => listener.state = State::Retiring { armed: false },
-                State::Paused(until) if *until <= cx.now && has_room => resumed.push(key),
-                State::Paused(until) => {
-                    *until = (*until).max(cx.now + PAUSE);
-                    self.first_pause_over = Some(cx.now + PAUSE);
+                State::Paused { until, is_want } if *until <= now && (has_room || !*is_want) => {
+                    resumed.push((key, *is_want));
                 }
-                State::Armed | State::Full | State::Retiring { .. } => {}
+                State::Paused { until, .. } => {
+                    *until = (*until).max(now + PAUSE);
+                    self.first_pause_over = Some(now + PAUSE);
+                }
+                State::Armed { .. } | State::Full | State::Retiring { .. } => {}
             }
         }
-        for key in resumed {
-            if let Some(listener) = self.listeners.get(key) {
+        for (key, is_want) in resumed {
+            // There is room again; whether another trouble is over, the next accept will tell.
+            if is_want && let Some(listener) = self.listeners.get(key) {
                 cx.report_surely(Report::AcceptResumed(listener.mail.id));
             }
             self.arm(key, sessions, cx);
@@ -172,8 +186,8 @@ impl Listeners {
             return cx.report_surely(Report::Retired(id));
         };
         let armed = match listener.state {
-            State::Armed => true,
-            State::Paused(_) | State::Full => false,
+            State::Armed { .. } => true,
+            State::Paused { .. } | State::Full => false,
             State::Retiring { .. } | State::RetiringPaused => return,
         };
         listener.state = State::Retiring { armed };
@@ -197,8 +211,7 @@ impl Listeners {
                     listener.state = State::RetiringPaused;
                     self.first_pause_over.get_or_insert(cx.now + PAUSE);
                 }
-                // The connection died before we took it: on to the next.
-                Err(Errno::CONNABORTED | Errno::INTR | Errno::PROTO) => {}
+                Err(error) if is_connections_own(error) => {}
                 Err(_) => {
                     let listener = self.listeners.remove(key);
                     self.retiring -= 1;
@@ -208,6 +221,22 @@ impl Listeners {
         }
         None
     }
+}
+
+/// Whether the error is that of a connection which died in the queue: accept(2), "Error handling".
+fn is_connections_own(error: Errno) -> bool {
+    matches!(
+        error,
+        Errno::CONNABORTED
+            | Errno::INTR
+            | Errno::PROTO
+            | Errno::NOPROTOOPT
+            | Errno::NETDOWN
+            | Errno::NETUNREACH
+            | Errno::NONET
+            | Errno::HOSTDOWN
+            | Errno::HOSTUNREACH
+    )
 }
 
 /// Whether the kernel refused for want of something that others may give back.

@@ -122,8 +122,8 @@ pub enum Report {
     DialFailed(ServiceId),
     /// The worker has let go of the listener.
     Retired(ListenerId),
-    /// A listener takes no connections for want of descriptors or memory; it tries again by itself.
-    AcceptPaused(ListenerId),
+    /// A listener takes no connections for this reason; it tries again by itself.
+    AcceptPaused(ListenerId, String),
     /// A listener takes connections again.
     AcceptResumed(ListenerId),
     /// A listener is dead: its socket gives an error that will not go away.

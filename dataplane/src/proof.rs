@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::auth::scram::ScramKeys;
-use protocol::{BrokerFailed, Bug, Credential, Error, Event, Generation, Next, Side};
+use protocol::{BrokerFailed, Bug, ClientMisbehaved, Credential, Error, Event, Generation, Next, Side};
 
 use crate::context::Context;
 use crate::handshake::Waiting;
@@ -126,6 +126,11 @@ impl Session {
         if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
             return;
         }
+        // Nobody tries for a client that has gone: the next one's turn comes at once.
+        if !matches!(verdict, Verdict::GiveUp(_)) && self.has_lost_client() {
+            return self.fail(&ClientMisbehaved::Closed.into(), cx);
+        }
+        let Some(handshaking) = self.handshaking() else { return };
         match verdict {
             Verdict::Proceed => {
                 handshaking.attempt.standing = Standing::Tries;
@@ -145,6 +150,15 @@ impl Session {
                 self.fail(&error, cx);
             }
         }
+    }
+
+    /// Whether the handshake is for nobody.
+    pub(crate) fn has_lost_client(&mut self) -> bool {
+        let has_gone = self.client.has_ended() || self.client.is_broken();
+        has_gone
+            && self.handshaking().is_some_and(|handshaking| {
+                handshaking.ends_with_client() && handshaking.has_no_client_input()
+            })
     }
 
     /// Repeats the target's half alone.

@@ -9,8 +9,10 @@ use bytes::Bytes;
 use protocol::Side;
 use rustix::io::Errno;
 
+use crate::closing::LINGER;
 use crate::context::Context;
 use crate::io::{Chunk, Io, Lease};
+use crate::leg::Leg;
 use crate::session::{Session, Stage};
 
 /// How long a session whose target is gone may go without a byte before its client closes too. A client in a pool
@@ -79,7 +81,10 @@ impl Session {
         let decrypted = tls.decrypt(&lease, &mut plaintext);
         let closed = tls.is_closed();
         drop(lease);
-        self.flush_tls(cx);
+        if decrypted.is_ok() {
+            // Else what the TLS session has to say to that goes out when the target is let go of.
+            self.flush_tls(cx);
+        }
         if !plaintext.is_empty() {
             self.deliver(from, Chunk::Bytes(Bytes::from(plaintext)), cx);
         }
@@ -180,19 +185,27 @@ impl Session {
         }
     }
 
-    fn on_half_open<I: Io>(&mut self, cx: &mut Context<I>) {
+    /// What is left will not take long; when the broker drains, it is not waited for longer than a farewell is.
+    pub(crate) fn on_half_open<I: Io>(&mut self, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &mut self.stage else { return };
         relay.half_open = true;
-        if cx.draining {
-            return self.begin_closing(Some(Side::Client), cx);
+        relay.last_activity = cx.now;
+        if cx.draining && self.target.as_ref().is_none_or(Leg::has_ended) {
+            return self.begin_closing(Some(self.heard_side()), cx);
         }
         self.set_idle_deadline(cx);
+    }
+
+    /// The side that may still be told what is on its way.
+    fn heard_side(&self) -> Side {
+        if self.client.is_broken() { Side::Target } else { Side::Client }
     }
 
     /// Sets the moment at which the session will have been idle for too long.
     pub(crate) fn set_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &self.stage else { return };
-        let half_open = relay.half_open.then_some(HALF_OPEN_MAX);
+        let half_open_max = if cx.draining { LINGER } else { HALF_OPEN_MAX };
+        let half_open = relay.half_open.then_some(half_open_max);
         let idle_max = [self.service.timeouts.idle, half_open].into_iter().flatten().min();
         let deadline = idle_max.map(|idle| relay.last_activity + idle);
         self.set_deadline(deadline, cx);
@@ -211,7 +224,7 @@ impl Session {
     pub(crate) fn on_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
         self.set_idle_deadline(cx);
         if self.deadline().is_some_and(|deadline| deadline <= cx.now) {
-            self.begin_closing(Some(Side::Client), cx);
+            self.begin_closing(Some(self.heard_side()), cx);
         }
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use protocol::{Error, RequestId, Side};
+use protocol::{ClientMisbehaved, Error, RequestId, Side};
 
 use crate::closing::Closing;
 use crate::context::Context;
@@ -267,7 +267,9 @@ impl Session {
     /// The broker waits for its sessions to end: one that has lost its target has nothing to wait for.
     pub(crate) fn on_drain<I: Io>(&mut self, cx: &mut Context<I>) {
         if matches!(&self.stage, Stage::Relay(relay) if relay.is_half_open()) {
-            self.begin_closing(Some(Side::Client), cx);
+            self.on_half_open(cx);
+        } else if self.has_lost_client() {
+            self.fail(&ClientMisbehaved::Closed.into(), cx);
         }
     }
 

@@ -109,7 +109,13 @@ fn a_target_that_has_finished_is_still_sent_to() {
 
 #[test]
 fn what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more() {
-    let dir = std::env::temp_dir().join(format!("relay-{}", std::process::id()));
+    for is_draining in [false, true] {
+        assert_last_words_arrive(is_draining);
+    }
+}
+
+fn assert_last_words_arrive(is_draining: bool) {
+    let dir = std::env::temp_dir().join(format!("relay-{}-{is_draining}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("target");
     let listener = UnixListener::bind(&path).unwrap();
@@ -126,6 +132,9 @@ fn what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more() {
         len += n;
     }
     drop(target);
+    if is_draining {
+        bed.plane.drain();
+    }
     // The broker learns from a send that there is nobody to be sent to.
     client.write_all(b"are you there?").unwrap();
     let mut received = Vec::new();

@@ -32,3 +32,28 @@ impl Backoff {
         }
     }
 }
+
+/// What a generation rests for.
+#[derive(Default)]
+pub(super) struct Pauses {
+    /// After a refusal that nothing better came for.
+    pub(super) refusals: Backoff,
+    /// Between two trials of the current generation while another one stands in.
+    pub(super) retries: Backoff,
+    /// After fetches for refusals that may have meant the session: a client can provoke those, so they hold up nobody.
+    pub(super) doubts: Backoff,
+}
+
+impl Pauses {
+    /// When the next one ends.
+    pub(super) fn next_end(&self) -> Option<Instant> {
+        [self.refusals.until, self.retries.until, self.doubts.until].into_iter().flatten().min()
+    }
+
+    /// Ends those whose time is over.
+    pub(super) fn settle(&mut self, now: Instant) {
+        self.refusals.settle(now);
+        self.retries.settle(now);
+        self.doubts.settle(now);
+    }
+}

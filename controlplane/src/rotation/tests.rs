@@ -136,6 +136,14 @@ impl Scene {
         (self.rotation.in_force().map_or(0, |generation| generation.0), open)
     }
 
+    /// Lets time pass until the current generation may be tried again, while another one stands in.
+    fn until_somebody_is_wanted(&mut self) {
+        while self.rotation.open(self.now).is_some() {
+            assert!(self.until_due().is_some(), "it will be tried again");
+            assert_eq!(self.time(), []);
+        }
+    }
+
     /// Lets time pass until the rotation does something, or has nothing more to do.
     fn until_something(&mut self) -> Vec<Action<u32>> {
         while self.until_due().is_some() {

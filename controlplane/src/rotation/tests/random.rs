@@ -42,9 +42,10 @@ fn nobody_is_forgotten_whatever_happens() {
                 }
                 8 | 9 if fetches > 0 => {
                     fetches -= 1;
-                    scene.fetched(if dice.roll(2) == 0 { Outcome::Unchanged } else { Outcome::Failed })
+                    let is_same = scene.rotation.current.is_some() && dice.roll(2) == 0;
+                    scene.fetched(if is_same { Outcome::Unchanged } else { Outcome::Failed })
                 }
-                10 if dice.roll(9) == 0 => {
+                10 if dice.roll(9) == 0 && scene.rotation.current.is_some() => {
                     // A new file: what was under way counts no more.
                     fetches = 0;
                     scene.rotation.on_sources_replaced(false, Replaced::Nothing);

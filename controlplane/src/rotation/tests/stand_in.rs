@@ -20,9 +20,7 @@ fn while_one_stands_in_the_new_one_is_tried_now_and_then_by_one_session() {
     let mut pauses = Vec::new();
     let mut last = scene.now;
     for _ in 0..8 {
-        scene.until_due();
-        assert_eq!(scene.time(), []);
-        assert_eq!(scene.in_force(), (1, None), "somebody is wanted");
+        scene.until_somebody_is_wanted();
         pauses.push((scene.now - last).as_secs_f64().round());
         assert_eq!(scene.asks_as(1, 2), [retry(2, 2)]);
         assert_eq!(scene.in_force(), (1, Some(1)), "the others go on with the one that works");
@@ -32,8 +30,7 @@ fn while_one_stands_in_the_new_one_is_tried_now_and_then_by_one_session() {
         last = scene.now;
     }
     assert_eq!(pauses, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]);
-    scene.until_due();
-    scene.time();
+    scene.until_somebody_is_wanted();
     assert_eq!(scene.asks_as(1, 3), [retry(3, 2)]);
     assert_eq!(scene.accepted(), []);
     assert_eq!((scene.in_force(), scene.rotation.stand_in()), ((2, Some(2)), None));
@@ -55,6 +52,53 @@ fn a_stand_in_is_not_lost_to_a_client_that_asks_for_what_it_may_not() {
     let mut scene = Scene::stood_in();
     assert_eq!(scene.refused_as(1, 2, false), [give_up(2)]);
     assert_eq!(scene.in_force(), (1, Some(1)));
+}
+
+#[test]
+fn a_trial_that_is_not_decided_leaves_the_stand_in_to_the_others_for_a_while() {
+    let mut scene = Scene::stood_in();
+    scene.until_somebody_is_wanted();
+    assert_eq!(scene.asks_as(1, 1), [retry(1, 2)]);
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    // This client's database is closed to the new user: that is said before any proof.
+    assert_eq!(scene.refused_as(2, 1, false), [Fetch, retry(1, 1)]);
+    assert_eq!(scene.asks_as(1, 1), [proceed(1)], "it gets in with the one that works");
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+    assert_eq!(scene.in_force(), (1, Some(1)));
+    scene.until_somebody_is_wanted();
+    assert_eq!(scene.asks_as(1, 2), [retry(2, 2)]);
+    assert_eq!(scene.abandoned(2), []);
+    assert_eq!(scene.asks_as(1, 3), [proceed(3)]);
+}
+
+#[test]
+fn a_session_whose_trial_took_long_to_begin_is_not_sent_back() {
+    let mut scene = Scene::stood_in();
+    scene.until_somebody_is_wanted();
+    assert_eq!(scene.asks_as(1, 1), [retry(1, 2)]);
+    scene.wait(6_000);
+    scene.time();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+}
+
+#[test]
+fn a_stand_in_ends_with_its_own_lease() {
+    let mut scene = Scene::new();
+    scene.changed();
+    let until = scene.now + Duration::from_secs(5);
+    let schedule = Schedule { refetch_at: None, usable_until: Some(until) };
+    scene.generation = 1;
+    let first = Outcome::Changed { generation: Generation(1), same_target: false };
+    scene.act(|rotation, now, actions| rotation.on_fetched(now, first, schedule, actions));
+    scene.accepted();
+    scene.changed();
+    assert_eq!(scene.fetched_new(), []);
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch, retry(1, 1)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+    scene.now = until;
+    scene.time();
+    assert_eq!((scene.in_force().0, scene.rotation.stand_in()), (2, None));
 }
 
 #[test]

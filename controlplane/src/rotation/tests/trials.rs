@@ -50,6 +50,29 @@ fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
 }
 
 #[test]
+fn an_account_is_left_alone_though_nobody_waits_for_the_store_to_answer() {
+    let mut scene = Scene::new();
+    scene.changed();
+    scene.fetched_new();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused(1), [Fetch]);
+    // Its client does not wait for a slow store.
+    assert_eq!(scene.abandoned(1), []);
+    assert_eq!(scene.asks(2), [], "no second proof while the store may have a better one");
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2)]);
+    assert_eq!(scene.asks(3), [give_up(3)]);
+}
+
+#[test]
+fn whoever_asks_while_there_is_nothing_waits_for_what_comes() {
+    let mut scene = Scene::proven();
+    scene.rotation.on_sources_replaced(false, Replaced::All);
+    assert_eq!(scene.asks(1), []);
+    assert_eq!(scene.changed(), [Fetch]);
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+}
+
+#[test]
 fn a_better_generation_is_tried_by_one_of_those_who_wait() {
     let mut scene = Scene::new();
     scene.changed();
