@@ -6,7 +6,8 @@ use std::fmt;
 use std::fs;
 use std::io;
 
-use io_uring::IoUring;
+use io_uring::register::Restriction;
+use io_uring::{IoUring, opcode, squeue};
 
 /// The smallest ring worth having.
 const SUBMISSIONS_MIN: u32 = 64;
@@ -50,6 +51,7 @@ pub(super) fn ring(submissions: u32) -> Result<IoUring, UringError> {
             .setup_submit_all()
             .setup_clamp()
             .setup_cqsize(entries.saturating_mul(4))
+            .setup_r_disabled()
             .build(entries);
         match built {
             Ok(ring) => return Ok(ring),
@@ -60,6 +62,30 @@ pub(super) fn ring(submissions: u32) -> Result<IoUring, UringError> {
             Err(error) => return Err(UringError { cause: cause(&error), error }),
         }
     }
+}
+
+/// Lets the ring do what this driver does and nothing else, and starts it: whoever takes over the process by a bug of ours
+/// finds no way to open files or to connect through it.
+pub(super) fn enable(ring: &IoUring) -> Result<(), UringError> {
+    const OPERATIONS: [u8; 6] = [
+        opcode::Accept::CODE,
+        opcode::RecvMulti::CODE,
+        opcode::Send::CODE,
+        opcode::SendMsg::CODE,
+        opcode::PollAdd::CODE,
+        opcode::AsyncCancel::CODE,
+    ];
+    /// `IORING_UNREGISTER_PBUF_RING`, for the end.
+    const UNREGISTER_BUFFERS: u8 = 23;
+    let flags = squeue::Flags::SKIP_SUCCESS | squeue::Flags::BUFFER_SELECT;
+    let mut rules: Vec<Restriction> = OPERATIONS.into_iter().map(Restriction::sqe_op).collect();
+    rules.push(Restriction::sqe_flags_allowed(flags.bits()));
+    rules.push(Restriction::register_op(UNREGISTER_BUFFERS));
+    let submitter = ring.submitter();
+    submitter
+        .register_restrictions(&mut rules)
+        .and_then(|()| submitter.register_enable_rings())
+        .map_err(|error| UringError { cause: cause(&error), error })
 }
 
 fn cause(error: &io::Error) -> String {

@@ -55,6 +55,7 @@ impl Uring {
     pub(crate) fn new() -> Result<Self, UringError> {
         let ring = probe::ring(SUBMISSIONS)?;
         let buffers = BufferRing::register(&ring).map_err(UringError::buffers)?;
+        probe::enable(&ring)?;
         Ok(Self {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),

@@ -185,3 +185,14 @@ fn more_requests_than_the_ring_holds_are_all_made() {
     }
     assert_eq!(read(&theirs, &mut [0; 8]), Ok(4));
 }
+
+#[test]
+fn the_ring_does_nothing_that_the_driver_has_no_use_for() {
+    let mut ring = ring();
+    // Where a hostile submission would open a file.
+    let entry = io_uring::opcode::Nop::new().build().user_data(super::CANCEL);
+    ring.push(&entry);
+    ring.submit(Some(DEADLINE));
+    let results: Vec<i32> = ring.finished.iter().map(io_uring::cqueue::Entry::result).collect();
+    assert_eq!(results, [-libc::EACCES]);
+}
