@@ -277,6 +277,7 @@ impl Facts for std::cell::RefCell<Control> {
                     active: service.runtime.sessions(),
                     listening: is_present && !trouble.contains_key(&service.id),
                     credential,
+                    refused: service.is_refused(),
                     ..ServiceMetrics::default()
                 };
                 (metrics, std::sync::Arc::clone(&service.runtime))

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::Protocol;
+
 use crate::config::{CredentialConfig, Source};
 use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
 use crate::rotation::Schedule;
@@ -63,12 +65,16 @@ pub(crate) struct Asked {
 
 impl Sources {
     /// The sources that the file names. Its literals move into wiped memory of our own.
-    pub(crate) fn new(credentials: Vec<CredentialConfig>) -> Self {
+    pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol) -> Self {
         let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
         for CredentialConfig { name, source, .. } in credentials {
             match source {
                 Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
-                Source::Provider { provider, id, raw } => sources.ask(provider, Item { id, raw }, name),
+                Source::Provider { provider, id, raw } => {
+                    let is_public =
+                        protocol.fields().iter().any(|field| field.is_public && field.name == name);
+                    sources.ask(provider, Item { id, raw, is_public }, name);
+                }
                 Source::Unknown(provider) => sources.unknown = Some(provider),
             }
         }
@@ -94,9 +100,14 @@ impl Sources {
         self.asks.is_empty() && self.unknown.is_none()
     }
 
-    /// Whether the file names a provider that this broker does not have, so that no fetch can succeed.
-    pub(crate) fn is_unsupported(&self) -> bool {
-        self.unknown.is_some()
+    /// Whether another fetch would fail as this one did: the file names a provider that this broker does not have, or one
+    /// whose answers never change.
+    pub(crate) fn is_hopeless(&self, failures: &[Failure]) -> bool {
+        let is_constant = |failure: &Failure| {
+            let asked = self.asks.iter().find(|ask| ask.provider.name() == failure.provider);
+            asked.is_some_and(|ask| ask.provider.is_constant())
+        };
+        self.unknown.is_some() || failures.iter().any(is_constant)
     }
 
     /// The values, if all are in the file.

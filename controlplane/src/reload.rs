@@ -35,7 +35,7 @@ impl Prepared {
     /// A file whose values have not been asked for.
     pub(crate) fn new(config: Config) -> Self {
         let service = |mut config: config::ServiceConfig| {
-            let sources = Arc::new(Sources::new(std::mem::take(&mut config.credentials)));
+            let sources = Arc::new(Sources::new(std::mem::take(&mut config.credentials), config.protocol));
             let entry = Entry { options: Options::of(&config), sources, answer: None };
             PreparedService { listen_on: config.listen_on, entry }
         };
@@ -43,7 +43,7 @@ impl Prepared {
         Self { broker: config.broker, watcher: Watcher::new(), services }
     }
 
-    /// Loads a file again and fetches its values, so that no service is without one when it is put in force.
+    /// Loads a file again and fetches its values, so that no service that has them is without when it is put in force.
     pub(crate) async fn load(request: LoadRequest) -> Result<(Self, Report), Report> {
         let loading = tokio::task::spawn_blocking(move || config::load(&request));
         let loaded = match loading.await {
@@ -65,8 +65,8 @@ impl Prepared {
         Ok((prepared, loaded.warnings))
     }
 
-    /// Puts the file in force: the listeners that are to be served from now on. If any address cannot be had,
-    /// nothing has changed: one sentence for each.
+    /// Puts the file in force: the listeners that are to be served from now on. If any address cannot be had, or a
+    /// service that works would lose its credential, nothing has changed: one sentence for each.
     pub(crate) fn commit(
         self,
         store: &mut Store,
@@ -74,6 +74,21 @@ impl Prepared {
         now: Instant,
     ) -> Result<(Vec<ListenerMail>, Watcher), Vec<String>> {
         let (open, ours) = (listening.open(), listening.unix_paths());
+        let present = |service: &PreparedService| store.get(*open.get(&service.listen_on)?);
+        let lost: Vec<String> = self
+            .services
+            .iter()
+            .filter_map(|service| {
+                let reason = present(service)?.loses_credential(&service.entry)?;
+                Some(format!(
+                    "service '{}' would be without a credential: {reason}",
+                    service.entry.options.name
+                ))
+            })
+            .collect();
+        if !lost.is_empty() {
+            return Err(lost);
+        }
         // All are bound and listen before the first one can be found: what fails then has changed nothing.
         let bound = self.at_each(self.services.iter(), |listen_on, _| {
             let is_ours = unix_path(listen_on).is_some_and(|path| ours.contains(path));

@@ -3,10 +3,9 @@
 //! Owns decisions only: no clock, no value, no socket. The time is an argument; what is to be done is an [`Action`].
 //!
 //! A generation is *proven* once the target has accepted it. Until then one session at a time tries it, and the others
-//! wait for what the target says. A refusal makes one fetch that begins after it, for every session that waits. If
-//! that brings nothing new, the generation is left alone for a while that doubles, so that no account is locked and
-//! no store is flooded; meanwhile the last one that worked *stands in*, if there is one and the target has not
-//! refused it since, and else clients are told what the target said.
+//! wait for what the target says. A refusal makes one fetch that begins after it, for all who wait. If that brings
+//! nothing new, the generation rests for a while that doubles, so that no account is locked; meanwhile the last one that
+//! worked *stands in*, if there is one and the target has not refused it since, and else clients are told what it said.
 
 mod backoff;
 mod decision;
@@ -71,18 +70,19 @@ impl<S: Copy + PartialEq> Rotation<S> {
             return Some(current.generation);
         }
         // While one stands in, the next session that asks is the one to try the current generation again.
-        let nobody_is_wanted = self.trial.is_some() || self.must_rest(now);
+        let nobody_is_wanted =
+            self.trial.is_some() || self.pauses.refusals.holds(now) || self.pauses.retries.holds(now);
         self.stand_in().filter(|_| current.refused_at.is_some() && nobody_is_wanted)
+    }
+
+    /// Whether the target has refused the current generation and not accepted it since.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.current.as_ref().is_some_and(|current| current.refused_at.is_some())
     }
 
     /// The generation that may stand in for the current one.
     pub(crate) fn stand_in(&self) -> Option<Generation> {
         self.stand_in.as_ref().map(|stand_in| stand_in.generation)
-    }
-
-    /// Whether a refused generation is left alone while another one stands in for it.
-    fn must_rest(&self, now: Instant) -> bool {
-        self.pauses.refusals.holds(now) || self.pauses.retries.holds(now)
     }
 
     /// The configuration may name other sources: what was under way counts no more.

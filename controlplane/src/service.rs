@@ -19,6 +19,7 @@ use crate::endpoints::Endpoints;
 use crate::fetch::{Answer, Sources, describe};
 use crate::resolve::{Names, numeric};
 use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
+use crate::store::Entry;
 use crate::values::Values;
 
 /// What a service's file entry says, but for its sources.
@@ -46,15 +47,18 @@ pub(crate) struct ServiceState {
     credential: Option<Arc<Credential>>,
     /// Earlier ones that may stand in for it.
     older: Vec<Arc<Credential>>,
-    /// Which of them is in force, and since when.
+    /// Which of them is in force.
     in_force: Option<Generation>,
-    since: Instant,
+    /// When each that may be in force has come.
+    came: Vec<(Generation, Instant)>,
     /// Whether that is not the newest one.
     is_stood_in: bool,
     /// What the target said when it refused the newest one.
     refusal: Option<Arc<[u8]>>,
     /// Why the last fetch failed, if it did.
     failure: Option<String>,
+    /// Whether the next one will fail too.
+    is_hopeless: bool,
     /// What was said about the values already.
     said: BTreeSet<String>,
     place: Place,
@@ -98,7 +102,6 @@ impl ServiceState {
         options: Options,
         sources: Arc<Sources>,
         runtime: Arc<ServiceRuntime>,
-        now: Instant,
     ) -> Self {
         Self {
             id,
@@ -112,9 +115,10 @@ impl ServiceState {
             older: Vec::new(),
             in_force: None,
             is_stood_in: false,
-            since: now,
+            came: Vec::new(),
             refusal: None,
             failure: None,
+            is_hopeless: false,
             said: BTreeSet::new(),
             place: Place::Unknown,
             endpoints: Endpoints::default(),
@@ -141,10 +145,23 @@ impl ServiceState {
             self.forget();
             self.failure = None;
         }
+        self.is_hopeless = false;
         self.options = options;
         self.sources = sources;
         self.runtime = runtime;
         self.said.clear();
+    }
+
+    /// Why the service would be without the credential that it has if `entry` took its place.
+    pub(crate) fn loses_credential(&self, entry: &Entry) -> Option<String> {
+        if self.missing().is_some() || entry.sources.is_same(&self.sources) {
+            return None;
+        }
+        match &entry.answer {
+            Some(Answer { result: Ok(_), .. }) => None,
+            Some(Answer { result: Err(failures), .. }) => Some(describe(failures)),
+            None => Some("its values did not come in time".to_owned()),
+        }
     }
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
@@ -152,10 +169,12 @@ impl ServiceState {
         let round = match answer.result {
             Ok(round) => round,
             Err(failures) => {
+                self.is_hopeless = self.sources.is_hopeless(&failures);
                 self.on_failure(describe(&failures));
                 return (Outcome::Failed, Schedule::default());
             }
         };
+        self.is_hopeless = false;
         if self.failure.take().is_some() {
             info!(service = self.options.name, "the credential was fetched again");
         }
@@ -203,6 +222,11 @@ impl ServiceState {
         self.runtime.set_open(self.rotation.open(now));
         let stand_in = self.rotation.stand_in();
         self.older.retain(|older| Some(older.generation()) == stand_in);
+        let newest = self.credential.as_ref().map(|newest| newest.generation());
+        self.came.retain(|(generation, _)| Some(*generation) == newest || Some(*generation) == stand_in);
+        if let Some(newest) = newest.filter(|newest| self.came.iter().all(|(known, _)| known != newest)) {
+            self.came.push((newest, now));
+        }
         let in_force = self.rotation.in_force().filter(|generation| self.generation(*generation).is_some());
         if in_force == self.in_force {
             return false;
@@ -220,7 +244,6 @@ impl ServiceState {
         }
         self.is_stood_in = is_stand_in;
         self.in_force = in_force;
-        self.since = now;
         true
     }
 
@@ -322,7 +345,7 @@ impl ServiceState {
         });
         service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
             Some(credential) => CredentialState::Here(Arc::clone(credential)),
-            None if self.sources.is_unsupported() => CredentialState::Never,
+            None if self.is_hopeless => CredentialState::Never,
             None => CredentialState::Awaited,
         };
         service.target = match &self.place {
@@ -340,6 +363,11 @@ impl ServiceState {
         Arc::new(service)
     }
 
+    /// Whether the service has no credential and never will.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.is_hopeless && self.credential.is_none()
+    }
+
     /// Why the service has no credential, if it has none.
     pub(crate) fn missing(&self) -> Option<&str> {
         match &self.credential {
@@ -348,9 +376,15 @@ impl ServiceState {
         }
     }
 
-    /// The credential's generation and since when it has been in force.
+    /// The generation of the credential that is in force, and when it came.
     pub(crate) fn credential(&self) -> Option<(Generation, Instant)> {
-        self.in_force.map(|generation| (generation, self.since))
+        let in_force = self.in_force?;
+        self.came.iter().find(|(generation, _)| *generation == in_force).copied()
+    }
+
+    /// Whether the target refuses the newest credential.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.rotation.is_refused()
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

@@ -71,8 +71,15 @@ fn check(request: &LoadRequest) -> ExitCode {
     match config::check(request) {
         Ok(loaded) => {
             terminal::report(&loaded.warnings);
-            let (path, services) = (loaded.config.path.display(), loaded.config.services.len());
-            terminal::out(&format!("{path}: {services} services can be served\n"));
+            let path = loaded.config.path.display();
+            let services = count(loaded.config.services.len(), "service");
+            let verdict = match loaded.doubtful {
+                0 => format!("{path}: {services} can be served\n"),
+                doubtful => format!(
+                    "{path}: {services} can be served, but connections to {doubtful} of them will fail: see the warnings\n"
+                ),
+            };
+            terminal::out(&verdict);
             ExitCode::SUCCESS
         }
         Err(report) => {
@@ -80,6 +87,11 @@ fn check(request: &LoadRequest) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// `1 service`, `2 services`
+fn count(count: usize, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 fn say(hardening: &Hardening) {
@@ -138,7 +150,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
             run.follow_file(path);
         }
         let took = started.1.elapsed().as_millis();
-        info!("ready after {took} ms: {}", summary(&places));
+        info!("listening after {took} ms: {}", summary(&places));
         run.until_the_end().await;
         Ok(())
     }));
@@ -205,9 +217,7 @@ fn summary(places: &[ListenOn]) -> String {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    let services =
-        if places.len() == 1 { "1 service listens" } else { &format!("{} services listen", places.len()) };
-    format!("{services} on {}{more}", said.join(", "))
+    format!("{} on {}{more}", count(places.len(), "service"), said.join(", "))
 }
 
 /// As many as are at work at a time, and a hundred that a dead file system holds.

@@ -115,7 +115,7 @@ impl Store {
             None => {
                 let id = ServiceId(self.next_id);
                 self.next_id += 1;
-                self.services.insert(id, ServiceState::new(id, options, sources, runtime, now));
+                self.services.insert(id, ServiceState::new(id, options, sources, runtime));
                 id
             }
         };
@@ -211,9 +211,7 @@ impl Store {
 
     /// Questions that were asked elsewhere, for the metrics.
     pub(crate) fn count(&mut self, asked: &[Asked]) {
-        for asked in asked {
-            self.counts.add(*asked);
-        }
+        asked.iter().for_each(|asked| self.counts.add(*asked));
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
@@ -228,6 +226,9 @@ impl Store {
             if let Some(host) = service.host() {
                 self.by_host.entry(host.to_owned()).or_default().insert(id);
             }
+        }
+        if service.is_hopeless() {
+            self.publication.touch(id);
         }
         schedule.spread(id.0, now);
         self.act(id, now, |rotation, now, actions| rotation.on_fetched(now, outcome, schedule, actions));
@@ -436,7 +437,11 @@ mod tests {
             cleartext_password: CleartextPassword::default(),
             channel_binding: ChannelBinding::default(),
         };
-        Entry { options: Options::of(&config), sources: Arc::new(Sources::new(credentials)), answer: None }
+        Entry {
+            options: Options::of(&config),
+            sources: Arc::new(Sources::new(credentials, config.protocol)),
+            answer: None,
+        }
     }
 
     fn fetch(store: &mut Store, now: Instant) -> usize {

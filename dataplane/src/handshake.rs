@@ -185,7 +185,7 @@ impl Session {
                         return;
                     }
                     CredentialState::Never => {
-                        return self.fail(&BrokerFailed::CredentialUnsupported.into(), cx);
+                        return self.fail(&BrokerFailed::CredentialUnobtainable.into(), cx);
                     }
                 },
                 Want::Permission => {

@@ -56,7 +56,7 @@ pub enum CredentialState {
     /// The first one has not come: whoever needs it waits.
     #[default]
     Awaited,
-    /// None will come: the file names a provider that this broker does not have.
+    /// None will come: the file names a provider that this broker does not have, or one that will never have it.
     Never,
     /// This one.
     Here(Arc<Credential>),

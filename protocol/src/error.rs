@@ -164,8 +164,8 @@ pub enum TargetFailed {
 pub enum BrokerFailed {
     /// The service's credential has not come.
     CredentialMissing,
-    /// The service's credential never will come: its provider is none of ours.
-    CredentialUnsupported,
+    /// The service's credential never will come: its provider is none of ours, or will never have it.
+    CredentialUnobtainable,
     /// A value that the protocol cannot do without is not in the credential: its name.
     FieldMissing(&'static str),
     /// A value of the credential cannot be sent: a text with NUL, or not UTF-8. The field's name.
@@ -209,7 +209,7 @@ impl Error {
             Self::Target(TargetFailed::DialTimeout { .. }) => "dial_timeout",
             Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
             Self::Target(TargetFailed::Field { .. }) => "credential_field",
-            Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnsupported) => {
+            Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnobtainable) => {
                 "credential_missing"
             }
             Self::Broker(
@@ -332,8 +332,8 @@ impl fmt::Display for Error {
             },
             Self::Broker(cause) => match cause {
                 BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
-                BrokerFailed::CredentialUnsupported => {
-                    f.write_str("the credential's provider is not supported by this broker")
+                BrokerFailed::CredentialUnobtainable => {
+                    f.write_str("the credential cannot be had: its provider is not supported, or does not have it")
                 }
                 BrokerFailed::FieldMissing(name) => write!(f, "the credential has no '{name}'"),
                 BrokerFailed::FieldUnusable(name) => write!(f, "the credential's '{name}' cannot be sent"),
@@ -410,7 +410,7 @@ mod tests {
             TargetFailed::Tls("x509".into()).into(),
             TargetFailed::Field { name: "port", reason: "r".into() }.into(),
             BrokerFailed::CredentialMissing.into(),
-            BrokerFailed::CredentialUnsupported.into(),
+            BrokerFailed::CredentialUnobtainable.into(),
             BrokerFailed::FieldMissing("username").into(),
             BrokerFailed::ParameterUnusable.into(),
             BrokerFailed::Shutdown.into(),

@@ -25,6 +25,9 @@ pub trait Protocol: Send + Sync {
     /// Where the target is, read from the credential.
     fn destination(&self, credential: &Credential) -> Result<Destination, Error>;
 
+    /// The values of a credential that it knows. What it does with others is the protocol's own affair.
+    fn fields(&self) -> &'static [KnownField];
+
     /// What is wrong with `credential` that can be seen without connecting: one sentence per finding, naming
     /// the field and the remedy, never the value.
     fn check(&self, credential: &Credential) -> Vec<String>;
@@ -43,6 +46,24 @@ pub trait Protocol: Send + Sync {
     fn lets_client_in(&self, to_client: &[u8]) -> bool {
         let _ = to_client;
         false
+    }
+}
+
+/// A value of a credential that a protocol knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownField {
+    /// Its name in the configuration.
+    pub name: &'static str,
+    /// Whether no session can begin without it.
+    pub is_required: bool,
+    /// Whether anybody may read it: certificates.
+    pub is_public: bool,
+}
+
+impl KnownField {
+    /// A value that may be missing and is nobody's business.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, is_required: false, is_public: false }
     }
 }
 

@@ -51,8 +51,8 @@ pub use error::{
     Unsupported,
 };
 pub use handshake::{
-    ChannelBinding, CleartextPassword, Destination, Dial, Entropy, Event, Failure, Handshake, Next, Output,
-    Protocol, RequestId, Route, Side, Transport, Want,
+    ChannelBinding, CleartextPassword, Destination, Dial, Entropy, Event, Failure, Handshake, KnownField,
+    Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
 pub use secret::{Secret, SecretMemory, WipedBytes};

@@ -48,8 +48,10 @@ pub(crate) struct ServiceMetrics {
     pub(crate) active: u32,
     /// Whether its listener takes connections.
     pub(crate) listening: bool,
-    /// The generation of its credential and how long it has been in force.
+    /// The generation of the credential that is in force, and how long ago it came.
     pub(crate) credential: Option<(u64, Duration)>,
+    /// Whether the target refuses the newest one.
+    pub(crate) refused: bool,
 }
 
 /// Fetches of one provider with one outcome.
@@ -297,14 +299,20 @@ impl Collector for Metrics {
         self.gauges(
             encoder,
             "secretless_credential_generation",
-            "Counts the service's credentials",
+            "Which credential is in force: grows with each new one",
             |service| service.credential.map(|(generation, _)| lossy(generation)),
         )?;
         self.gauges(
             encoder,
             "secretless_credential_age_seconds",
-            "How long the credential has been in force",
+            "How long ago the credential that is in force came",
             |service| service.credential.map(|(_, age)| age.as_secs_f64()),
+        )?;
+        self.gauges(
+            encoder,
+            "secretless_credential_refused",
+            "1 if the target refuses the newest credential",
+            |service| Some(u32::from(service.refused)),
         )?;
         self.whole_broker(encoder)
     }

@@ -4,90 +4,144 @@
 //! for a check wants to know anyway.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use protocol::{Credential, Generation, Secret};
 
 use super::Place;
 use super::model::{Config, CredentialConfig, ServiceConfig, Source};
+use super::nearest::nearest;
 use crate::diagnostics::{Finding, Report, Severity};
+use crate::providers::Item;
 
-/// Adds findings about the values and files that `config` names.
-pub(super) fn add_findings(config: &Config, report: &mut Report) {
+/// Adds findings about the values and files that `config` names; how many services cannot work as they are.
+pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
     let mut seen = BTreeSet::new();
+    let mut doubtful = 0;
     for service in &config.services {
-        add_literal_findings(config, service, report);
+        let mut about = About { config, service, report, fails: false };
+        about.add_missing();
+        about.add_literals();
         for credential in &service.credentials {
-            add_file_findings(config, service, credential, &mut seen, report);
+            about.add_name(credential);
+            about.add_source(credential, &mut seen);
         }
+        doubtful += usize::from(about.fails);
     }
+    doubtful
 }
 
-/// What the protocol says about values that stand in the file.
-fn add_literal_findings(config: &Config, service: &ServiceConfig, report: &mut Report) {
-    let literals: BTreeMap<Box<str>, Secret> = service
-        .credentials
-        .iter()
-        .filter_map(|credential| match &credential.source {
-            Source::Literal(secret) => {
-                let copy = secret.expose(|bytes| Secret::from_heap(bytes.to_vec()));
-                Some((credential.name.as_str().into(), copy))
+/// Findings about one service.
+struct About<'a> {
+    config: &'a Config,
+    service: &'a ServiceConfig,
+    report: &'a mut Report,
+    /// Whether connections to it will fail.
+    fails: bool,
+}
+
+const FAILS: &str = "as it is, connections to this service will fail";
+
+impl About<'_> {
+    /// Values that no session can begin without, and that nobody gives.
+    fn add_missing(&mut self) {
+        let service = self.service;
+        for field in service.protocol.fields().iter().filter(|field| field.is_required) {
+            let name = field.name;
+            if !service.credentials.iter().any(|credential| credential.name == name) {
+                self.fails = true;
+                let key = format!("services.{}.credentials", service.name);
+                let message = format!("there is no '{name}'");
+                self.push(service.place, key, message, FAILS);
             }
-            _ => None,
-        })
-        .collect();
-    for message in service.protocol.check(&Credential::new(Generation(1), literals)) {
-        // The sentence names its field in quotes.
-        let about =
-            service.credentials.iter().find(|credential| message.contains(&format!("'{}'", credential.name)));
-        let (place, key) = match about {
-            Some(credential) => (credential.place, key_of(service, &credential.name)),
-            None => (service.place, format!("services.{}", service.name)),
-        };
-        let help = "as it is, connections to this service will fail or not do what is meant";
-        report.push(warning(config, place, key, message, help));
+        }
     }
-}
 
-/// Whether a file that a value comes from is there, and whether it is as closed as a secret should be.
-fn add_file_findings(
-    config: &Config,
-    service: &ServiceConfig,
-    credential: &CredentialConfig,
-    seen: &mut BTreeSet<PathBuf>,
-    report: &mut Report,
-) {
-    let Source::Provider { provider, id, .. } = &credential.source else { return };
-    let Some(path) = provider.watch_path(id) else { return };
-    let finding = |message: String, help: String| {
-        warning(config, credential.place, key_of(service, &credential.name), message, &help)
-    };
-    let shown = path.display();
-    match Path::new(&path).metadata() {
-        Ok(metadata) if metadata.permissions().mode() & 0o044 != 0 && seen.insert(path.clone()) => {
-            let message = format!("{shown} is readable by group or others");
-            report.push(finding(message, format!("run `chmod 600 {shown}`")));
+    /// What the protocol says about values that stand in the file.
+    fn add_literals(&mut self) {
+        let service = self.service;
+        let literals: BTreeMap<Box<str>, Secret> = service
+            .credentials
+            .iter()
+            .filter_map(|credential| match &credential.source {
+                Source::Literal(secret) => {
+                    let copy = secret.expose(|bytes| Secret::from_heap(bytes.to_vec()));
+                    Some((credential.name.as_str().into(), copy))
+                }
+                Source::Provider { .. } | Source::Unknown(_) => None,
+            })
+            .collect();
+        for message in service.protocol.check(&Credential::new(Generation(1), literals)) {
+            // The sentence names its field, in quotes or as a word.
+            let quoted = |credential: &&CredentialConfig| message.contains(&format!("'{}'", credential.name));
+            let mut words = message.split(|c: char| !c.is_alphanumeric());
+            let credentials = &service.credentials;
+            let about = credentials.iter().find(quoted).or_else(|| {
+                words.find_map(|word| credentials.iter().find(|credential| credential.name == word))
+            });
+            let (place, key) = match about {
+                Some(credential) => (credential.place, key_of(service, &credential.name)),
+                None => (service.place, format!("services.{}", service.name)),
+            };
+            if message.contains("has been deprecated") {
+                self.push(place, key, message, "it still works; write what the sentence says in its place");
+            } else {
+                self.fails = true;
+                self.push(place, key, message, FAILS);
+            }
         }
-        Ok(_) => {}
-        Err(error) => {
-            let message = format!("{shown} cannot be read now: {error}");
-            report.push(finding(message, "it must be there when the broker starts".to_owned()));
+    }
+
+    /// A name that the protocol does not know, and how it looks.
+    fn add_name(&mut self, credential: &CredentialConfig) {
+        let known: Vec<&str> = self.service.protocol.fields().iter().map(|field| field.name).collect();
+        if known.contains(&credential.name.as_str()) || known.is_empty() {
+            return;
         }
+        let key = key_of(self.service, &credential.name);
+        let sent = format!(
+            "'{}' means nothing to the broker: it is sent to the target as a parameter",
+            credential.name
+        );
+        if let Some(meant) = nearest(&credential.name, &known) {
+            self.push(credential.place, key, sent, &format!("did you mean `{meant}`?"));
+        } else if !matches!(credential.source, Source::Literal(_)) {
+            self.push(credential.place, key, sent, "if it is a secret, give it a name that is known");
+        }
+    }
+
+    /// Whether what a value comes from is there, can be read by us, and is as closed as a secret should be.
+    fn add_source(&mut self, credential: &CredentialConfig, seen: &mut BTreeSet<String>) {
+        let (provider, id, raw) = match &credential.source {
+            Source::Literal(_) => return,
+            // That there is no such provider was said when the file was read.
+            Source::Unknown(_) => {
+                self.fails = true;
+                return;
+            }
+            Source::Provider { provider, id, raw } => (provider, id, *raw),
+        };
+        let fields = self.service.protocol.fields();
+        let is_public = fields.iter().any(|field| field.is_public && field.name == credential.name);
+        // One sentence about one file is enough for all who use it.
+        if let Some((message, help)) = provider.look(&Item { id: id.clone(), raw, is_public })
+            && seen.insert(message.clone())
+        {
+            self.push(credential.place, key_of(self.service, &credential.name), message, &help);
+        }
+    }
+
+    fn push(&mut self, place: Place, key: String, message: String, help: &str) {
+        self.report.push(Finding {
+            severity: Severity::Warning,
+            file: Some(self.config.path.clone()),
+            place: Some(place),
+            key,
+            message,
+            help: help.to_owned(),
+        });
     }
 }
 
 fn key_of(service: &ServiceConfig, credential: &str) -> String {
     format!("services.{}.credentials.{credential}", service.name)
-}
-
-fn warning(config: &Config, place: Place, key: String, message: String, help: &str) -> Finding {
-    Finding {
-        severity: Severity::Warning,
-        file: Some(config.path.clone()),
-        place: Some(place),
-        key,
-        message,
-        help: help.to_owned(),
-    }
 }

@@ -53,6 +53,8 @@ pub struct Loaded {
     pub config: Config,
     /// What its author should know.
     pub warnings: Report,
+    /// How many of its services cannot work as they are; only [`check`] looks.
+    pub doubtful: usize,
 }
 
 /// Loads a file. On an error the report has all errors of the file, and its warnings.
@@ -66,7 +68,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
 /// protocol cannot use, files of secrets that are missing or open to others.
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
     let mut loaded = load(request)?;
-    check::add_findings(&loaded.config, &mut loaded.warnings);
+    loaded.doubtful = check::add_findings(&loaded.config, &mut loaded.warnings);
     loaded.warnings.sort();
     Ok(loaded)
 }
@@ -109,7 +111,7 @@ fn read(
     };
     let report = findings.into_report();
     match config {
-        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report }),
+        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, doubtful: 0 }),
         _ => Err(report),
     }
 }
@@ -117,7 +119,8 @@ fn read(
 fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote: bool) -> Option<Config> {
     let root = reader.root()?;
     // A file of another version would only earn errors about keys that are right in it.
-    if !is_version_2(reader, &root) {
+    let looks_like_version_2 = root.has("services") && !root.has("listeners");
+    if !is_version_2(reader, &root) && !looks_like_version_2 {
         return None;
     }
     root.without_extensions().finish(reader, &["version", "services", "broker"], Unknown::Ignored);

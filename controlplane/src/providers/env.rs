@@ -29,6 +29,15 @@ impl Provider for Env {
         Ok(())
     }
 
+    fn is_constant(&self) -> bool {
+        true
+    }
+
+    fn look(&self, item: &Item) -> Option<(String, String)> {
+        let help = "it must be in the environment of the broker when it starts".to_owned();
+        read(item).err().map(|error| (error.to_string(), help))
+    }
+
     fn fetch(&self, request: Request) -> Fetching {
         let fetched = request.items.iter().map(read).collect::<Result<Vec<_>, _>>().map(Fetched::new);
         Box::pin(std::future::ready(fetched))
@@ -48,7 +57,7 @@ mod tests {
     use super::*;
 
     fn fetch(ids: &[&str]) -> Result<Fetched, FetchError> {
-        let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false }).collect();
+        let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false, is_public: false }).collect();
         crate::testing::block_on(Env.fetch(Request { items }))
     }
 

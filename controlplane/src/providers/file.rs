@@ -44,6 +44,16 @@ impl Provider for File {
         })
     }
 
+    fn look(&self, item: &Item) -> Option<(String, String)> {
+        let waits = "the service waits for it: its clients cannot connect until it is there";
+        match read(item) {
+            Ok((_, None, _)) => None,
+            Ok((_, Some(note), _)) => Some((note, format!("run `chmod 600 {}`", item.id))),
+            Err(FetchError::Unusable(words)) => Some((words, "name a file that holds the value".to_owned())),
+            Err(error) => Some((error.to_string(), waits.to_owned())),
+        }
+    }
+
     fn watch_path(&self, id: &str) -> Option<PathBuf> {
         Some(PathBuf::from(id))
     }
@@ -122,7 +132,7 @@ fn read(item: &Item) -> Result<(Secret, Option<String>, Version), FetchError> {
     if bytes.is_empty() {
         return Err(FetchError::Empty(format!("read {path}: the file is empty")));
     }
-    let note = (stat.st_mode & 0o044 != 0).then(|| {
+    let note = (!item.is_public && stat.st_mode & 0o044 != 0).then(|| {
         format!(
             "{path} holds a secret and is readable by its group or by others (mode {:03o})",
             stat.st_mode & 0o777
@@ -198,7 +208,7 @@ mod tests {
     use crate::testing::TempDir;
 
     fn fetch(path: &Path, raw: bool) -> Result<Fetched, FetchError> {
-        let request = Request { items: vec![Item { id: path.display().to_string(), raw }] };
+        let request = Request { items: vec![Item { id: path.display().to_string(), raw, is_public: false }] };
         crate::testing::block_on(File.fetch(request))
     }
 

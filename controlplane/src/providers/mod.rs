@@ -35,6 +35,17 @@ pub trait Provider: Send + Sync {
     /// or fails, within a time that the provider bounds itself.
     fn fetch(&self, request: Request) -> Fetching;
 
+    /// Whether what it has said once it will always say, so that nobody need wait for another answer.
+    fn is_constant(&self) -> bool {
+        false
+    }
+
+    /// What is wrong with `item` as of now, as far as a look tells: a sentence and its remedy, for whoever checks a file.
+    fn look(&self, item: &Item) -> Option<(String, String)> {
+        let _ = item;
+        None
+    }
+
     /// The path whose change means that the value of `id` may have changed, for stores that live in files.
     fn watch_path(&self, id: &str) -> Option<PathBuf> {
         let _ = id;
@@ -59,6 +70,8 @@ pub struct Item {
     pub id: String,
     /// Whether the value is wanted byte for byte, without the clean-up that suits a person's editor.
     pub raw: bool,
+    /// Whether anybody may read it: a certificate.
+    pub is_public: bool,
 }
 
 /// What a provider has answered.

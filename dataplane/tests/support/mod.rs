@@ -32,6 +32,10 @@ impl Protocol for OneByte {
         Err(Bug::UnexpectedEvent.into())
     }
 
+    fn fields(&self) -> &'static [protocol::KnownField] {
+        &[]
+    }
+
     fn check(&self, _: &Credential) -> Vec<String> {
         Vec::new()
     }

@@ -69,12 +69,23 @@ fn a_file_that_is_wrong_changes_nothing_and_is_told() {
         broker.process().wait_for_words("what is wrong", |said| said[said_before..].contains(told)).unwrap();
         session(&kept.listen, &login);
     }
+    // Nor may a service lose the credential that it has.
+    let said_before = broker.said().len();
+    let mut file = file;
+    file.services = vec![kept.clone().file("password", &file.directory().join("nothing"))];
+    broker.reload(&file).unwrap();
+    broker
+        .process()
+        .wait_for_words("what is lost", |said| {
+            said[said_before..].contains("service 'kept' would be without a credential")
+        })
+        .unwrap();
+    session(&kept.listen, &login);
     assert_eq!(open.query("SELECT 1").unwrap(), ["1"]);
     assert_eq!(broker.get("/ready").unwrap().status, 200);
 
     // And a right one is taken again.
-    let mut file = file;
-    file.services.push(service("added", &login));
+    file.services = vec![kept, service("added", &login)];
     broker.reload(&file).unwrap();
     wait_for_listener(&file.services[1].listen);
 }

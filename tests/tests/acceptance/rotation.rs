@@ -79,6 +79,7 @@ fn a_password_that_the_file_has_before_the_server_costs_nobody_a_session() {
             said.contains("the target refuses the new credential")
         })
         .unwrap();
+    assert_eq!(broker.metric("secretless_credential_refused", &["db"]).unwrap(), 1.0);
     let before = refusals(cluster, &login);
     for _ in 0..20 {
         session(&service.listen, &login);
@@ -311,6 +312,25 @@ fn a_credential_may_come_from_the_environment() {
     let broker = started(Broker::launch_with(&mut command, file.admin(), config));
     broker.wait_until_ready().unwrap();
     session(&service.listen, &login);
+}
+
+#[test]
+fn a_credential_that_never_will_be_there_is_not_waited_for() {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let value = |provider| tests::broker::Value::From(provider, "NOBODY_SETS_THIS".to_owned());
+    let unset = pg("unset", cluster, &login).credential("password", value("env"));
+    let unknown = pg("unknown", cluster, &login).credential("password", value("keychain"));
+    let file = File::with([unset.clone(), unknown.clone()]).unwrap();
+    let broker = started(Broker::launch(&file));
+    for service in [unset, unknown] {
+        wait::until("it listens", || Wire::connect(&service.listen).is_ok());
+        let error = refusal(&service.listen, &login.name);
+        crate::support::assert_is_ours(&error, &service.name, "57P03", "cannot be had", &login);
+    }
+    let ready = broker.get("/ready?full=1").unwrap();
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.contains("NOBODY_SETS_THIS") && ready.body.contains("keychain"), "{}", ready.body);
 }
 
 #[test]

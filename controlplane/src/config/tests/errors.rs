@@ -55,9 +55,12 @@ fn a_file_that_is_no_configuration_gets_one_error() {
             "a: [\n",
             "secretless.yml:2:1: error: not valid YAML: while parsing a node, did not find expected node content",
         ),
-        ("services: {}\n", "secretless.yml:1:1: error: version: cannot be blank: expected `version: \"2\"`"),
         (
-            "version:\nservices: {a: b}",
+            "services: {db: {connector: pg, listenOn: 'tcp://127.0.0.1:1', credentials: {host: db}}}\n",
+            "secretless.yml:1:1: error: version: cannot be blank: expected `version: \"2\"`",
+        ),
+        (
+            "version:\nservices: {db: {connector: pg, listenOn: 'tcp://127.0.0.1:1', credentials: {host: db}}}",
             "secretless.yml:1:1: error: version: cannot be blank: expected `version: \"2\"`",
         ),
         (
@@ -110,4 +113,14 @@ fn a_file_that_is_no_configuration_gets_one_error() {
     assert!(report("version: 1\n").contains(
         "help: convert it: write `version: \"2\"` and `services:`; each handler becomes a service"
     ));
+}
+
+#[test]
+fn a_version_that_is_missing_hides_no_other_error() {
+    let found =
+        report("versoin: 2\nservices: {db: {connector: pq, listenOn: nowhere, credentials: {host: db}}}\n");
+    for key in ["version", "services.db.connector", "services.db.listenOn"] {
+        assert!(found.contains(&format!("error: {key}: ")), "{found}");
+    }
+    assert!(found.contains("versoin: unknown key") && found.contains("did you mean `version`?"), "{found}");
 }

@@ -63,44 +63,74 @@ fn literal_secrets_in_a_file_that_others_read_are_a_warning() {
     }
 }
 
-#[test]
-fn check_warns_of_values_that_the_protocol_cannot_use() {
-    let folder = Folder::new("check");
-    let credentials = "{host: db, sslmode: prefer, user: me, password: {from: env, get: X}}";
-    let path = folder.write("secretless.yml", &with_service("").replace("{host: db}", credentials), 0o600);
-    assert!(load(&request(&path)).expect("it loads").warnings.is_empty());
-
-    let warnings = check(&request(&path)).expect("it loads").warnings;
-    assert_eq!(warnings.findings().len(), 2, "{warnings}");
-    assert!(warnings.findings().iter().any(|finding| finding.key == "services.pg.credentials.user"));
-    assert!(warnings.to_string().contains("sslmode"));
+/// What `check` says about a service with these credentials, as key and message, and how many services will fail.
+fn checked(folder: &Folder, credentials: &str) -> (Vec<(String, String)>, usize) {
+    let path = folder.write("secretless.yml", &with_service("").replace("host: db", credentials), 0o600);
+    assert!(load(&request(&path)).expect("it loads").warnings.is_empty(), "that is for `check` to say");
+    let loaded = check(&request(&path)).expect("it loads");
+    let said = |finding: &crate::diagnostics::Finding| (finding.key.clone(), finding.message.clone());
+    (loaded.warnings.findings().iter().map(said).collect(), loaded.doubtful)
 }
 
 #[test]
-fn check_warns_of_secret_files_that_are_missing_or_open_to_others() {
+fn check_warns_of_what_will_fail_and_counts_it() {
+    let folder = Folder::new("check");
+    let (said, doubtful) =
+        checked(&folder, "host: db, sslmode: prefer, user: me, password: {from: env, get: PATH}");
+    let keys: Vec<&str> = said.iter().map(|(key, _)| key.as_str()).collect();
+    let of = |name: &str| format!("services.pg.credentials.{name}");
+    assert_eq!(keys, ["services.pg.credentials", &of("sslmode"), &of("user")], "{said:?}");
+    assert_eq!(said[0].1, "there is no 'username'");
+    assert_eq!(doubtful, 1);
+
+    let (said, doubtful) = checked(&folder, "address: 'db:5432', username: me");
+    assert_eq!(said.len(), 1, "{said:?}");
+    assert!(said[0].1.contains("has been deprecated"), "{said:?}");
+    assert_eq!(doubtful, 0, "it works all the same");
+}
+
+#[test]
+fn check_knows_a_misspelt_name_and_a_secret_that_would_be_sent_under_another() {
+    let folder = Folder::new("names");
+    let name = |credentials: &str| checked(&folder, credentials).0;
+    assert_eq!(name("username: me, application_name: books"), []);
+    for (credentials, key) in [
+        ("username: me, pasword: {from: env, get: PATH}", "services.pg.credentials.pasword"),
+        ("username: me, sslmod: disable", "services.pg.credentials.sslmod"),
+        ("username: me, token: {from: env, get: PATH}", "services.pg.credentials.token"),
+    ] {
+        let said = name(credentials);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(said[0].0, key);
+        assert!(said[0].1.contains("sent to the target as a parameter"), "{said:?}");
+    }
+}
+
+#[test]
+fn check_looks_at_what_values_come_from() {
     let folder = Folder::new("files");
-    let open = folder.write("open", "s3", 0o644);
-    let closed = folder.write("closed", "s3", 0o600);
-    let missing = folder.0.join("missing");
-    let credentials: String = [("a", &open), ("b", &closed), ("c", &missing), ("d", &open)]
-        .iter()
-        .map(|(name, path)| format!("{name}: {{from: file, get: {}}}, ", path.display()))
-        .collect();
-    let file = with_service("").replace("host: db", &credentials);
-    let path = folder.write("secretless.yml", &file, 0o600);
-    let warnings = check(&request(&path)).expect("it loads").warnings;
-    let said: Vec<_> =
-        warnings.findings().iter().map(|finding| (finding.key.as_str(), finding.message.as_str())).collect();
-    assert_eq!(
-        said,
-        [
-            ("services.pg.credentials.a", &*format!("{} is readable by group or others", open.display())),
-            (
-                "services.pg.credentials.c",
-                &*format!("{} cannot be read now: No such file or directory (os error 2)", missing.display())
-            ),
-        ]
-    );
+    let [open, closed, empty] = [
+        folder.write("open", "s3", 0o644),
+        folder.write("closed", "s3", 0o600),
+        folder.write("empty", "", 0o600),
+    ]
+    .map(|path| path.display().to_string());
+    let missing = folder.0.join("missing").display().to_string();
+    let directory = folder.0.display().to_string();
+    let about = |name: &str, get: &str| {
+        let credentials = format!("username: me, {name}: {{from: file, get: {get}}}");
+        let (said, _) = checked(&folder, &credentials);
+        said.into_iter().map(|(_, message)| message).collect::<Vec<_>>()
+    };
+    assert_eq!(about("password", &closed), [""; 0]);
+    let is_open = "holds a secret and is readable by its group or by others (mode 644)";
+    assert_eq!(about("password", &open), [format!("{open} {is_open}")]);
+    assert_eq!(about("sslrootcert", &open), [""; 0], "anybody may read a certificate");
+    assert_eq!(about("password", &empty), [format!("read {empty}: the file is empty")]);
+    assert_eq!(about("password", &missing), [format!("open {missing}: no such file or directory")]);
+    assert_eq!(about("password", &directory), [format!("read {directory}: is a directory")]);
+    let (said, _) = checked(&folder, "username: me, password: {from: env, get: NOBODY_SETS_THIS}");
+    assert_eq!(said[0].1, "env cannot find environment variable 'NOBODY_SETS_THIS'");
 }
 
 #[test]

@@ -96,7 +96,7 @@ mod tests {
             (TargetFailed::TlsNotOffered.into(), "08001"),
             (TargetFailed::Field { name: "port", reason: "no".into() }.into(), "08001"),
             (BrokerFailed::CredentialMissing.into(), "57P03"),
-            (BrokerFailed::CredentialUnsupported.into(), "57P03"),
+            (BrokerFailed::CredentialUnobtainable.into(), "57P03"),
             (BrokerFailed::FieldMissing("username").into(), "57P03"),
             (BrokerFailed::Shutdown.into(), "57P01"),
             (BrokerFailed::Resources.into(), "53000"),

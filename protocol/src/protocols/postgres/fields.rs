@@ -10,7 +10,22 @@ use super::startup::Startup;
 use crate::limits::POSTGRES_STARTUP_MAX;
 use crate::tls::{RequireWithRoot, TlsPolicy};
 use crate::wire::Writer;
-use crate::{BrokerFailed, Credential, Destination, Error, OverLimit, Secret, TargetFailed};
+use crate::{BrokerFailed, Credential, Destination, Error, KnownField, OverLimit, Secret, TargetFailed};
+
+/// What has a meaning here. Any other value is a startup parameter.
+pub(super) const KNOWN: [KnownField; 11] = [
+    KnownField { is_required: true, ..KnownField::new("username") },
+    KnownField::new("password"),
+    KnownField::new("host"),
+    KnownField::new("port"),
+    KnownField::new("database"),
+    KnownField::new("sslmode"),
+    KnownField::new("sslhost"),
+    KnownField { is_public: true, ..KnownField::new("sslrootcert") },
+    KnownField { is_public: true, ..KnownField::new("sslcert") },
+    KnownField::new("sslkey"),
+    KnownField::new("address"),
+];
 
 /// The hint for the field that everybody gets wrong once.
 pub(super) const USER_HINT: &str = "PostgreSQL services take the user name from the field 'username'";

@@ -21,7 +21,7 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::{Credential, Destination, Error, Handshake, Pair, Protocol, Route};
+use crate::{Credential, Destination, Error, Handshake, KnownField, Pair, Protocol, Route};
 use client::PostgresClient;
 use login::Authenticated;
 use startup::Startup;
@@ -41,6 +41,10 @@ impl Protocol for Postgres {
 
     fn destination(&self, credential: &Credential) -> Result<Destination, Error> {
         address::destination(credential)
+    }
+
+    fn fields(&self) -> &'static [KnownField] {
+        &fields::KNOWN
     }
 
     fn check(&self, credential: &Credential) -> Vec<String> {
