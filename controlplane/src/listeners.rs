@@ -9,7 +9,8 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use rustix::net::sockopt;
-use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, ipproto, listen, socket_with};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with};
+use tracing::info;
 
 use crate::config::ListenOn;
 use crate::os_words::words;
@@ -53,7 +54,14 @@ impl Bound {
 
     /// Lets connections wait in the kernel's queue from now on. A Unix socket has no path yet by which it is found.
     pub(crate) fn listen(&self, listen_on: &ListenOn) -> Result<(), String> {
-        listen(&self.socket, BACKLOG).map_err(|error| said(listen_on, "listen", &error.into()))
+        listen(&self.socket, BACKLOG).map_err(|error| said(listen_on, "listen", &error.into()))?;
+        if matches!(listen_on, ListenOn::Tcp(address) if address.port() == 0)
+            && let Ok(address) = getsockname(&self.socket)
+            && let Ok(address) = SocketAddr::try_from(address)
+        {
+            info!("{listen_on}: the kernel has chosen {address}");
+        }
+        Ok(())
     }
 
     /// Lets clients find a socket that listens.
@@ -127,7 +135,7 @@ mod tests {
     use super::*;
 
     fn local(listener: &Listener) -> SocketAddr {
-        let address = rustix::net::getsockname(&listener.socket).expect("it is bound");
+        let address = getsockname(&listener.socket).expect("it is bound");
         SocketAddr::try_from(address).expect("it is TCP")
     }
 
@@ -166,7 +174,7 @@ mod tests {
     fn a_bound_socket_takes_connections_only_when_opened() {
         let listen_on = ListenOn::Tcp(([127, 0, 0, 1], 0).into());
         let bound = Bound::new(&listen_on, false).expect("a free port");
-        let address = rustix::net::getsockname(&bound.socket).expect("it is bound");
+        let address = getsockname(&bound.socket).expect("it is bound");
         let address = SocketAddr::try_from(address).expect("it is TCP");
         assert!(TcpStream::connect(address).is_err());
         let _listener = bound.open(&listen_on).expect("it listens");

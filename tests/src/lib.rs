@@ -12,6 +12,7 @@ pub mod broker;
 pub mod certificates;
 pub mod failure;
 pub mod http;
+pub mod interrupt;
 pub mod obtain;
 pub mod places;
 pub mod ports;

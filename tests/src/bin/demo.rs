@@ -6,6 +6,7 @@ use std::process::{Command, ExitCode};
 
 use tests::broker::{self, Broker, File, Listen, Service, pg};
 use tests::failure::{Doing, Failure, Result};
+use tests::interrupt;
 use tests::obtain::{Part, obtain};
 use tests::places;
 use tests::ports;
@@ -35,6 +36,11 @@ fn main() -> ExitCode {
 const RULES: &str = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n";
 
 fn demonstrate(keep: bool) -> Result<()> {
+    // The servers and the broker end with us.
+    interrupt::watch(|| {
+        places::remove_run();
+        std::process::exit(i32::from(interrupt::EXIT_CODE));
+    })?;
     obtain(&[Part::Postgres])?;
     say("Building the broker …");
     broker::build("--color=auto")?;

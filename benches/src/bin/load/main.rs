@@ -3,7 +3,6 @@
 //! Owns the order of the measurements: the rows take turns, round after round, so that whatever slows the machine
 //! down for a while slows all of them. Knows neither how a server is started nor how a figure is taken.
 
-mod interrupt;
 mod json;
 mod machine;
 mod options;
@@ -21,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use tests::failure::{Doing, Failure, Result};
+use tests::interrupt;
 use tests::obtain::{Part, obtain};
 use tests::say::say;
 
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<()> {
-    interrupt::watch()?;
+    interrupt::watch(|| {})?;
     obtain(&[Part::Postgres])?;
     pgbouncer::obtain()?;
     let rows: Vec<&Row> = rows::ALL.iter().filter(|row| options.wants(row)).collect();

@@ -9,10 +9,10 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use ::tests::failure::{Doing, Failure, Result};
+use ::tests::interrupt;
 use ::tests::process::{Process, User};
 use rustix::process::Signal;
 
-use crate::interrupt;
 use crate::options::Options;
 use crate::rows::{Row, Work};
 use crate::stage::{Stage, Way};

@@ -10,12 +10,12 @@ use rustix::process::Signal;
 use tests::broker::{self, Broker, File, Listen};
 use tests::certificates::Authority;
 use tests::failure::{Failure, Result};
+use tests::interrupt;
 use tests::places;
 use tests::postgres::{self, Cluster, Installation, Login};
 use tests::process::{Process, User};
 use tests::say::say;
 
-use crate::interrupt;
 use crate::options::Options;
 use crate::pgbouncer::{self, OVER_TCP, OVER_UNIX, PgBouncer, Variant};
 use crate::rows::{Leg, Row, Through};

@@ -1,21 +1,22 @@
-//! Ctrl-C: noted, so that the main thread stops what it started and leaves by its usual way.
+//! Ctrl-C: a program of ours stops what it started and leaves nothing behind.
 //!
-//! Owns the flag. Stops nothing itself: whoever waits looks at the flag and returns, and values dropped on the
-//! way out do the rest, as after a panic.
+//! Owns the signals and the flag that one has come. Stops nothing itself: whoever waits looks at the flag and returns,
+//! and values dropped on the way out do the rest, as after a panic; or the program says what to do.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use tests::failure::{Doing, Failure, Result};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::failure::{Doing, Failure, Result};
+
 /// How a shell reports a program that Ctrl-C ended.
-pub(crate) const EXIT_CODE: u8 = 130;
+pub const EXIT_CODE: u8 = 130;
 
 static CAME: AtomicBool = AtomicBool::new(false);
 
-/// Starts to take notice of the signals that ask a program to end.
-pub(crate) fn watch() -> Result<()> {
+/// Starts to take notice of the signals that ask a program to end: at the first, `act` is called.
+pub fn watch(act: impl FnOnce() + Send + 'static) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -31,6 +32,7 @@ pub(crate) fn watch() -> Result<()> {
         runtime.block_on(async {
             any(&mut interrupt, &mut terminate, &mut hangup).await;
             CAME.store(true, Ordering::Relaxed);
+            act();
             // Who asks twice does not want to wait. The children end with us, the directory goes at the next run.
             any(&mut interrupt, &mut terminate, &mut hangup).await;
             std::process::exit(i32::from(EXIT_CODE));
@@ -40,12 +42,12 @@ pub(crate) fn watch() -> Result<()> {
 }
 
 /// Whether one has come.
-pub(crate) fn came() -> bool {
+pub fn came() -> bool {
     CAME.load(Ordering::Relaxed)
 }
 
 /// An error if one has come.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     if came() { Err(Failure::new("interrupted")) } else { Ok(()) }
 }
 
