@@ -58,14 +58,14 @@ impl Stop {
             Phase::Running => Step::Wait,
             Phase::Draining { .. } if listeners_are_gone && connections == 0 => Step::End,
             Phase::Draining { until, .. } if *until <= now => {
-                info!("{connections} connections are closed: the time to drain is over");
+                info!("the time to drain is over: {connections} more to close");
                 self.hurry(now);
                 Step::CloseSessions
             }
             Phase::Draining { say_at, .. } => {
                 if *say_at <= now {
                     *say_at = now + SAY_INTERVAL;
-                    info!("waiting for {connections} connections to end");
+                    info!("waiting for the end of open connections: {connections}");
                 }
                 Step::Wait
             }

@@ -136,8 +136,10 @@ fn parse_path(path: &str) -> Result<PathBuf, Fault> {
 }
 
 fn parse_host_port(text: &str, family: Family, system: &System) -> Result<SocketAddr, Fault> {
-    let (host, port) = split_host_port(text)
-        .ok_or_else(|| Fault::new("host:port", "an IPv6 address goes in brackets: `[::1]:5432`"))?;
+    let (host, port) = split_host_port(text).ok_or_else(|| match text.contains(':') {
+        true => Fault::new("host:port", "an IPv6 address goes in brackets: `[::1]:5432`"),
+        false => Fault::new("host:port", "write a port behind it: `127.0.0.1:5432`"),
+    })?;
     let port =
         port.parse::<u16>().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit())).ok_or_else(
             || Fault::new("a port from 0 to 65535", "invalid port: write it in digits, after the last colon"),
