@@ -212,7 +212,8 @@ impl Leg {
     /// Sends `bytes` now, if nothing is on its way that they would overtake and the socket takes them at once. For
     /// the last words of a connection that is let go of. Never between a flush and the end of its turn.
     pub(crate) fn say_last(&mut self, bytes: &[u8]) {
-        if self.queued.is_empty() && self.spilled.is_empty() && !self.broken && self.finish == Finish::No {
+        let is_clear = self.queued.is_empty() && self.spilled.is_empty() && !self.retrying;
+        if !bytes.is_empty() && is_clear && !self.broken && self.finish == Finish::No {
             socket::send_at_once(self.socket.as_fd(), bytes);
         }
     }

@@ -50,6 +50,17 @@ fn an_address_counts_as_a_name_if_the_certificate_has_it() {
 }
 
 #[test]
+fn a_server_whose_certificate_is_refused_is_told_why() {
+    let (cluster, login) = server(Authority::stranger().server(&["localhost"]));
+    let service = pg("db", &cluster, &login)
+        .literal("sslmode", "verify-ca")
+        .literal("sslrootcert", &Authority::shared().certificate);
+    assert_refused(&service, &login, "certificate signed by unknown authority");
+    // PostgreSQL logs the alert that it was sent; without one it logs that the connection was lost.
+    tests::wait::until("the server logs the alert", || cluster.log().contains("alert unknown ca"));
+}
+
+#[test]
 fn a_certificate_that_is_itself_trusted_needs_nobody_else() {
     let identity = Authority::stranger().server(&["localhost"]);
     let (cluster, login) = server(identity.clone());
