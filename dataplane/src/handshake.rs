@@ -350,9 +350,7 @@ impl Session {
         }
         let error = match handshaking.waiting {
             Waiting::Input(Side::Client) => ClientMisbehaved::HandshakeTimeout.into(),
-            Waiting::Credential | Waiting::Keys(_) | Waiting::Permission => {
-                BrokerFailed::CredentialMissing.into()
-            }
+            Waiting::Credential | Waiting::Keys(_) => BrokerFailed::CredentialMissing.into(),
             Waiting::Connection(_) => match &handshaking.dialing {
                 Some(dialing) => dialing.timeout(),
                 None => BrokerFailed::CredentialMissing.into(),
@@ -363,7 +361,10 @@ impl Session {
                 return self.on_verdict(Verdict::GiveUp(None), cx);
             }
             Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
-            Waiting::Input(Side::Target) | Waiting::Tls => ServerMisbehaved::HandshakeTimeout.into(),
+            // Who waits for permission waits for what the target says to somebody else.
+            Waiting::Input(Side::Target) | Waiting::Tls | Waiting::Permission => {
+                ServerMisbehaved::HandshakeTimeout.into()
+            }
         };
         self.fail(&error, cx);
     }
