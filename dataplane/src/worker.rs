@@ -75,9 +75,9 @@ impl<I: Io> Worker<I> {
             return;
         }
         self.flush();
-        let wait = self.wait();
+        let until = self.wait_until();
         let mut completions = std::mem::take(&mut self.completions);
-        self.cx.io.turn(wait, &mut completions);
+        self.cx.io.turn(until, &mut completions);
         self.cx.round += 1;
         self.cx.mailbox.on_awake();
         self.cx.now = Instant::now();
@@ -96,15 +96,15 @@ impl<I: Io> Worker<I> {
         self.completions = completions;
     }
 
-    /// How long the turn may wait.
-    fn wait(&self) -> Duration {
+    /// How long the turn may wait, if it may.
+    fn wait_until(&self) -> Option<Instant> {
         // A send that succeeds says nothing, so whoever waits for the end of this turn must not wait in it.
         let settling = !self.cx.settling.is_empty() || !self.cx.starved.is_empty();
         if settling || !self.cx.mailbox.prepare_to_sleep() {
-            return Duration::ZERO;
+            return None;
         }
-        let next = [self.cx.timers.next(), self.listeners.next_deadline()].into_iter().flatten().min();
-        next.map_or(ROUND_MAX, |at| at.saturating_duration_since(self.cx.now).min(ROUND_MAX))
+        let next = [self.cx.timers.next(), self.listeners.next_deadline()].into_iter().flatten();
+        Some(next.fold(self.cx.now + ROUND_MAX, Instant::min))
     }
 
     fn await_wake(&mut self) {

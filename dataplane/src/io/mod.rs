@@ -16,7 +16,7 @@ mod token;
 mod uring;
 
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::Bytes;
 use rustix::io::Errno;
@@ -47,9 +47,9 @@ pub(crate) trait Io {
     /// may still carry a connection or data: that one, not this call, is the barrier.
     fn cancel(&mut self, token: Token);
 
-    /// Hands everything asked for to the kernel, waits at most `wait` for something to complete, and appends
-    /// what has completed. Short sends come first.
-    fn turn(&mut self, wait: Duration, completions: &mut Vec<Completion>);
+    /// Hands everything asked for to the kernel, waits at most until `until` (or not at all) for something to
+    /// complete, and appends what has completed, which may be nothing. Short sends come first.
+    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion>);
 }
 
 /// What to wait for in [`Io::poll`].

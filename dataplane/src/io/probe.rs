@@ -67,13 +67,14 @@ pub(super) fn ring(submissions: u32) -> Result<IoUring, UringError> {
 /// Lets the ring do what this driver does and nothing else, and starts it: whoever takes over the process by a bug of ours
 /// finds no way to open files or to connect through it.
 pub(super) fn enable(ring: &IoUring) -> Result<(), UringError> {
-    const OPERATIONS: [u8; 6] = [
+    const OPERATIONS: [u8; 7] = [
         opcode::Accept::CODE,
         opcode::RecvMulti::CODE,
         opcode::Send::CODE,
         opcode::SendMsg::CODE,
         opcode::PollAdd::CODE,
         opcode::AsyncCancel::CODE,
+        opcode::Timeout::CODE,
     ];
     /// `IORING_UNREGISTER_PBUF_RING`, for the end.
     const UNREGISTER_BUFFERS: u8 = 23;

@@ -5,7 +5,7 @@
 
 use std::mem::ManuallyDrop;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::Instant;
 
 use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{Fd, SubmitArgs, Timespec};
@@ -23,6 +23,9 @@ const SEND: u64 = 0xff << 56;
 /// `user_data` of a cancel, whose own completion says nothing that the cancelled request's does not.
 const CANCEL: u64 = 0xfe << 56;
 
+/// Set in the `user_data` of a timer, whose other bits are its number.
+const TIMER: u64 = 0xfd << 56;
+
 /// How many submissions may wait for the next turn before they are handed over early.
 const SUBMISSIONS: u32 = 4096;
 
@@ -34,6 +37,30 @@ pub(crate) struct Uring {
     sends: Vec<Send>,
     /// What came back before its turn was over.
     finished: Vec<cqueue::Entry>,
+    timer: Timer,
+}
+
+/// What ends a wait in which nothing else happens: a request of its own that lies in the kernel over many turns. A time
+/// limit of each wait would be set and taken back each time, which costs more than the rest of a wake-up where the
+/// processor's timer belongs to a hypervisor.
+struct Timer {
+    /// When the first one that the kernel holds goes off.
+    at: Option<Instant>,
+    /// Its number.
+    number: u64,
+    /// Read by the kernel when the request is submitted: on the heap, for the driver may move until then.
+    left: Box<Timespec>,
+}
+
+/// How long a submission waits for something to complete.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    /// It hands over and returns.
+    No,
+    /// It runs what is due.
+    Poll,
+    /// Until there is something.
+    One,
 }
 
 struct Send {
@@ -61,32 +88,45 @@ impl Uring {
             buffers: ManuallyDrop::new(buffers),
             sends: Vec::new(),
             finished: Vec::new(),
+            timer: Timer { at: None, number: 0, left: Box::default() },
         })
     }
 
     fn push(&mut self, entry: &Entry) {
         loop {
             // SAFETY: what the entry points to lives until the submission has returned: a send's chunks and
-            // message lie in `self.sends` until `turn` takes them out behind its submit loop; no other request
-            // that this file builds points to memory of ours.
+            // message lie in `self.sends` until `turn` takes them out behind its submit loop; a timer's time lies in
+            // `self.timer.left`, which is written only right before its entry is pushed, at most once a turn; no other
+            // request that this file builds points to memory of ours.
             let pushed = unsafe { self.ring.submission().push(entry) };
             if pushed.is_ok() {
                 return;
             }
-            self.submit(None);
+            self.submit(Wait::No);
         }
     }
 
-    /// Hands over what waits; with `wait`, until something completes or the time has passed.
-    fn submit(&mut self, mut wait: Option<Duration>) {
+    /// Sees to it that a wait ends at `until`, or earlier.
+    fn set_timer(&mut self, until: Instant) {
+        if self.timer.at.is_some_and(|at| at <= until) {
+            return;
+        }
+        self.timer.at = Some(until);
+        self.timer.number += 1;
+        *self.timer.left = Timespec::from(until.saturating_duration_since(Instant::now()));
+        let entry = opcode::Timeout::new(&raw const *self.timer.left).build();
+        let user_data = TIMER | self.timer.number;
+        self.push(&entry.user_data(user_data));
+    }
+
+    /// Hands over what waits.
+    fn submit(&mut self, mut wait: Wait) {
         loop {
+            let submitter = self.ring.submitter();
             let result = match wait {
-                None => self.ring.submitter().submit(),
-                Some(time) => {
-                    let time = Timespec::from(time);
-                    let args = SubmitArgs::new().timespec(&time);
-                    self.ring.submitter().submit_with_args(1, &args)
-                }
+                Wait::No => submitter.submit(),
+                Wait::Poll => submitter.submit_with_args(1, &SubmitArgs::new().timespec(&Timespec::new())),
+                Wait::One => submitter.submit_and_wait(1),
             };
             self.reap();
             if self.ring.submission().is_empty() {
@@ -103,7 +143,7 @@ impl Uring {
                 // Nothing that a peer does leads here; the kernel has taken the ring away, and no session can go on.
                 std::process::abort();
             }
-            wait = None;
+            wait = Wait::No;
         }
     }
 
@@ -210,13 +250,17 @@ impl Io for Uring {
         self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(CANCEL));
     }
 
-    fn turn(&mut self, wait: Duration, completions: &mut Vec<Completion>) {
+    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion>) {
         self.buffers.provide();
-        self.submit(Some(if self.finished.is_empty() { wait } else { Duration::ZERO }));
+        if let Some(until) = until {
+            self.set_timer(until);
+        }
+        let may_wait = until.is_some() && self.finished.is_empty();
+        self.submit(if may_wait { Wait::One } else { Wait::Poll });
         // Completions that found no room in the queue wait in the kernel. A failed send's may be among them, and it must
         // not be taken for one of the next turn's.
         while self.ring.submission().cq_overflow() {
-            self.submit(Some(Duration::ZERO));
+            self.submit(Wait::Poll);
         }
         let finished = std::mem::take(&mut self.finished);
         for entry in finished.iter().filter(|entry| entry.user_data() & SEND == SEND) {
@@ -235,6 +279,9 @@ impl Io for Uring {
             }
         }
         for entry in &finished {
+            if entry.user_data() == TIMER | self.timer.number {
+                self.timer.at = None;
+            }
             if let Some(token) = Token::unpack(entry.user_data())
                 && let Some(completion) = self.completion(token, entry)
             {
