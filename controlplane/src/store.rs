@@ -423,7 +423,12 @@ mod tests {
         let seconds = Duration::from_secs;
         let credentials = credentials
             .into_iter()
-            .map(|(name, source)| CredentialConfig { name: name.into(), place: Place::default(), source })
+            .map(|(name, source)| CredentialConfig {
+                name: name.into(),
+                place: Place::default(),
+                is_rewritten: false,
+                source,
+            })
             .collect();
         let config = ServiceConfig {
             name: name.into(),

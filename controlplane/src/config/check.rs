@@ -23,6 +23,7 @@ pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
         about.add_literals();
         for credential in &service.credentials {
             about.add_name(credential);
+            about.add_rewriting(credential);
             about.add_source(credential, &mut seen);
         }
         doubtful += usize::from(about.fails);
@@ -88,6 +89,16 @@ impl About<'_> {
                 self.fails = true;
                 self.push(place, key, message, FAILS);
             }
+        }
+    }
+
+    /// A literal that YAML takes for something else than its letters.
+    fn add_rewriting(&mut self, credential: &CredentialConfig) {
+        if credential.is_rewritten {
+            let message = "the value is not what is written: YAML takes it for a number or a word of its own"
+                .to_owned();
+            let help = "put it in quotes if it is meant as it is written: `0123` is 83, `yes` is `true`";
+            self.push(credential.place, key_of(self.service, &credential.name), message, help);
         }
     }
 

@@ -89,14 +89,17 @@ fn read_one<'d>(
         );
         return None;
     }
+    let mut is_rewritten = false;
     let source = if reader.is_mapping(field) {
         let section = reader.section(field)?;
         refuse_unknown_keys(reader, &section, field);
         read_provided(reader, &section, field, literals)?
     } else {
-        literal(field, read_value(reader, field, SINGLE_OR_PROVIDED)?, literals)
+        let value = read_value(reader, field, SINGLE_OR_PROVIDED)?;
+        is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
+        literal(field, value, literals)
     };
-    Some(CredentialConfig { name: field.key.to_owned(), place: field.place, source })
+    Some(CredentialConfig { name: field.key.to_owned(), place: field.place, is_rewritten, source })
 }
 
 /// Reads `{from, get}`. Each key is read before any is missed, so that every error is found.

@@ -101,6 +101,8 @@ pub struct CredentialConfig {
     pub name: String,
     /// Where it stands in the file.
     pub place: Place,
+    /// Whether its literal is another text than what is written, as yaml.v2 reads it.
+    pub is_rewritten: bool,
     /// Who has it.
     pub source: Source,
 }

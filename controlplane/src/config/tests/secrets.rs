@@ -107,6 +107,18 @@ fn check_knows_a_misspelt_name_and_a_secret_that_would_be_sent_under_another() {
 }
 
 #[test]
+fn check_knows_a_value_that_yaml_takes_for_something_else() {
+    let folder = Folder::new("rewritten");
+    for (password, is_rewritten) in
+        [("0123", true), ("yes", true), ("1e3", true), ("'0123'", false), ("5432", false), ("s3", false)]
+    {
+        let (said, doubtful) = checked(&folder, &format!("username: me, password: {password}"));
+        assert_eq!((said.len(), doubtful), (usize::from(is_rewritten), 0), "{password}: {said:?}");
+        assert!(said.iter().all(|(_, message)| !message.contains(password)), "no value is shown");
+    }
+}
+
+#[test]
 fn check_looks_at_what_values_come_from() {
     let folder = Folder::new("files");
     let [open, closed, empty] = [

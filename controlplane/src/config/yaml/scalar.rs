@@ -63,6 +63,11 @@ impl<'a> Scalar<'a> {
         if self.is_null() { "" } else { self.text() }
     }
 
+    /// Whether the value that came of it is another text, and nobody asked for that.
+    pub(in crate::config) fn is_rewritten(&self, rendered: &[u8]) -> bool {
+        self.plain && self.tag == Kind::Untagged && !rendered.is_empty() && self.text().as_bytes() != rendered
+    }
+
     /// The text as written, whatever it means.
     pub(in crate::config) fn text(&self) -> &str {
         match &self.text {
