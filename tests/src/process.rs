@@ -86,10 +86,14 @@ impl Process {
         lock(&self.child).try_wait().ok().flatten()
     }
 
-    /// Waits for its end.
+    /// Waits for its end, and for its last words.
     pub fn wait(&self) -> Result<ExitStatus> {
-        self.wait_within(GENEROUS)
-            .ok_or_else(|| Failure::new(format!("{} did not end:\n{}", self.name, self.said())))
+        let status = self
+            .wait_within(GENEROUS)
+            .ok_or_else(|| Failure::new(format!("{} did not end:\n{}", self.name, self.said())))?;
+        // They may still be on their way when it has ended. A child that it has left holds them back for ever.
+        self.output.wait_until(LAST_WORDS, |_| false);
+        Ok(status)
     }
 
     /// Waits for its end; `None` if it still runs after `deadline`.
@@ -131,6 +135,9 @@ impl Process {
         Err(Failure::new(format!("{} never said {what} ({state}):\n{}", self.name, self.said())))
     }
 }
+
+/// How long the output of a process that has ended is waited for.
+const LAST_WORDS: Duration = Duration::from_secs(10);
 
 impl Drop for Process {
     fn drop(&mut self) {
