@@ -36,11 +36,17 @@ impl Scene {
         Self { rotation: Rotation::new(false), start: now, now, generation: 0 }
     }
 
-    /// A service that has fetched its first generation, which has been accepted.
-    fn proven() -> Self {
+    /// A service that has fetched its first generation, which nobody has tried.
+    fn unproven() -> Self {
         let mut scene = Self::new();
         assert_eq!(scene.changed(), [Fetch]);
         assert_eq!(scene.fetched_new(), []);
+        scene
+    }
+
+    /// A service whose first generation has been accepted.
+    fn proven() -> Self {
+        let mut scene = Self::unproven();
         assert_eq!(scene.accepted(), []);
         scene
     }

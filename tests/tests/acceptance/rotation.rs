@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 
@@ -15,6 +15,28 @@ use tests::wire::{self, VERSION_3_0, Wire, startup};
 
 use crate::support::{broker, psql, refusal, session, started};
 
+/// A service whose password lies in a file, and a broker that serves it.
+struct Kept {
+    cluster: &'static Cluster,
+    login: Login,
+    /// The file.
+    password: PathBuf,
+    service: Service,
+    broker: Broker,
+}
+
+/// The file holds the right password, or else this one.
+fn kept_in_a_file(other: Option<&str>) -> Kept {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let mut file = File::new().unwrap();
+    let password = file.secret("password", other.unwrap_or(&login.password)).unwrap();
+    let service = pg("db", cluster, &login).file("password", &password);
+    file.services.push(service.clone());
+    let broker = started(Broker::start(&file));
+    Kept { cluster, login, password, service, broker }
+}
+
 /// How often the server has refused this user's password.
 fn refusals(cluster: &Cluster, login: &Login) -> usize {
     let words = format!("password authentication failed for user \"{}\"", login.name);
@@ -23,13 +45,7 @@ fn refusals(cluster: &Cluster, login: &Login) -> usize {
 
 /// A service whose password lies in a file that has a wrong one, then the right one, then a newer one.
 fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let mut file = File::new().unwrap();
-    let password = file.secret("password", "wrong").unwrap();
-    let service = pg("db", cluster, &login).file("password", &password);
-    file.services.push(service.clone());
-    let broker = started(Broker::start(&file));
+    let Kept { cluster, login, password, service, broker } = kept_in_a_file(Some("wrong"));
 
     // The server is asked once; whoever comes next hears the same without another failed login.
     for _ in 0..3 {
@@ -58,13 +74,7 @@ fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
 
 #[test]
 fn a_password_that_the_file_has_before_the_server_costs_nobody_a_session() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let mut file = File::new().unwrap();
-    let password = file.secret("password", &login.password).unwrap();
-    let service = pg("db", cluster, &login).file("password", &password);
-    file.services.push(service.clone());
-    let broker = started(Broker::start(&file));
+    let Kept { cluster, login, password, service, broker } = kept_in_a_file(None);
     session(&service.listen, &login);
 
     fs::write(&password, "not yet known").unwrap();
@@ -99,13 +109,7 @@ fn a_password_that_the_file_has_before_the_server_costs_nobody_a_session() {
 
 #[test]
 fn many_clients_of_a_wrong_password_are_one_failed_login() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let mut file = File::new().unwrap();
-    let password = file.secret("password", "wrong").unwrap();
-    let service = pg("db", cluster, &login).file("password", &password);
-    file.services.push(service.clone());
-    let _broker = started(Broker::start(&file));
+    let Kept { cluster, login, service, broker: _broker, .. } = kept_in_a_file(Some("wrong"));
 
     let clients: Vec<Wire> = (0..50).map(|_| ask(&service)).collect();
     for mut client in clients {
@@ -245,13 +249,7 @@ fn a_password_behind_symbolic_links_is_taken_up_when_the_directory_is_swapped() 
 
 #[test]
 fn a_password_that_the_server_changes_first_costs_nobody_a_session_once_the_file_follows() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let mut file = File::new().unwrap();
-    let password = file.secret("password", &login.password).unwrap();
-    let service = pg("db", cluster, &login).file("password", &password);
-    file.services.push(service.clone());
-    let _broker = started(Broker::start(&file));
+    let Kept { cluster, login, password, service, broker: _broker } = kept_in_a_file(None);
     session(&service.listen, &login);
 
     for round in 0..5 {

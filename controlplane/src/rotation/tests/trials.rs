@@ -4,9 +4,7 @@ use super::*;
 
 #[test]
 fn a_first_generation_is_tried_by_one_session_and_then_open_to_all() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     assert_eq!(scene.in_force(), (1, None));
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.asks(2), []);
@@ -18,9 +16,7 @@ fn a_first_generation_is_tried_by_one_session_and_then_open_to_all() {
 
 #[test]
 fn whoever_tries_and_goes_away_makes_room_for_the_next() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.asks(2), []);
     assert_eq!(scene.asks(3), []);
@@ -33,9 +29,7 @@ fn whoever_tries_and_goes_away_makes_room_for_the_next() {
 
 #[test]
 fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.asks(2), []);
     assert_eq!(scene.refused(1), [Fetch]);
@@ -51,9 +45,7 @@ fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
 
 #[test]
 fn an_account_is_left_alone_though_nobody_waits_for_the_store_to_answer() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.refused(1), [Fetch]);
     // Its client does not wait for a slow store.
@@ -74,9 +66,7 @@ fn whoever_asks_while_there_is_nothing_waits_for_what_comes() {
 
 #[test]
 fn a_better_generation_is_tried_by_one_of_those_who_wait() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.asks(2), []);
     assert_eq!(scene.refused(1), [Fetch]);
@@ -88,9 +78,7 @@ fn a_better_generation_is_tried_by_one_of_those_who_wait() {
 
 #[test]
 fn doubtful_refusals_hold_up_nobody() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     // Refused for good once; then clients ask for what they may not, as often as they like.
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.refused(1), [Fetch]);
@@ -108,9 +96,7 @@ fn doubtful_refusals_hold_up_nobody() {
 
 #[test]
 fn a_success_of_the_session_that_tries_ends_its_trial_even_if_another_was_refused_meanwhile() {
-    let mut scene = Scene::new();
-    scene.changed();
-    scene.fetched_new();
+    let mut scene = Scene::unproven();
     let before = scene.now;
     assert_eq!(scene.asks(1), [proceed(1)]);
     assert_eq!(scene.refused(2), [Fetch]);
