@@ -106,8 +106,8 @@ impl Listeners {
                 cx.report_surely(Report::ListenerDead(id, std::io::Error::from(error).to_string()));
                 None
             }
-            // The connection died before we took it: on to the next.
-            Err(error) if is_connections_own(error) => {
+            // The connection died before we took it, or another worker has it: on to the next.
+            Err(error) if is_connections_own(error) || error == Errno::AGAIN => {
                 self.arm(key, sessions, cx);
                 None
             }
