@@ -42,7 +42,7 @@ impl Closing {
     }
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     fn lingering(&self) -> Option<Side> {
         match &self.stage {
             Stage::Closing(closing) => closing.lingering,
@@ -51,7 +51,7 @@ impl Session {
     }
 
     /// Begins to wait for the lingering side; lets go of the other.
-    pub(crate) fn linger<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn linger(&mut self, cx: &mut Context<I>) {
         let Some(side) = self.lingering() else { return self.bury_all(cx) };
         if side == Side::Target {
             if let Some(tls) = &mut self.tls {
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// The lingering side has taken something that it would not take before.
-    pub(crate) fn on_lingering_progress<I: Io>(&mut self, all_sent: bool, cx: &mut Context<I>) {
+    pub(crate) fn on_lingering_progress(&mut self, all_sent: bool, cx: &mut Context<I>) {
         if self.lingering().is_some() {
             let patience = if all_sent { LINGER } else { READ_MAX };
             self.set_deadline(Some(cx.now + patience), cx);
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Input that nobody wants any more.
-    pub(crate) fn on_closing_data<I: Io>(&mut self, side: Side, len: usize, cx: &mut Context<I>) {
+    pub(crate) fn on_closing_data(&mut self, side: Side, len: usize, cx: &mut Context<I>) {
         let Stage::Closing(closing) = &mut self.stage else { return };
         if closing.lingering == Some(side) {
             closing.drained += len;
@@ -88,7 +88,7 @@ impl Session {
     }
 
     /// Receives from `side` again, if it is waited for.
-    pub(crate) fn receive_rest<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn receive_rest(&mut self, side: Side, cx: &mut Context<I>) {
         if self.lingering() == Some(side)
             && let Some(leg) = self.leg(side)
         {
@@ -97,7 +97,7 @@ impl Session {
     }
 
     /// `side` has closed, or, if `gone`, cannot be told anything any more.
-    pub(crate) fn on_closing_end<I: Io>(&mut self, side: Side, gone: bool, cx: &mut Context<I>) {
+    pub(crate) fn on_closing_end(&mut self, side: Side, gone: bool, cx: &mut Context<I>) {
         match self.lingering() {
             Some(lingering) if lingering != side => {}
             Some(_) if !gone => self.end_lingering(cx),
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Ends the session if the lingering side has closed and has been sent everything.
-    pub(crate) fn end_lingering<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn end_lingering(&mut self, cx: &mut Context<I>) {
         let Some(side) = self.lingering() else { return };
         if self.leg(side).is_none_or(|leg| leg.has_ended() && leg.is_finished()) {
             self.bury_all(cx);

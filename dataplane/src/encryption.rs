@@ -9,9 +9,9 @@ use crate::context::Context;
 use crate::io::{Chunk, Io};
 use crate::session::Session;
 
-impl Session {
+impl<I: Io> Session<I> {
     /// The machine wants TLS towards the target.
-    pub(crate) fn begin_tls<I: Io>(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
+    pub(crate) fn begin_tls(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
         // The machine has refused bytes behind the answer to its TLS request, so nothing in clear is left.
@@ -29,7 +29,7 @@ impl Session {
     }
 
     /// Sends what the TLS session has to say by itself.
-    pub(crate) fn flush_tls<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn flush_tls(&mut self, cx: &mut Context<I>) {
         let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return };
         let ciphertext = tls.take_ciphertext();
         if !ciphertext.is_empty() {
@@ -38,7 +38,7 @@ impl Session {
         }
     }
 
-    pub(crate) fn go_on_with_tls<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn go_on_with_tls(&mut self, cx: &mut Context<I>) {
         let Some(tls) = &mut self.tls else { return };
         if let Some(peer) = tls.peer() {
             self.answer(Side::Target, Event::Encrypted(peer), cx);

@@ -11,9 +11,9 @@ use crate::io::{Chunks, Io, Received, Token};
 use crate::leg::Leg;
 use crate::session::{Session, Stage};
 
-impl Session {
+impl<I: Io> Session<I> {
     /// Something was received on the leg of `side` and `epoch`.
-    pub(crate) fn on_received<I: Io>(
+    pub(crate) fn on_received(
         &mut self,
         token: Token,
         side: Side,
@@ -49,7 +49,7 @@ impl Session {
     }
 
     /// A receive is over, and its peer is not: begins anew unless there is a reason not to.
-    pub(crate) fn receive_again<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn receive_again(&mut self, side: Side, cx: &mut Context<I>) {
         match &self.stage {
             Stage::Handshake(_) => self.receive_more_handshake(side, cx),
             Stage::Relay(_) => self.resume(side, cx),
@@ -57,7 +57,7 @@ impl Session {
         }
     }
 
-    fn on_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+    fn on_end(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
         if let Some(leg) = self.leg(side) {
             leg.on_end();
         }
@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// A send to the leg of `side` was not whole.
-    pub(crate) fn on_short<I: Io>(
+    pub(crate) fn on_short(
         &mut self,
         token: Token,
         side: Side,
@@ -98,7 +98,7 @@ impl Session {
     }
 
     /// Nothing can be sent to the leg of `side` any more.
-    fn on_broken<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    fn on_broken(&mut self, side: Side, cx: &mut Context<I>) {
         if let Some(leg) = self.leg(side) {
             leg.on_broken();
         }
@@ -116,7 +116,7 @@ impl Session {
     }
 
     /// The socket of `side` has room, or its connect has been decided.
-    pub(crate) fn on_writable<I: Io>(&mut self, token: Token, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn on_writable(&mut self, token: Token, side: Side, cx: &mut Context<I>) {
         match self.leg_of(token, side) {
             Some(leg) => leg.on_writable(),
             None => return,
@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// Hands what is queued for `side` to the kernel.
-    pub(crate) fn flush<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn flush(&mut self, side: Side, cx: &mut Context<I>) {
         let slot = self.slot;
         if let Some(leg) = self.leg(side) {
             if leg.wants_finish() {
@@ -144,7 +144,7 @@ impl Session {
     }
 
     /// A turn is over in which `side` had something to settle.
-    pub(crate) fn on_settled<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn on_settled(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(leg) = self.leg(side) else { return };
         let has_retried = leg.has_retried();
         let drained = leg.on_retried(&mut cx.io);
@@ -167,7 +167,7 @@ impl Session {
     }
 
     /// The leg that a completion is about, current or dying.
-    fn leg_of(&mut self, token: Token, side: Side) -> Option<&mut Leg> {
+    fn leg_of(&mut self, token: Token, side: Side) -> Option<&mut Leg<I>> {
         match side {
             Side::Client => Some(&mut self.client),
             Side::Target => self

@@ -125,14 +125,14 @@ impl Handshaking {
     }
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     pub(crate) fn handshaking(&mut self) -> Option<&mut Handshaking> {
         let Stage::Handshake(handshaking) = &mut self.stage else { return None };
         Some(handshaking)
     }
 
     /// Starts the machine.
-    pub(crate) fn begin_handshake<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn begin_handshake(&mut self, cx: &mut Context<I>) {
         let Some(entropy) = cx.entropy.draw_pair() else {
             return self.fail(&BrokerFailed::Resources.into(), cx);
         };
@@ -142,14 +142,14 @@ impl Session {
     }
 
     /// Gives the machine an answer of `side` and goes on.
-    pub(crate) fn answer<I: Io>(&mut self, side: Side, event: Event<'_>, cx: &mut Context<I>) {
+    pub(crate) fn answer(&mut self, side: Side, event: Event<'_>, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         let next = handshaking.tell(side, event);
         self.obey(next, cx);
     }
 
     /// Does what the machine says until it has to wait for somebody.
-    pub(crate) fn obey<I: Io>(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
+    pub(crate) fn obey(&mut self, mut next: Result<Next, Error>, cx: &mut Context<I>) {
         loop {
             self.send_output(cx);
             let (service, slot, session) = (self.service.id, self.slot, self.reference(cx));
@@ -212,7 +212,7 @@ impl Session {
     }
 
     /// Sends what the machine has put out for either side.
-    pub(crate) fn send_output<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn send_output(&mut self, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         let to_client = std::mem::take(&mut handshaking.out.client);
         let to_target = std::mem::take(&mut handshaking.out.target);
@@ -223,7 +223,7 @@ impl Session {
     }
 
     /// Sends bytes of our own to the client.
-    pub(crate) fn send_client<I: Io>(&mut self, bytes: Vec<u8>, cx: &mut Context<I>) {
+    pub(crate) fn send_client(&mut self, bytes: Vec<u8>, cx: &mut Context<I>) {
         if !bytes.is_empty() {
             self.client.enqueue(Chunk::Bytes(Bytes::from(bytes)));
             cx.dirty.push((self.slot, Side::Client));
@@ -231,7 +231,7 @@ impl Session {
     }
 
     /// Sends bytes of our own to the target, encrypted where there is TLS.
-    fn send_target<I: Io>(&mut self, bytes: Zeroizing<Vec<u8>>, cx: &mut Context<I>) {
+    fn send_target(&mut self, bytes: Zeroizing<Vec<u8>>, cx: &mut Context<I>) {
         let Some(leg) = &mut self.target else { return };
         let chunk = match &mut self.tls {
             None => Chunk::Wiped { bytes, sent: 0 },
@@ -242,7 +242,7 @@ impl Session {
     }
 
     /// The machine waits for input of `side`. If that side has ended, it waits in vain.
-    fn await_input<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    fn await_input(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(leg) = self.leg(side) else { return };
         if leg.has_ended() {
             return self.on_handshake_end(side, cx);
@@ -252,7 +252,7 @@ impl Session {
     }
 
     /// Data of either side.
-    pub(crate) fn on_handshake_data<I: Io>(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) {
+    pub(crate) fn on_handshake_data(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         match (side, &mut self.tls) {
             // What a target says to a request that has no answer, nobody reads.
@@ -285,7 +285,7 @@ impl Session {
     }
 
     /// Receives from `side` again, unless more of its input waits than may.
-    pub(crate) fn receive_more_handshake<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn receive_more_handshake(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         if handshaking.input(side).len() <= INPUT_MAX
             && let Some(leg) = self.leg(side)
@@ -295,7 +295,7 @@ impl Session {
     }
 
     /// Either side will send nothing more.
-    pub(crate) fn on_handshake_end<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn on_handshake_end(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         match (side, handshaking.waiting) {
             (Side::Target, Waiting::TargetEnd) => self.on_target_done(cx),
@@ -313,7 +313,7 @@ impl Session {
     }
 
     /// A newer snapshot is in force.
-    pub(crate) fn on_snapshot<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_snapshot(&mut self, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         match handshaking.waiting {
             Waiting::Credential => self.obey(Ok(Next::Want(Side::Target, Want::Credential)), cx),
@@ -323,7 +323,7 @@ impl Session {
     }
 
     /// The target has closed after a request that has no answer: on to the next address, if there is one.
-    fn on_target_done<I: Io>(&mut self, cx: &mut Context<I>) {
+    fn on_target_done(&mut self, cx: &mut Context<I>) {
         self.detach_target(cx);
         let Some(handshaking) = self.handshaking() else { return };
         if handshaking.dialing.as_ref().is_some_and(Dialing::has_more) {
@@ -334,7 +334,7 @@ impl Session {
     }
 
     /// The handshake succeeded.
-    fn on_both_up<I: Io>(&mut self, cx: &mut Context<I>) {
+    fn on_both_up(&mut self, cx: &mut Context<I>) {
         self.on_accepted(cx);
         let Some(handshaking) = self.handshaking() else { return };
         let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);
@@ -342,7 +342,7 @@ impl Session {
     }
 
     /// The handshake's deadline, or one of the dial's, has passed.
-    pub(crate) fn on_handshake_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_handshake_deadline(&mut self, cx: &mut Context<I>) {
         let over = cx.now >= self.handshake_deadline();
         let Some(handshaking) = self.handshaking() else { return };
         if !over {

@@ -10,19 +10,19 @@
 //! the ring can still deliver.
 
 use std::collections::VecDeque;
-use std::os::fd::{AsFd, OwnedFd};
 
-use protocol::Side;
+use protocol::{Side, Transport};
 
-use crate::io::{Chunk, Chunks, Interest, Io, Kind, Token, socket};
+use crate::io::{Chunk, Chunks, Interest, Io, Kind, Socket, Token};
 
 /// Chunks of one send; the kernel takes at most 1,024 pieces (`UIO_MAXIOV`).
 const CHUNKS_MAX: usize = 512;
 
 /// One connection.
-pub(crate) struct Leg {
-    socket: OwnedFd,
+pub(crate) struct Leg<I: Io> {
+    socket: I::Socket,
     side: Side,
+    transport: Transport,
     /// Names the leg in tokens; its kind is replaced by each request's own.
     name: Token,
     receiving: Receiving,
@@ -58,10 +58,12 @@ enum Finish {
     Done,
 }
 
-impl Leg {
+impl<I: Io> Leg<I> {
     /// A leg over `socket`. `name` tells its slot, generation and epoch.
-    pub(crate) fn new(socket: OwnedFd, side: Side, name: Token) -> Self {
+    pub(crate) fn new(socket: I::Socket, side: Side, name: Token) -> Self {
+        let transport = socket.tune();
         Self {
+            transport,
             socket,
             side,
             name,
@@ -77,12 +79,17 @@ impl Leg {
         }
     }
 
-    pub(crate) fn socket(&self) -> &OwnedFd {
+    pub(crate) fn socket(&self) -> &I::Socket {
         &self.socket
     }
 
     pub(crate) fn side(&self) -> Side {
         self.side
+    }
+
+    /// What kind of connection it is.
+    pub(crate) fn transport(&self) -> Transport {
+        self.transport
     }
 
     /// Which of the session's connections to this side it is.
@@ -107,17 +114,17 @@ impl Leg {
     }
 
     /// Receives from now on, unless the peer has ended or a receive is with the kernel already.
-    pub(crate) fn receive(&mut self, io: &mut impl Io) {
+    pub(crate) fn receive(&mut self, io: &mut I) {
         if self.receiving == Receiving::Off && !self.ended {
-            io.receive(self.receive_token(), self.socket.as_fd());
+            io.receive(self.receive_token(), &self.socket);
             self.receiving = Receiving::Armed;
         }
     }
 
     /// Receives no more, once what is under way has come.
-    pub(crate) fn pause(&mut self, io: &mut impl Io) {
+    pub(crate) fn pause(&mut self, io: &mut I) {
         if self.receiving == Receiving::Armed {
-            io.cancel(self.receive_token());
+            io.cancel(self.receive_token(), &self.socket);
             self.receiving = Receiving::Cancelling;
         }
     }
@@ -137,8 +144,8 @@ impl Leg {
     }
 
     /// Waits for the end of the socket's connect.
-    pub(crate) fn await_connect(&mut self, io: &mut impl Io) {
-        io.poll(self.writable_token(), self.socket.as_fd(), Interest::Writable);
+    pub(crate) fn await_connect(&mut self, io: &mut I) {
+        io.poll(self.writable_token(), &self.socket, Interest::Writable);
         self.polling = true;
     }
 
@@ -186,11 +193,11 @@ impl Leg {
 
     /// Hands what is queued to the driver. Only right before a turn: until the turn is over the driver names the
     /// socket by its number, so nobody may close it.
-    pub(crate) fn flush(&mut self, io: &mut impl Io, round: u64) {
+    pub(crate) fn flush(&mut self, io: &mut I, round: u64) {
         if !self.queued.is_empty() {
             self.sent_in = round;
             let token = self.token(Kind::ClientSend, Kind::TargetSend);
-            io.send(token, self.socket.as_fd(), std::mem::take(&mut self.queued));
+            io.send(token, &self.socket, std::mem::take(&mut self.queued));
         }
         self.finish_if_sent(round);
     }
@@ -199,7 +206,7 @@ impl Leg {
     pub(crate) fn finish_if_sent(&mut self, round: u64) {
         let all_sent = self.queued.is_empty() && self.spilled.is_empty() && !self.retrying;
         if self.finish == Finish::Wanted && all_sent && self.sent_in != round {
-            socket::finish_writing(self.socket.as_fd());
+            self.socket.finish_writing();
             self.finish = Finish::Done;
         }
     }
@@ -214,12 +221,12 @@ impl Leg {
     pub(crate) fn say_last(&mut self, bytes: &[u8]) {
         let is_clear = self.queued.is_empty() && self.spilled.is_empty() && !self.retrying;
         if !bytes.is_empty() && is_clear && !self.broken && self.finish == Finish::No {
-            socket::send_at_once(self.socket.as_fd(), bytes);
+            self.socket.send_at_once(bytes);
         }
     }
 
     /// A send was not whole: keeps the rest and waits for room.
-    pub(crate) fn on_short(&mut self, sent: usize, chunks: Chunks, io: &mut impl Io) {
+    pub(crate) fn on_short(&mut self, sent: usize, chunks: Chunks, io: &mut I) {
         self.retrying = false;
         let mut skip = sent;
         // What was spilled before came later: the rest of this send goes in front of it, in its order.
@@ -238,9 +245,9 @@ impl Leg {
         self.await_room(io);
     }
 
-    fn await_room(&mut self, io: &mut impl Io) {
+    fn await_room(&mut self, io: &mut I) {
         if !self.polling {
-            io.poll(self.writable_token(), self.socket.as_fd(), Interest::Writable);
+            io.poll(self.writable_token(), &self.socket, Interest::Writable);
             self.polling = true;
         }
     }
@@ -262,7 +269,7 @@ impl Leg {
     }
 
     /// The turn in which spilled bytes were sent is over, and they all went out: `true` if nothing is left.
-    pub(crate) fn on_retried(&mut self, io: &mut impl Io) -> bool {
+    pub(crate) fn on_retried(&mut self, io: &mut I) -> bool {
         if !std::mem::take(&mut self.retrying) {
             return false;
         }
@@ -274,13 +281,13 @@ impl Leg {
     }
 
     /// Ends everything that the kernel still holds, and forgets what was not sent.
-    pub(crate) fn abandon(&mut self, io: &mut impl Io) {
+    pub(crate) fn abandon(&mut self, io: &mut I) {
         self.queued = Chunks::None;
         self.spilled.clear();
         self.retrying = false;
         self.pause(io);
         if self.polling {
-            io.cancel(self.writable_token());
+            io.cancel(self.writable_token(), &self.socket);
         }
     }
 

@@ -3,14 +3,13 @@
 //! Owns the accepts: one-shot, so that the kernel wakes one worker a connection and the load is even. A listener never
 //! dies of a want of descriptors or memory: it pauses and tries again.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use slab::Slab;
 
 use crate::context::Context;
-use crate::io::socket::{accept_queued, has_room_for_a_file};
 use crate::io::{Io, Kind, Token};
 use crate::mailbox::{ListenerId, ListenerMail, Report};
 use crate::snapshot::ServiceId;
@@ -77,10 +76,10 @@ impl Listeners {
     pub(crate) fn on_accepted<I: Io>(
         &mut self,
         token: Token,
-        accepted: Result<OwnedFd, Errno>,
+        accepted: Result<I::Socket, Errno>,
         sessions: usize,
         cx: &mut Context<I>,
-    ) -> Option<(ServiceId, OwnedFd)> {
+    ) -> Option<(ServiceId, I::Socket)> {
         let key = token.slot as usize;
         let listener = self
             .listeners
@@ -132,7 +131,7 @@ impl Listeners {
         if self.first_pause_over.is_none_or(|at| at > cx.now) {
             return;
         }
-        let has_room = has_room_for_a_file();
+        let has_room = cx.io.has_room();
         self.first_pause_over = None;
         let now = cx.now;
         let mut resumed = Vec::new();
@@ -193,19 +192,20 @@ impl Listeners {
         listener.state = State::Retiring { armed };
         self.retiring += 1;
         if armed && let Ok(slot) = u32::try_from(key) {
-            cx.io.cancel(Token { kind: Kind::Accept, epoch: 0, generation: generation(id), slot });
+            let token = Token { kind: Kind::Accept, epoch: 0, generation: generation(id), slot };
+            cx.io.cancel_accept(token, listener.mail.socket.as_fd());
         }
     }
 
     /// The next connection that waits on a retiring listener. A listener without one, and without an accept that
     /// could still bring one, is let go of.
-    pub(crate) fn take_queued<I: Io>(&mut self, cx: &mut Context<I>) -> Option<(ServiceId, OwnedFd)> {
+    pub(crate) fn take_queued<I: Io>(&mut self, cx: &mut Context<I>) -> Option<(ServiceId, I::Socket)> {
         while self.retiring > 0 {
             let (key, listener) = self
                 .listeners
                 .iter_mut()
                 .find(|(_, listener)| listener.state == State::Retiring { armed: false })?;
-            match accept_queued(listener.mail.socket.as_fd()) {
+            match cx.io.accept_queued(listener.mail.socket.as_fd()) {
                 Ok(socket) => return Some((listener.mail.service, socket)),
                 Err(error) if is_want(error) => {
                     listener.state = State::RetiringPaused;

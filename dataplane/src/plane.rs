@@ -59,6 +59,10 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+/// What the pipes and large buffers of all workers may hold together, in bytes: twice as many and a user without
+/// privileges gets pipes of a single page for a while (pipe(7), `pipe-user-pages-soft`).
+const CONDUITS_MAX: usize = 32 * 1024 * 1024;
+
 /// All workers. Dropping it stops them.
 pub struct Dataplane {
     workers: Vec<WorkerHandle>,
@@ -96,6 +100,7 @@ impl Dataplane {
             let mailbox = Arc::new(Queue::new(connections.min(1 << 16)).map_err(StartError::Resources)?);
             let seed = Seed {
                 index,
+                workers: settings.workers,
                 mailbox: Arc::clone(&mailbox),
                 reports: Arc::clone(&plane.reports),
                 shared: Arc::clone(&plane.shared),
@@ -237,6 +242,7 @@ impl WorkerHandle {
 /// What a worker is made of, on its own thread: a ring belongs to the thread that made it.
 struct Seed {
     index: usize,
+    workers: usize,
     mailbox: Arc<Queue<Mail>>,
     reports: Arc<Queue<Report>>,
     shared: Arc<Shared>,
@@ -248,7 +254,7 @@ struct Seed {
 
 impl Seed {
     fn run(self, answer: &mpsc::SyncSender<Result<(), UringError>>) {
-        let io = match Uring::new() {
+        let io = match Uring::new(CONDUITS_MAX / self.workers) {
             Ok(io) => io,
             Err(refused) => return drop(answer.send(Err(refused))),
         };

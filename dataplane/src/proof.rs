@@ -76,9 +76,9 @@ impl Attempt {
     }
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     /// The machine is about to prove a credential. Whether somebody has to be asked about that first.
-    pub(crate) fn asks_permission<I: Io>(&mut self, cx: &mut Context<I>) -> bool {
+    pub(crate) fn asks_permission(&mut self, cx: &mut Context<I>) -> bool {
         let session = self.reference(cx);
         let service = self.service.id;
         let runtime = Arc::clone(&self.service.runtime);
@@ -104,7 +104,7 @@ impl Session {
     }
 
     /// The target refused the credential: the control plane may know a better one.
-    pub(crate) fn on_refused<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_refused(&mut self, cx: &mut Context<I>) {
         let session = self.reference(cx);
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
@@ -121,7 +121,7 @@ impl Session {
     }
 
     /// What is to be done with the credential that was asked about, or that was refused.
-    pub(crate) fn on_verdict<I: Io>(&mut self, verdict: Verdict, cx: &mut Context<I>) {
+    pub(crate) fn on_verdict(&mut self, verdict: Verdict, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
         if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
             return;
@@ -162,7 +162,7 @@ impl Session {
     }
 
     /// Repeats the target's half alone.
-    pub(crate) fn restart_target<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn restart_target(&mut self, cx: &mut Context<I>) {
         let Some(entropy) = cx.entropy.draw() else {
             return self.fail(&BrokerFailed::Resources.into(), cx);
         };
@@ -174,7 +174,7 @@ impl Session {
     }
 
     /// The target has let the session in.
-    pub(crate) fn on_accepted<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_accepted(&mut self, cx: &mut Context<I>) {
         let session = self.reference(cx);
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
@@ -192,7 +192,7 @@ impl Session {
     }
 
     /// The handshake has ended, and not by the target's word on its credential.
-    pub(crate) fn on_abandoned<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_abandoned(&mut self, cx: &mut Context<I>) {
         let session = self.reference(cx);
         let service = self.service.id;
         if let Some(handshaking) = self.handshaking()
@@ -203,7 +203,7 @@ impl Session {
     }
 
     /// Keys have been derived that this session may wait for.
-    pub(crate) fn on_keys<I: Io>(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
+    pub(crate) fn on_keys(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
         if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys(job)) {
             self.answer(Side::Target, Event::Derived(keys), cx);
         }

@@ -49,14 +49,9 @@ impl Relay {
     }
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     /// Delivers what each side has sent beyond its handshake, then lets both be received from.
-    pub(crate) fn relay_residues<I: Io>(
-        &mut self,
-        from_client: Vec<u8>,
-        from_target: Vec<u8>,
-        cx: &mut Context<I>,
-    ) {
+    pub(crate) fn relay_residues(&mut self, from_client: Vec<u8>, from_target: Vec<u8>, cx: &mut Context<I>) {
         if !from_client.is_empty() {
             self.relay_chunk(Side::Client, Chunk::Bytes(Bytes::from(from_client)), cx);
         }
@@ -73,7 +68,7 @@ impl Session {
     }
 
     /// Data of `from`.
-    pub(crate) fn on_relay_data<I: Io>(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
+    pub(crate) fn on_relay_data(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
         let (Side::Target, Some(tls)) = (from, &mut self.tls) else {
             return self.relay_chunk(from, Chunk::Lease(lease), cx);
         };
@@ -100,7 +95,7 @@ impl Session {
     }
 
     /// Moves a chunk of plaintext of `from` to the other side, encrypted where that side wants it.
-    fn relay_chunk<I: Io>(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+    fn relay_chunk(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
         match (from, &mut self.tls) {
             (Side::Client, Some(tls)) => {
                 let ciphertext = tls.encrypt(chunk.bytes());
@@ -112,12 +107,12 @@ impl Session {
         }
     }
 
-    fn deliver<I: Io>(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+    fn deliver(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
         let len = chunk.bytes().len();
         self.deliver_counted(from, chunk, len, cx);
     }
 
-    fn deliver_counted<I: Io>(&mut self, from: Side, chunk: Chunk, len: usize, cx: &mut Context<I>) {
+    fn deliver_counted(&mut self, from: Side, chunk: Chunk, len: usize, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &mut self.stage else { return };
         relay.last_activity = cx.now;
         let len = len as u64;
@@ -144,7 +139,7 @@ impl Session {
     }
 
     /// Receives from `side` again, if the other side takes what it is given.
-    pub(crate) fn resume<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn resume(&mut self, side: Side, cx: &mut Context<I>) {
         let congested = self.leg(side.other()).is_none_or(|leg| leg.is_congested());
         if !congested && let Some(leg) = self.leg(side) {
             leg.receive(&mut cx.io);
@@ -152,7 +147,7 @@ impl Session {
     }
 
     /// `side` will send nothing more, or is gone altogether.
-    pub(crate) fn on_relay_end<I: Io>(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+    pub(crate) fn on_relay_end(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
         let is_broken = self.leg(side).is_none_or(|leg| leg.is_broken());
         if error.is_some() || is_broken {
             // Nothing can be sent to `side` any more: what it has sent is delivered, and that is all.
@@ -175,7 +170,7 @@ impl Session {
     }
 
     /// Nothing that is sent reaches `side` any more. What it has sent before is still to be delivered.
-    pub(crate) fn on_relay_broken<I: Io>(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn on_relay_broken(&mut self, side: Side, cx: &mut Context<I>) {
         if let Some(source) = self.leg(side.other()) {
             source.pause(&mut cx.io);
         }
@@ -186,7 +181,7 @@ impl Session {
     }
 
     /// What is left will not take long; when the broker drains, it is not waited for longer than a farewell is.
-    pub(crate) fn on_half_open<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_half_open(&mut self, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &mut self.stage else { return };
         relay.half_open = true;
         relay.last_activity = cx.now;
@@ -202,7 +197,7 @@ impl Session {
     }
 
     /// Sets the moment at which the session will have been idle for too long.
-    pub(crate) fn set_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn set_idle_deadline(&mut self, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &self.stage else { return };
         let half_open_max = if cx.draining { LINGER } else { HALF_OPEN_MAX };
         let half_open = relay.half_open.then_some(half_open_max);
@@ -212,7 +207,7 @@ impl Session {
     }
 
     /// Ends the session once both directions are done.
-    pub(crate) fn end_if_finished<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn end_if_finished(&mut self, cx: &mut Context<I>) {
         let client_done = self.client.has_ended() && self.client.is_finished();
         let target_done = self.target.as_ref().is_none_or(|leg| leg.has_ended() && leg.is_finished());
         if client_done && target_done {
@@ -221,7 +216,7 @@ impl Session {
     }
 
     /// The session may have been idle for too long.
-    pub(crate) fn on_idle_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_idle_deadline(&mut self, cx: &mut Context<I>) {
         self.set_idle_deadline(cx);
         if self.deadline().is_some_and(|deadline| deadline <= cx.now) {
             self.begin_closing(Some(self.heard_side()), cx);

@@ -9,7 +9,6 @@
 //!                  └── failure ──────┘
 //! ```
 
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
@@ -19,7 +18,7 @@ use protocol::{ClientMisbehaved, Error, RequestId, Side};
 use crate::closing::Closing;
 use crate::context::Context;
 use crate::handshake::Handshaking;
-use crate::io::{Io, Kind, Token, socket};
+use crate::io::{Io, Kind, Token};
 use crate::leg::Leg;
 use crate::mailbox::{Report, SessionRef};
 use crate::relay::Relay;
@@ -27,19 +26,19 @@ use crate::snapshot::{Endpoint, ServiceOptions};
 use crate::tls::TlsSession;
 
 /// One connection of a client.
-pub(crate) struct Session {
+pub(crate) struct Session<I: Io> {
     pub(crate) slot: u32,
     generation: u16,
     pub(crate) request_id: RequestId,
     /// The service's options as of accept. Its credential and addresses are read from the newest snapshot when they
     /// are needed, and not kept: a session may live for months.
     pub(crate) service: Arc<ServiceOptions>,
-    pub(crate) client: Leg,
-    pub(crate) target: Option<Leg>,
+    pub(crate) client: Leg<I>,
+    pub(crate) target: Option<Leg<I>>,
     /// TLS towards the target. With it, what the target leg carries is ciphertext.
     pub(crate) tls: Option<Box<TlsSession>>,
     /// Legs that are closed as soon as the kernel holds nothing of them.
-    pub(crate) dying: Vec<Leg>,
+    pub(crate) dying: Vec<Leg<I>>,
     /// Connections to targets so far.
     epoch: u8,
     pub(crate) stage: Stage,
@@ -58,16 +57,15 @@ pub(crate) enum Stage {
     Closing(Closing),
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     /// A session for a connection that has just been accepted.
-    pub(crate) fn open<I: Io>(
+    pub(crate) fn open(
         slot: u32,
         generation: u16,
-        socket: OwnedFd,
+        socket: I::Socket,
         service: Arc<ServiceOptions>,
         cx: &mut Context<I>,
     ) -> Self {
-        socket::tune(socket.as_fd());
         cx.stats(&service).opened.add(1);
         cx.shared.connections.fetch_add(1, Ordering::Relaxed);
         let name = Token { kind: Kind::ClientReceive, epoch: 0, generation, slot };
@@ -100,7 +98,7 @@ impl Session {
     }
 
     /// How the control plane names this session.
-    pub(crate) fn reference<I: Io>(&self, cx: &Context<I>) -> SessionRef {
+    pub(crate) fn reference(&self, cx: &Context<I>) -> SessionRef {
         SessionRef { worker: cx.worker, slot: self.slot, request_id: self.request_id }
     }
 
@@ -109,7 +107,7 @@ impl Session {
         self.accepted + self.service.timeouts.handshake
     }
 
-    pub(crate) fn set_deadline<I: Io>(&mut self, deadline: Option<Instant>, cx: &mut Context<I>) {
+    pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>, cx: &mut Context<I>) {
         cx.timers.replace(self.slot, self.deadline, deadline);
         self.deadline = deadline;
     }
@@ -120,7 +118,7 @@ impl Session {
     }
 
     /// The leg of `side`, if there is one.
-    pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg> {
+    pub(crate) fn leg(&mut self, side: Side) -> Option<&mut Leg<I>> {
         match side {
             Side::Client => Some(&mut self.client),
             Side::Target => self.target.as_mut(),
@@ -128,7 +126,7 @@ impl Session {
     }
 
     /// Makes `socket` the session's connection to its target.
-    pub(crate) fn attach_target(&mut self, socket: OwnedFd) -> &mut Leg {
+    pub(crate) fn attach_target(&mut self, socket: I::Socket) -> &mut Leg<I> {
         self.epoch = self.epoch.wrapping_add(1);
         let name = Token {
             kind: Kind::TargetReceive,
@@ -140,7 +138,7 @@ impl Session {
     }
 
     /// Lets go of the connection to the target: it is closed when the kernel holds nothing of it any more.
-    pub(crate) fn detach_target<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn detach_target(&mut self, cx: &mut Context<I>) {
         let tls = self.tls.take();
         if let Some(mut leg) = self.target.take() {
             if let Some(mut tls) = tls {
@@ -156,14 +154,14 @@ impl Session {
         }
     }
 
-    fn bury(&mut self, leg: Leg) {
+    fn bury(&mut self, leg: Leg<I>) {
         if !leg.is_joined() {
             self.dying.push(leg);
         }
     }
 
     /// Counts the session towards the limits of its service and of the process, once.
-    pub(crate) fn admit<I: Io>(&mut self, cx: &Context<I>) -> Result<(), Error> {
+    pub(crate) fn admit(&mut self, cx: &Context<I>) -> Result<(), Error> {
         use protocol::OverLimit;
         if self.admitted {
             return Ok(());
@@ -180,7 +178,7 @@ impl Session {
     }
 
     /// Both legs are up: from now on bytes are moved.
-    pub(crate) fn begin_relay<I: Io>(&mut self, endpoint: Option<Arc<Endpoint>>, cx: &mut Context<I>) {
+    pub(crate) fn begin_relay(&mut self, endpoint: Option<Arc<Endpoint>>, cx: &mut Context<I>) {
         if let Some(endpoint) = &endpoint {
             endpoint.on_open();
         }
@@ -198,7 +196,7 @@ impl Session {
     }
 
     /// Ends the session: tells the client why, where it can be told, and closes.
-    pub(crate) fn fail<I: Io>(&mut self, error: &Error, cx: &mut Context<I>) {
+    pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
         cx.on_failed(&self.service, self.request_id, error);
         if let Stage::Handshake(handshaking) = &mut self.stage {
             let farewell = handshaking.farewell(&self.service, self.request_id, error);
@@ -208,7 +206,7 @@ impl Session {
     }
 
     /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.
-    pub(crate) fn begin_closing<I: Io>(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
+    pub(crate) fn begin_closing(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
         self.on_abandoned(cx);
         let was = std::mem::replace(&mut self.stage, Stage::Closing(Closing::new(lingering)));
         if let Stage::Relay(relay) = was
@@ -229,7 +227,7 @@ impl Session {
     }
 
     /// Closes what is left: the session is over as soon as the kernel holds nothing of it.
-    pub(crate) fn bury_all<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn bury_all(&mut self, cx: &mut Context<I>) {
         self.detach_target(cx);
         self.client.abandon(&mut cx.io);
         self.set_deadline(None, cx);
@@ -244,7 +242,7 @@ impl Session {
     }
 
     /// The slot is given up.
-    pub(crate) fn on_gone<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_gone(&mut self, cx: &mut Context<I>) {
         self.set_deadline(None, cx);
         if self.admitted {
             self.service.runtime.leave();
@@ -255,7 +253,7 @@ impl Session {
     }
 
     /// The deadline has passed.
-    pub(crate) fn on_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_deadline(&mut self, cx: &mut Context<I>) {
         self.deadline = None;
         match &self.stage {
             Stage::Handshake(_) => self.on_handshake_deadline(cx),
@@ -265,7 +263,7 @@ impl Session {
     }
 
     /// The broker waits for its sessions to end: one that has lost its target has nothing to wait for.
-    pub(crate) fn on_drain<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_drain(&mut self, cx: &mut Context<I>) {
         if matches!(&self.stage, Stage::Relay(relay) if relay.is_half_open()) {
             self.on_half_open(cx);
         } else if self.has_lost_client() {
@@ -274,7 +272,7 @@ impl Session {
     }
 
     /// The broker ends all sessions.
-    pub(crate) fn on_shutdown<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_shutdown(&mut self, cx: &mut Context<I>) {
         match &self.stage {
             Stage::Handshake(_) => self.fail(&protocol::BrokerFailed::Shutdown.into(), cx),
             Stage::Relay(_) => {

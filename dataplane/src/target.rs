@@ -7,15 +7,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::{BrokerFailed, Dial, Error, Event, OverLimit, Side, TargetFailed, Transport};
+use protocol::{BrokerFailed, Dial, Error, Event, OverLimit, Side, TargetFailed};
 use rustix::io::Errno;
 
 use crate::context::Context;
-use crate::io::Io;
-use crate::io::socket::{Connect, begin_connect, connect_result};
+use crate::io::{Connect, Io, Socket};
 use crate::mailbox::Report;
 use crate::session::{Session, Stage};
-use crate::snapshot::{Address, Endpoint, Service, Target};
+use crate::snapshot::{Endpoint, Service, Target};
 
 /// How long to wait until a Unix socket's full queue is tried again.
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
@@ -84,9 +83,9 @@ fn open_endpoints(service: &Service) -> Vec<Arc<Endpoint>> {
         .collect()
 }
 
-impl Session {
+impl<I: Io> Session<I> {
     /// The machine wants a connection.
-    pub(crate) fn begin_dial<I: Io>(&mut self, dial: Dial, cx: &mut Context<I>) {
+    pub(crate) fn begin_dial(&mut self, dial: Dial, cx: &mut Context<I>) {
         let id = self.service.id;
         let Some(service) = cx.service(id).map(Arc::clone) else {
             return self.fail(&BrokerFailed::Shutdown.into(), cx);
@@ -127,7 +126,7 @@ impl Session {
     }
 
     /// Tries the next address, or gives up.
-    fn dial_next<I: Io>(&mut self, cx: &mut Context<I>) {
+    fn dial_next(&mut self, cx: &mut Context<I>) {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
         let Some(endpoint) = dialing.left.pop_front() else {
@@ -143,13 +142,13 @@ impl Session {
         self.try_current(cx);
     }
 
-    fn try_current<I: Io>(&mut self, cx: &mut Context<I>) {
+    fn try_current(&mut self, cx: &mut Context<I>) {
         let handshake_deadline = self.handshake_deadline();
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
         let Some(endpoint) = dialing.current.clone() else { return };
         let deadline = dialing.current_until.min(handshake_deadline);
-        match begin_connect(&endpoint.address) {
+        match cx.io.connect(&endpoint.address) {
             Ok(Connect::Done(socket)) => {
                 self.attach_target(socket);
                 self.on_connected(cx);
@@ -167,16 +166,15 @@ impl Session {
     }
 
     /// The kernel has decided a connect.
-    pub(crate) fn on_connect_decided<I: Io>(&mut self, cx: &mut Context<I>) {
-        use std::os::fd::AsFd;
+    pub(crate) fn on_connect_decided(&mut self, cx: &mut Context<I>) {
         let Some(leg) = &self.target else { return };
-        match connect_result(leg.socket().as_fd()) {
+        match leg.socket().connect_result() {
             Ok(()) => self.on_connected(cx),
             Err(error) => self.on_connect_failed(error, cx),
         }
     }
 
-    fn on_connect_failed<I: Io>(&mut self, error: Errno, cx: &mut Context<I>) {
+    fn on_connect_failed(&mut self, error: Errno, cx: &mut Context<I>) {
         self.detach_target(cx);
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
@@ -190,23 +188,19 @@ impl Session {
         self.dial_next(cx);
     }
 
-    fn on_connected<I: Io>(&mut self, cx: &mut Context<I>) {
+    fn on_connected(&mut self, cx: &mut Context<I>) {
         self.set_deadline(Some(self.handshake_deadline()), cx);
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
         cx.stats(&self.service).dial.record(cx.now.duration_since(dialing.began));
-        let transport = match dialing.current.as_ref().map(|endpoint| &endpoint.address) {
-            Some(Address::Unix(_)) => Transport::Unix,
-            Some(Address::Tcp(_)) | None => Transport::Tcp,
-        };
-        if let Some(leg) = &mut self.target {
-            leg.receive(&mut cx.io);
-        }
+        let Some(leg) = &mut self.target else { return };
+        leg.receive(&mut cx.io);
+        let transport = leg.transport();
         self.answer(Side::Target, Event::Connected(transport), cx);
     }
 
     /// An address took too long, or a busy one may be tried again.
-    pub(crate) fn on_dial_deadline<I: Io>(&mut self, cx: &mut Context<I>) {
+    pub(crate) fn on_dial_deadline(&mut self, cx: &mut Context<I>) {
         if !self.is_dialing() {
             return self.set_deadline(Some(self.handshake_deadline()), cx);
         }

@@ -3,7 +3,6 @@
 //! Owns the loop and the slots. Each round: deadlines, mail, what is to be sent, one turn of the driver, and what that
 //! brought. Nothing in it waits for anything but the turn.
 
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +11,7 @@ use protocol::Side;
 use slab::Slab;
 
 use crate::context::Context;
-use crate::io::{Completion, Interest, Io, Kind, Token};
+use crate::io::{Completion, Io, Kind, Token};
 use crate::listener::Listeners;
 use crate::mailbox::{Mail, SessionRef};
 use crate::session::Session;
@@ -24,11 +23,11 @@ const ROUND_MAX: Duration = Duration::from_secs(1);
 /// A worker.
 pub(crate) struct Worker<I: Io> {
     cx: Context<I>,
-    sessions: Slab<Session>,
+    sessions: Slab<Session<I>>,
     listeners: Listeners,
     /// Tenants that slots have had so far, wrapping.
     generation: u16,
-    completions: Vec<Completion>,
+    completions: Vec<Completion<I::Socket>>,
     /// When the last round began, in milliseconds since the data plane started.
     heartbeat: Arc<AtomicU64>,
     started: Instant,
@@ -59,7 +58,7 @@ impl<I: Io> Worker<I> {
     }
 
     fn round(&mut self) {
-        self.cx.now = Instant::now();
+        self.cx.now = self.cx.io.now();
         let since_start = self.cx.now.duration_since(self.started).as_millis();
         self.heartbeat.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
         while let Some(slot) = self.cx.timers.pop(self.cx.now) {
@@ -80,7 +79,7 @@ impl<I: Io> Worker<I> {
         self.cx.io.turn(until, &mut completions);
         self.cx.round += 1;
         self.cx.mailbox.on_awake();
-        self.cx.now = Instant::now();
+        self.cx.now = self.cx.io.now();
         let shorts = completions
             .iter()
             .take_while(|completion| matches!(completion, Completion::SendShort { .. }))
@@ -110,7 +109,7 @@ impl<I: Io> Worker<I> {
     fn await_wake(&mut self) {
         let token = Token { kind: Kind::Wake, epoch: 0, generation: 0, slot: 0 };
         let mailbox = Arc::clone(&self.cx.mailbox);
-        self.cx.io.poll(token, mailbox.wake_fd(), Interest::Readable);
+        self.cx.io.poll_wake(token, mailbox.wake_fd());
     }
 
     /// Hands everything that is queued to the driver.
@@ -140,7 +139,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Runs `act` on the session in `slot`, and gives the slot up if that was its end.
-    fn with(&mut self, slot: u32, act: impl FnOnce(&mut Session, &mut Context<I>)) {
+    fn with(&mut self, slot: u32, act: impl FnOnce(&mut Session<I>, &mut Context<I>)) {
         let key = slot as usize;
         let Some(session) = self.sessions.get_mut(key) else { return };
         act(session, &mut self.cx);
@@ -151,20 +150,20 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    fn with_token(&mut self, token: Token, act: impl FnOnce(&mut Session, &mut Context<I>)) {
+    fn with_token(&mut self, token: Token, act: impl FnOnce(&mut Session<I>, &mut Context<I>)) {
         if self.sessions.get(token.slot as usize).is_some_and(|session| session.is_named_by(token)) {
             self.with(token.slot, act);
         }
     }
 
-    fn with_reference(&mut self, reference: SessionRef, act: impl FnOnce(&mut Session, &mut Context<I>)) {
+    fn with_reference(&mut self, reference: SessionRef, act: impl FnOnce(&mut Session<I>, &mut Context<I>)) {
         let slot = reference.slot as usize;
         if self.sessions.get(slot).is_some_and(|session| session.request_id == reference.request_id) {
             self.with(reference.slot, act);
         }
     }
 
-    fn on_completion(&mut self, completion: Completion) {
+    fn on_completion(&mut self, completion: Completion<I::Socket>) {
         match completion {
             Completion::Ready(token) if token.kind == Kind::Wake => {
                 self.cx.mailbox.clear_wake();
@@ -194,7 +193,7 @@ impl<I: Io> Worker<I> {
     }
 
     /// Opens a session for a new connection.
-    fn open(&mut self, service: ServiceId, socket: OwnedFd) {
+    fn open(&mut self, service: ServiceId, socket: I::Socket) {
         let Some(service) = self.cx.service(service).map(|service| Arc::clone(&service.options)) else {
             return;
         };
@@ -239,7 +238,7 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    fn for_each(&mut self, act: impl Fn(&mut Session, &mut Context<I>)) {
+    fn for_each(&mut self, act: impl Fn(&mut Session<I>, &mut Context<I>)) {
         let slots: Vec<usize> = self.sessions.iter().map(|(slot, _)| slot).collect();
         for slot in slots {
             if let Ok(slot) = u32::try_from(slot) {

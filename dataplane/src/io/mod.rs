@@ -9,47 +9,121 @@
 )]
 
 mod buffer_ring;
+mod conduit;
 mod pool;
 mod probe;
 pub(crate) mod socket;
 mod token;
 mod uring;
 
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
 use bytes::Bytes;
+use protocol::Transport;
 use rustix::io::Errno;
 use zeroize::Zeroizing;
 
+pub(crate) use conduit::{Conduit, Way};
 pub(crate) use pool::Lease;
 pub(crate) use probe::UringError;
 pub(crate) use token::{Kind, Token};
 pub(crate) use uring::Uring;
 
+use crate::snapshot::Address;
+
 /// A driver. One worker owns it; nobody else touches it.
 pub(crate) trait Io {
+    /// A connection, or one that is about to be. Dropping it closes it.
+    type Socket: Socket;
+
+    /// What bulk data goes through from one socket to another.
+    type Conduit;
+
+    /// What time it is.
+    fn now(&self) -> Instant;
+
+    /// Begins to connect to `address`.
+    fn connect(&mut self, address: &Address) -> Result<Connect<Self::Socket>, Errno>;
+
+    /// Takes a connection that is already in the queue of `listener`, if there is one.
+    fn accept_queued(&mut self, listener: BorrowedFd<'_>) -> Result<Self::Socket, Errno>;
+
+    /// Whether the process and the system have room for one more connection.
+    fn has_room(&mut self) -> bool;
+
     /// Takes one connection from `listener`: one [`Completion::Accepted`].
     fn accept(&mut self, token: Token, listener: BorrowedFd<'_>);
 
+    /// Ends an accept. Its completion still comes, and may still carry a connection.
+    fn cancel_accept(&mut self, token: Token, listener: BorrowedFd<'_>);
+
     /// Receives until told otherwise: a [`Completion::Received`] for each piece, the last one with `armed` false.
-    fn receive(&mut self, token: Token, socket: BorrowedFd<'_>);
+    fn receive(&mut self, token: Token, socket: &Self::Socket);
 
     /// Sends `chunks` in order, as much as the socket takes at once, during the next turn. A send that was not
     /// whole comes back as [`Completion::SendShort`] of that turn; of any other send nothing is heard, and its
     /// chunks are free again when the turn is over. At most one send a socket and turn.
-    fn send(&mut self, token: Token, socket: BorrowedFd<'_>, chunks: Chunks);
+    fn send(&mut self, token: Token, socket: &Self::Socket, chunks: Chunks);
 
-    /// Waits once until the descriptor is readable or writable: one [`Completion::Ready`].
-    fn poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, interest: Interest);
+    /// Waits once until the socket is readable or writable: one [`Completion::Ready`].
+    fn poll(&mut self, token: Token, socket: &Self::Socket, interest: Interest);
 
-    /// Ends the accept, receive or poll that was asked for with `token`. Its last completion still comes, and
-    /// may still carry a connection or data: that one, not this call, is the barrier.
-    fn cancel(&mut self, token: Token);
+    /// Waits once until the worker's mailbox is told of mail: one [`Completion::Ready`].
+    fn poll_wake(&mut self, token: Token, wake: BorrowedFd<'_>);
+
+    /// Ends the receive or poll of `socket` that was asked for with `token`. Its last completion still comes, and
+    /// may still carry data: that one, not this call, is the barrier.
+    fn cancel(&mut self, token: Token, socket: &Self::Socket);
+
+    /// An empty conduit, or `None` if all are in use or there are none to be had.
+    fn lend(&mut self, way: Way) -> Option<Self::Conduit>;
+
+    /// Takes at once what `socket` has, into an empty conduit: "would block" means that it has nothing, and 0 that its
+    /// peer will send nothing more.
+    fn fill(&mut self, socket: &Self::Socket, conduit: &mut Self::Conduit) -> Result<usize, Errno>;
+
+    /// Gives `socket` at once what it takes of the `held` bytes in the conduit.
+    fn drain(
+        &mut self,
+        conduit: &mut Self::Conduit,
+        held: usize,
+        socket: &Self::Socket,
+    ) -> Result<usize, Errno>;
+
+    /// Takes a conduit back, and gives the `held` bytes that are in it.
+    fn take_back(&mut self, conduit: Self::Conduit, held: usize) -> Vec<u8>;
 
     /// Hands everything asked for to the kernel, waits at most until `until` (or not at all) for something to
     /// complete, and appends what has completed, which may be nothing. Short sends come first.
-    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion>);
+    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<Self::Socket>>);
+}
+
+/// What is done to a connection at once, without a request.
+pub(crate) trait Socket {
+    /// Makes a TCP connection answer at once and notice a dead peer. A refusal is no reason to lose a connection.
+    ///
+    /// Tells what kind of connection it is.
+    fn tune(&self) -> Transport;
+
+    /// What became of a connect that has been decided.
+    fn connect_result(&self) -> Result<(), Errno>;
+
+    /// Says that we will send nothing more. A peer that has gone already has nothing to be told.
+    fn finish_writing(&self);
+
+    /// Sends as much of `bytes` as the socket takes without waiting. A peer that has gone hears nothing.
+    fn send_at_once(&self, bytes: &[u8]);
+}
+
+/// How a connect began.
+pub(crate) enum Connect<S> {
+    /// The connection is there.
+    Done(S),
+    /// The kernel is at it: the socket becomes writable when it is decided.
+    InProgress(S),
+    /// A Unix socket's queue is full: try again in a moment.
+    Busy,
 }
 
 /// What to wait for in [`Io::poll`].
@@ -62,9 +136,9 @@ pub(crate) enum Interest {
 }
 
 /// Something that has completed.
-pub(crate) enum Completion {
-    /// A connection, non-blocking and close-on-exec, or why there is none.
-    Accepted(Token, Result<OwnedFd, Errno>),
+pub(crate) enum Completion<S> {
+    /// A connection, or why there is none.
+    Accepted(Token, Result<S, Errno>),
     /// Something was received; `armed` tells whether more will come without asking.
     Received { token: Token, received: Received, armed: bool },
     /// Only the first `sent` bytes went out; here are the chunks. An `error` other than "would block" is the

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
+use protocol::Transport;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
@@ -14,6 +15,7 @@ use rustix::net::{
     ipproto, send, shutdown, socket_with,
 };
 
+use super::{Connect, Socket};
 use crate::snapshot::Address;
 
 /// Idle time before the first keepalive probe, time between probes, and how many may go unanswered.
@@ -21,35 +23,39 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 const KEEPALIVE_PROBES: u32 = 6;
 
-/// Makes a TCP connection answer at once and notice a dead peer. Does nothing to a Unix socket, and a refusal is
-/// no reason to lose a connection.
-pub(crate) fn tune(socket: BorrowedFd<'_>) {
-    if sockopt::set_tcp_nodelay(socket, true).is_ok() {
-        let _ = sockopt::set_socket_keepalive(socket, true);
-        let _ = sockopt::set_tcp_keepidle(socket, KEEPALIVE_IDLE);
-        let _ = sockopt::set_tcp_keepintvl(socket, KEEPALIVE_INTERVAL);
-        let _ = sockopt::set_tcp_keepcnt(socket, KEEPALIVE_PROBES);
+impl Socket for OwnedFd {
+    fn tune(&self) -> Transport {
+        // A Unix socket refuses the first of these, and needs none of them.
+        if sockopt::set_tcp_nodelay(self, true).is_err() {
+            return Transport::Unix;
+        }
+        let _ = sockopt::set_socket_keepalive(self, true);
+        let _ = sockopt::set_tcp_keepidle(self, KEEPALIVE_IDLE);
+        let _ = sockopt::set_tcp_keepintvl(self, KEEPALIVE_INTERVAL);
+        let _ = sockopt::set_tcp_keepcnt(self, KEEPALIVE_PROBES);
+        Transport::Tcp
+    }
+
+    fn connect_result(&self) -> Result<(), Errno> {
+        sockopt::socket_error(self)?
+    }
+
+    fn finish_writing(&self) {
+        let _ = shutdown(self, Shutdown::Write);
+    }
+
+    fn send_at_once(&self, bytes: &[u8]) {
+        let _ = send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }
 }
 
-/// How a connect began.
-pub(crate) enum Connect {
-    /// The connection is there.
-    Done(OwnedFd),
-    /// The kernel is at it: the socket becomes writable when it is decided.
-    InProgress(OwnedFd),
-    /// A Unix socket's queue is full: try again in a moment.
-    Busy,
-}
-
-/// Begins to connect to `address`.
-pub(crate) fn begin_connect(address: &Address) -> Result<Connect, Errno> {
+/// See [`Io::connect`](super::Io::connect).
+pub(super) fn begin_connect(address: &Address) -> Result<Connect<OwnedFd>, Errno> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let (socket, connected) = match address {
         Address::Tcp(address) => {
             let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
             let socket = socket_with(family, SocketType::STREAM, flags, Some(ipproto::TCP))?;
-            tune(borrow(&socket));
             let connected = connect(&socket, address);
             (socket, connected)
         }
@@ -67,28 +73,13 @@ pub(crate) fn begin_connect(address: &Address) -> Result<Connect, Errno> {
     }
 }
 
-/// What became of a connect whose socket has become writable.
-pub(crate) fn connect_result(socket: BorrowedFd<'_>) -> Result<(), Errno> {
-    sockopt::socket_error(socket)?
-}
-
-/// Says that we will send nothing more. A peer that has gone already has nothing to be told.
-pub(crate) fn finish_writing(socket: BorrowedFd<'_>) {
-    let _ = shutdown(socket, Shutdown::Write);
-}
-
-/// Sends as much of `bytes` as the socket takes without waiting. A peer that has gone hears nothing.
-pub(crate) fn send_at_once(socket: BorrowedFd<'_>, bytes: &[u8]) {
-    let _ = send(socket, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
-}
-
-/// Whether the process and the system have room for one more open file.
-pub(crate) fn has_room_for_a_file() -> bool {
+/// See [`Io::has_room`](super::Io::has_room).
+pub(super) fn has_room_for_a_file() -> bool {
     eventfd(0, EventfdFlags::CLOEXEC).is_ok()
 }
 
-/// Takes a connection that is already in the listener's queue, if there is one.
-pub(crate) fn accept_queued(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+/// See [`Io::accept_queued`](super::Io::accept_queued).
+pub(super) fn accept_queued(listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
     accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)
 }
 
@@ -127,9 +118,4 @@ pub fn refuse_new_connections(listener: BorrowedFd<'_>) -> io::Result<()> {
         )
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-}
-
-fn borrow(socket: &OwnedFd) -> BorrowedFd<'_> {
-    use std::os::fd::AsFd;
-    socket.as_fd()
 }

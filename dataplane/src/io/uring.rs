@@ -4,7 +4,7 @@
 //! The only file that builds submissions. Knows no session.
 
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::Instant;
 
 use io_uring::squeue::{Entry, Flags};
@@ -13,9 +13,11 @@ use io_uring::{IoUring, cqueue, opcode};
 use rustix::io::Errno;
 
 use super::buffer_ring::{BufferRing, GROUP};
+use super::conduit::Conduits;
 use super::probe::{self, UringError};
 use super::token::Token;
-use super::{Chunks, Completion, Interest, Io, Received};
+use super::{Chunks, Completion, Conduit, Connect, Interest, Io, Received, Way, socket};
+use crate::snapshot::Address;
 
 /// Set in the `user_data` of a send, whose other bits are its place in `sends`. No [`Token`] has a kind this high.
 const SEND: u64 = 0xff << 56;
@@ -35,6 +37,7 @@ pub(crate) struct Uring {
     buffers: ManuallyDrop<BufferRing>,
     /// The sends of this turn: their memory belongs to the kernel until the submission has returned.
     sends: Vec<Send>,
+    conduits: Conduits,
     /// What came back before its turn was over.
     finished: Vec<cqueue::Entry>,
     timer: Timer,
@@ -78,8 +81,9 @@ struct Message {
 }
 
 impl Uring {
-    /// A ring of the calling thread, probed: a refusal names its likely cause.
-    pub(crate) fn new() -> Result<Self, UringError> {
+    /// A ring of the calling thread, probed: a refusal names its likely cause. `conduits_max` is how many bytes all
+    /// conduits may hold together.
+    pub(crate) fn new(conduits_max: usize) -> Result<Self, UringError> {
         let ring = probe::ring(SUBMISSIONS)?;
         let buffers = BufferRing::register(&ring).map_err(UringError::buffers)?;
         probe::enable(&ring)?;
@@ -87,6 +91,7 @@ impl Uring {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
             sends: Vec::new(),
+            conduits: Conduits::new(conduits_max),
             finished: Vec::new(),
             timer: Timer { at: None, number: 0, left: Box::default() },
         })
@@ -104,6 +109,17 @@ impl Uring {
             }
             self.submit(Wait::No);
         }
+    }
+
+    fn push_poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, events: i16) {
+        let entry =
+            opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), u32::from(events.cast_unsigned())).build();
+        self.push(&entry.user_data(token.pack()));
+    }
+
+    fn push_cancel(&mut self, token: Token) {
+        let entry = opcode::AsyncCancel::new(token.pack()).build();
+        self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(CANCEL));
     }
 
     /// Sees to it that a wait ends at `until`, or earlier.
@@ -162,7 +178,7 @@ impl Uring {
         }
     }
 
-    fn completion(&mut self, token: Token, entry: &cqueue::Entry) -> Option<Completion> {
+    fn completion(&mut self, token: Token, entry: &cqueue::Entry) -> Option<Completion<OwnedFd>> {
         use super::Kind;
         let result = usize::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result()));
         Some(match token.kind {
@@ -198,6 +214,25 @@ impl Uring {
 }
 
 impl Io for Uring {
+    type Socket = OwnedFd;
+    type Conduit = Conduit;
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn connect(&mut self, address: &Address) -> Result<Connect<OwnedFd>, Errno> {
+        socket::begin_connect(address)
+    }
+
+    fn accept_queued(&mut self, listener: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+        socket::accept_queued(listener)
+    }
+
+    fn has_room(&mut self) -> bool {
+        socket::has_room_for_a_file()
+    }
+
     fn accept(&mut self, token: Token, listener: BorrowedFd<'_>) {
         let entry = opcode::Accept::new(Fd(listener.as_raw_fd()), std::ptr::null_mut(), std::ptr::null_mut())
             .flags(libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK)
@@ -205,12 +240,16 @@ impl Io for Uring {
         self.push(&entry.user_data(token.pack()));
     }
 
-    fn receive(&mut self, token: Token, socket: BorrowedFd<'_>) {
+    fn cancel_accept(&mut self, token: Token, _: BorrowedFd<'_>) {
+        self.push_cancel(token);
+    }
+
+    fn receive(&mut self, token: Token, socket: &OwnedFd) {
         let entry = opcode::RecvMulti::new(Fd(socket.as_raw_fd()), GROUP).build();
         self.push(&entry.user_data(token.pack()));
     }
 
-    fn send(&mut self, token: Token, socket: BorrowedFd<'_>, chunks: Chunks) {
+    fn send(&mut self, token: Token, socket: &OwnedFd, chunks: Chunks) {
         // MSG_DONTWAIT: whatever the socket does not take at once is ours again when the submission returns.
         // MSG_WAITALL: a partial send is finished or counted, never silently short. With both, a completion
         // comes only when something is left (CQE_SKIP_SUCCESS).
@@ -235,22 +274,39 @@ impl Io for Uring {
         self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(user_data));
     }
 
-    fn poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, interest: Interest) {
+    fn poll(&mut self, token: Token, socket: &OwnedFd, interest: Interest) {
         let events = match interest {
             Interest::Readable => libc::POLLIN,
             Interest::Writable => libc::POLLOUT,
         };
-        let entry =
-            opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), u32::from(events.cast_unsigned())).build();
-        self.push(&entry.user_data(token.pack()));
+        self.push_poll(token, socket.as_fd(), events);
     }
 
-    fn cancel(&mut self, token: Token) {
-        let entry = opcode::AsyncCancel::new(token.pack()).build();
-        self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(CANCEL));
+    fn poll_wake(&mut self, token: Token, wake: BorrowedFd<'_>) {
+        self.push_poll(token, wake, libc::POLLIN);
     }
 
-    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion>) {
+    fn cancel(&mut self, token: Token, _: &OwnedFd) {
+        self.push_cancel(token);
+    }
+
+    fn lend(&mut self, way: Way) -> Option<Conduit> {
+        self.conduits.lend(way)
+    }
+
+    fn fill(&mut self, socket: &OwnedFd, conduit: &mut Conduit) -> Result<usize, Errno> {
+        conduit.fill(socket)
+    }
+
+    fn drain(&mut self, conduit: &mut Conduit, held: usize, socket: &OwnedFd) -> Result<usize, Errno> {
+        conduit.drain(held, socket)
+    }
+
+    fn take_back(&mut self, conduit: Conduit, held: usize) -> Vec<u8> {
+        self.conduits.take_back(conduit, held)
+    }
+
+    fn turn(&mut self, until: Option<Instant>, completions: &mut Vec<Completion<OwnedFd>>) {
         self.buffers.provide();
         if let Some(until) = until {
             self.set_timer(until);

@@ -8,7 +8,7 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::{Errno, read, write};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
-use super::super::{Chunk, Chunks, Completion, Interest, Io, Kind, Received, Token};
+use super::super::{Chunk, Chunks, Completion, Io, Kind, Received, Token};
 use super::Uring;
 
 /// Long enough that only a hang meets it.
@@ -24,10 +24,10 @@ fn pair() -> (OwnedFd, OwnedFd) {
 }
 
 fn ring() -> Uring {
-    Uring::new().expect("the kernel lets us have a ring")
+    Uring::new(1 << 20).expect("the kernel lets us have a ring")
 }
 
-fn turn(ring: &mut Uring, wait: Duration) -> Vec<Completion> {
+fn turn(ring: &mut Uring, wait: Duration) -> Vec<Completion<OwnedFd>> {
     let mut completions = Vec::new();
     let until = (!wait.is_zero()).then(|| Instant::now() + wait);
     ring.turn(until, &mut completions);
@@ -44,7 +44,7 @@ fn a_send_that_was_whole_is_over_when_the_turn_is_and_says_nothing() {
     let mut ring = ring();
     let mut chunks = Chunks::One(bytes(b"first "));
     chunks.push(bytes(b"second"));
-    ring.send(token(Kind::ClientSend), ours.as_fd(), chunks);
+    ring.send(token(Kind::ClientSend), &ours, chunks);
     assert!(turn(&mut ring, Duration::ZERO).is_empty());
     let mut received = [0; 12];
     assert_eq!(read(&theirs, &mut received), Ok(12));
@@ -56,7 +56,7 @@ fn a_send_that_the_socket_does_not_take_comes_back_with_its_count() {
     let (ours, theirs) = pair();
     let mut ring = ring();
     let block = Bytes::from(vec![1u8; 64 << 20]);
-    ring.send(token(Kind::ClientSend), ours.as_fd(), Chunks::One(Chunk::Bytes(block.clone())));
+    ring.send(token(Kind::ClientSend), &ours, Chunks::One(Chunk::Bytes(block.clone())));
     let completions = turn(&mut ring, Duration::ZERO);
     let [Completion::SendShort { token: short, sent, error: None, chunks }] = completions.as_slice() else {
         panic!("one short send is expected")
@@ -76,7 +76,7 @@ fn a_send_to_nobody_comes_back_with_its_error() {
     let (ours, theirs) = pair();
     drop(theirs);
     let mut ring = ring();
-    ring.send(token(Kind::TargetSend), ours.as_fd(), Chunks::One(bytes(b"hello")));
+    ring.send(token(Kind::TargetSend), &ours, Chunks::One(bytes(b"hello")));
     let completions = turn(&mut ring, Duration::ZERO);
     assert!(
         matches!(completions.as_slice(), [Completion::SendShort { sent: 0, error: Some(Errno::PIPE), .. }]),
@@ -89,7 +89,7 @@ fn a_receive_goes_on_until_its_cancel_and_ends_once() {
     let (ours, theirs) = pair();
     let mut ring = ring();
     let receive = token(Kind::ClientReceive);
-    ring.receive(receive, ours.as_fd());
+    ring.receive(receive, &ours);
     for content in [&b"one"[..], b"two"] {
         write(&theirs, content).expect("the pair is open");
         match turn(&mut ring, DEADLINE).as_slice() {
@@ -99,7 +99,7 @@ fn a_receive_goes_on_until_its_cancel_and_ends_once() {
             _ => panic!("data is expected, and more of it"),
         }
     }
-    ring.cancel(receive);
+    ring.cancel(receive, &ours);
     let completions = turn(&mut ring, DEADLINE);
     assert!(matches!(
         completions.as_slice(),
@@ -111,7 +111,7 @@ fn a_receive_goes_on_until_its_cancel_and_ends_once() {
 fn the_end_of_a_peer_ends_the_receive() {
     let (ours, theirs) = pair();
     let mut ring = ring();
-    ring.receive(token(Kind::TargetReceive), ours.as_fd());
+    ring.receive(token(Kind::TargetReceive), &ours);
     drop(theirs);
     let completions = turn(&mut ring, DEADLINE);
     assert!(matches!(
@@ -125,7 +125,7 @@ fn more_data_than_buffers_is_told_and_not_lost() {
     let (ours, theirs) = pair();
     let mut ring = ring();
     let receive = token(Kind::ClientReceive);
-    ring.receive(receive, ours.as_fd());
+    ring.receive(receive, &ours);
     let (mut written, mut received, mut starved) = (0, 0, 0);
     let mut kept = Vec::new();
     // Leases that nobody gives back use up what lies in the ring.
@@ -148,7 +148,7 @@ fn more_data_than_buffers_is_told_and_not_lost() {
         }
     }
     kept.clear();
-    ring.receive(receive, ours.as_fd());
+    ring.receive(receive, &ours);
     while received < written {
         for completion in turn(&mut ring, DEADLINE) {
             let Completion::Received { received: Received::Data(lease), .. } = completion else {
@@ -164,7 +164,7 @@ fn more_data_than_buffers_is_told_and_not_lost() {
 fn a_poll_comes_once_and_an_idle_turn_ends_with_its_time() {
     let mut ring = ring();
     let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("descriptors are left");
-    ring.poll(token(Kind::Wake), event.as_fd(), Interest::Readable);
+    ring.poll_wake(token(Kind::Wake), event.as_fd());
     assert!(turn(&mut ring, Duration::from_millis(1)).is_empty());
     write(&event, &1u64.to_ne_bytes()).expect("the counter is far from full");
     assert!(matches!(turn(&mut ring, DEADLINE).as_slice(), [Completion::Ready(_)]));
@@ -177,9 +177,9 @@ fn more_requests_than_the_ring_holds_are_all_made() {
     let mut ring = ring();
     let event = eventfd(1, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).expect("descriptors are left");
     for slot in 0..10_000 {
-        ring.poll(Token { slot, ..token(Kind::Wake) }, event.as_fd(), Interest::Readable);
+        ring.poll_wake(Token { slot, ..token(Kind::Wake) }, event.as_fd());
     }
-    ring.send(token(Kind::ClientSend), ours.as_fd(), Chunks::One(bytes(b"last")));
+    ring.send(token(Kind::ClientSend), &ours, Chunks::One(bytes(b"last")));
     let mut polled = 0;
     while polled < 10_000 {
         polled += turn(&mut ring, DEADLINE).len();
