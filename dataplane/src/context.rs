@@ -71,6 +71,8 @@ pub(crate) struct Context<I> {
     pub(crate) settling: Vec<(u32, Side)>,
     /// Legs whose receive found no buffer: all buffers are back when the turn is over.
     pub(crate) starved: Vec<(u32, Side)>,
+    /// Directions that have more to move at once, after everybody's turn.
+    pub(crate) hot: Vec<(u32, Side)>,
     /// Sessions that wait for something of the snapshot.
     pub(crate) parked: BTreeSet<u32>,
     pub(crate) keys: KeyCache,

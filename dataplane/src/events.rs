@@ -90,15 +90,11 @@ impl<I: Io> Session<I> {
         if sent > 0 {
             self.on_lingering_progress(false, cx);
         }
-        if matches!(self.stage, Stage::Relay(_))
-            && let Some(source) = self.leg(side.other())
-        {
-            source.pause(&mut cx.io);
-        }
+        self.shift_up(side.other(), cx);
     }
 
     /// Nothing can be sent to the leg of `side` any more.
-    fn on_broken(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn on_broken(&mut self, side: Side, cx: &mut Context<I>) {
         if let Some(leg) = self.leg(side) {
             leg.on_broken();
         }
@@ -128,8 +124,24 @@ impl<I: Io> Session<I> {
         if matches!(self.stage, Stage::Handshake(_)) && side == Side::Target && self.is_dialing() {
             return self.on_connect_decided(cx);
         }
+        if self.leg(side).is_some_and(|leg| leg.is_clear()) && matches!(self.stage, Stage::Relay(_)) {
+            return self.resume(side.other(), cx);
+        }
         cx.dirty.push((self.slot, side));
         cx.settling.push((self.slot, side));
+    }
+
+    /// The socket of `side` has data.
+    pub(crate) fn on_data_awaited(&mut self, token: Token, side: Side, cx: &mut Context<I>) {
+        match self.leg_of(token, side) {
+            Some(leg) => leg.on_readable(),
+            None => return,
+        }
+        if self.is_current(token, side) {
+            self.on_readable(side, cx);
+        } else {
+            self.dying.retain(|leg| !leg.is_joined());
+        }
     }
 
     /// Hands what is queued for `side` to the kernel.
@@ -154,6 +166,7 @@ impl<I: Io> Session<I> {
                 if drained {
                     self.resume(side.other(), cx);
                 }
+                self.shift(side.other(), cx);
                 self.end_if_finished(cx);
             }
             Stage::Closing(_) => {

@@ -28,6 +28,8 @@ pub(crate) struct Leg<I: Io> {
     receiving: Receiving,
     /// A poll for room in the socket, or for the end of its connect, is with the kernel.
     polling: bool,
+    /// A poll for data is with the kernel.
+    awaited: bool,
     queued: Chunks,
     /// What the socket did not take. A send is under way, or `polling`, as long as it is not empty.
     spilled: VecDeque<Chunk>,
@@ -69,6 +71,7 @@ impl<I: Io> Leg<I> {
             name,
             receiving: Receiving::Off,
             polling: false,
+            awaited: false,
             queued: Chunks::None,
             spilled: VecDeque::new(),
             retrying: false,
@@ -109,6 +112,10 @@ impl<I: Io> Leg<I> {
         self.token(Kind::ClientReceive, Kind::TargetReceive)
     }
 
+    fn readable_token(&self) -> Token {
+        self.token(Kind::ClientReadable, Kind::TargetReadable)
+    }
+
     fn writable_token(&self) -> Token {
         self.token(Kind::ClientWritable, Kind::TargetWritable)
     }
@@ -132,6 +139,29 @@ impl<I: Io> Leg<I> {
     /// The receive's last completion has come.
     pub(crate) fn on_receive_over(&mut self) {
         self.receiving = Receiving::Off;
+    }
+
+    /// Whether the kernel holds no receive.
+    pub(crate) fn is_receive_over(&self) -> bool {
+        self.receiving == Receiving::Off
+    }
+
+    /// Waits for data without receiving it.
+    pub(crate) fn await_data(&mut self, io: &mut I) {
+        if !self.awaited && !self.ended {
+            io.poll(self.readable_token(), &self.socket, Interest::Readable);
+            self.awaited = true;
+        }
+    }
+
+    /// The poll for data is over.
+    pub(crate) fn on_readable(&mut self) {
+        self.awaited = false;
+    }
+
+    /// Whether data is waited for without a receive.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited
     }
 
     /// The peer will send nothing more.
@@ -179,6 +209,23 @@ impl<I: Io> Leg<I> {
         self.broken || !self.spilled.is_empty() || self.retrying
     }
 
+    /// Whether nothing is on its way but what the socket has taken. Not between a flush and the end of its turn.
+    pub(crate) fn is_clear(&self) -> bool {
+        self.queued.is_empty() && self.spilled.is_empty() && !self.retrying && !self.broken
+    }
+
+    /// Whether room in the socket is waited for.
+    pub(crate) fn is_awaited_for_room(&self) -> bool {
+        self.polling
+    }
+
+    /// Keeps bytes that the socket does not take, behind nothing else.
+    pub(crate) fn keep(&mut self, rest: Vec<u8>) {
+        if !rest.is_empty() {
+            self.spilled.push_back(Chunk::Bytes(rest.into()));
+        }
+    }
+
     /// Says to the peer, behind everything that is on its way, that nothing more will come.
     pub(crate) fn finish(&mut self) {
         if self.finish == Finish::No {
@@ -219,8 +266,7 @@ impl<I: Io> Leg<I> {
     /// Sends `bytes` now, if nothing is on its way that they would overtake and the socket takes them at once. For
     /// the last words of a connection that is let go of. Never between a flush and the end of its turn.
     pub(crate) fn say_last(&mut self, bytes: &[u8]) {
-        let is_clear = self.queued.is_empty() && self.spilled.is_empty() && !self.retrying;
-        if !bytes.is_empty() && is_clear && !self.broken && self.finish == Finish::No {
+        if !bytes.is_empty() && self.is_clear() && self.finish == Finish::No {
             self.socket.send_at_once(bytes);
         }
     }
@@ -245,7 +291,8 @@ impl<I: Io> Leg<I> {
         self.await_room(io);
     }
 
-    fn await_room(&mut self, io: &mut I) {
+    /// Waits for room in the socket.
+    pub(crate) fn await_room(&mut self, io: &mut I) {
         if !self.polling {
             io.poll(self.writable_token(), &self.socket, Interest::Writable);
             self.polling = true;
@@ -289,10 +336,13 @@ impl<I: Io> Leg<I> {
         if self.polling {
             io.cancel(self.writable_token(), &self.socket);
         }
+        if self.awaited {
+            io.cancel(self.readable_token(), &self.socket);
+        }
     }
 
     /// Whether the kernel holds no request of this leg any more, so that its socket may be closed.
     pub(crate) fn is_joined(&self) -> bool {
-        self.receiving == Receiving::Off && !self.polling
+        self.receiving == Receiving::Off && !self.polling && !self.awaited
     }
 }

@@ -10,6 +10,7 @@ mod credentials;
 mod encryption;
 mod events;
 mod failures;
+mod gear;
 mod handshake;
 mod io;
 mod keys;

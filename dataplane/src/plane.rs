@@ -269,6 +269,7 @@ impl Seed {
             dirty: Vec::new(),
             settling: Vec::new(),
             starved: Vec::new(),
+            hot: Vec::new(),
             parked: BTreeSet::new(),
             keys: KeyCache::new(self.keys),
             tls: TlsCache::new(self.roots),

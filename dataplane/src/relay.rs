@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use crate::closing::LINGER;
 use crate::context::Context;
+use crate::gear::Gear;
 use crate::io::{Chunk, Io, Lease};
 use crate::leg::Leg;
 use crate::session::{Session, Stage};
@@ -19,18 +20,26 @@ use crate::session::{Session, Stage};
 /// does not look at its connection until it needs it; as long as the kernel keeps an orphaned one (`tcp_fin_timeout`).
 const HALF_OPEN_MAX: Duration = Duration::from_secs(60);
 
-/// What is counted of a session that relays.
-pub(crate) struct Relay {
+/// A session that relays.
+pub(crate) struct Relay<I: Io> {
     last_activity: Instant,
     /// The target sends nothing more, or one of the sides takes nothing more: what is left will not take long.
     half_open: bool,
-    to_target: u64,
-    to_client: u64,
+    from_client: Direction<I>,
+    from_target: Direction<I>,
 }
 
-impl Relay {
+/// From one side to the other.
+pub(crate) struct Direction<I: Io> {
+    pub(crate) gear: Gear<I::Conduit>,
+    /// Bytes that were moved.
+    pub(crate) moved: u64,
+}
+
+impl<I: Io> Relay<I> {
     pub(crate) fn new(now: Instant) -> Self {
-        Self { last_activity: now, half_open: false, to_target: 0, to_client: 0 }
+        let [from_client, from_target] = std::array::from_fn(|_| Direction { gear: Gear::new(), moved: 0 });
+        Self { last_activity: now, half_open: false, from_client, from_target }
     }
 
     /// Whether nothing is lost with the session but words that nobody hears.
@@ -38,14 +47,12 @@ impl Relay {
         self.half_open
     }
 
-    /// Bytes moved from the client to the target.
-    pub(crate) fn to_target(&self) -> u64 {
-        self.to_target
-    }
-
-    /// Bytes moved from the target to the client.
-    pub(crate) fn to_client(&self) -> u64 {
-        self.to_client
+    /// What comes from `side`.
+    pub(crate) fn direction(&mut self, side: Side) -> &mut Direction<I> {
+        match side {
+            Side::Client => &mut self.from_client,
+            Side::Target => &mut self.from_target,
+        }
     }
 }
 
@@ -70,7 +77,9 @@ impl<I: Io> Session<I> {
     /// Data of `from`.
     pub(crate) fn on_relay_data(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
         let (Side::Target, Some(tls)) = (from, &mut self.tls) else {
-            return self.relay_chunk(from, Chunk::Lease(lease), cx);
+            let is_full = lease.is_full();
+            self.relay_chunk(from, Chunk::Lease(lease), cx);
+            return self.on_buffer(from, is_full, cx);
         };
         let mut plaintext = Vec::new();
         let decrypted = tls.decrypt(&lease, &mut plaintext);
@@ -113,36 +122,43 @@ impl<I: Io> Session<I> {
     }
 
     fn deliver_counted(&mut self, from: Side, chunk: Chunk, len: usize, cx: &mut Context<I>) {
-        let Stage::Relay(relay) = &mut self.stage else { return };
-        relay.last_activity = cx.now;
-        let len = len as u64;
-        let stats = self.service.runtime.worker(cx.worker);
-        let to = match from {
-            Side::Client => {
-                relay.to_target += len;
-                stats.bytes_to_target.add(len);
-                self.target.as_mut()
-            }
-            Side::Target => {
-                relay.to_client += len;
-                stats.bytes_to_client.add(len);
-                Some(&mut self.client)
-            }
-        };
-        let Some(to) = to else { return };
+        self.count(from, len, cx);
+        let Some(to) = self.leg(from.other()) else { return };
         to.enqueue(chunk);
-        let congested = to.is_congested();
+        let is_congested = to.is_congested();
         cx.dirty.push((self.slot, from.other()));
-        if congested && let Some(source) = self.leg(from) {
-            source.pause(&mut cx.io);
+        if is_congested {
+            self.shift_up(from, cx);
         }
     }
 
-    /// Receives from `side` again, if the other side takes what it is given.
+    /// Counts bytes that were moved.
+    pub(crate) fn count(&mut self, from: Side, len: usize, cx: &Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        relay.last_activity = cx.now;
+        let len = len as u64;
+        relay.direction(from).moved += len;
+        let stats = self.service.runtime.worker(cx.worker);
+        match from {
+            Side::Client => stats.bytes_to_target.add(len),
+            Side::Target => stats.bytes_to_client.add(len),
+        }
+    }
+
+    /// Goes on with what comes from `side`, if the other side takes what it is given.
     pub(crate) fn resume(&mut self, side: Side, cx: &mut Context<I>) {
-        let congested = self.leg(side.other()).is_none_or(|leg| leg.is_congested());
-        if !congested && let Some(leg) = self.leg(side) {
-            leg.receive(&mut cx.io);
+        if self.leg(side.other()).is_none_or(|leg| leg.is_congested()) {
+            return;
+        }
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        match &relay.direction(side).gear {
+            Gear::Message { .. } => {
+                if let Some(leg) = self.leg(side) {
+                    leg.receive(&mut cx.io);
+                }
+            }
+            Gear::Shifting => self.shift(side, cx),
+            Gear::Bulk(_) => self.pump(side, cx),
         }
     }
 
@@ -171,6 +187,7 @@ impl<I: Io> Session<I> {
 
     /// Nothing that is sent reaches `side` any more. What it has sent before is still to be delivered.
     pub(crate) fn on_relay_broken(&mut self, side: Side, cx: &mut Context<I>) {
+        self.leave_bulk(side.other(), cx);
         if let Some(source) = self.leg(side.other()) {
             source.pause(&mut cx.io);
         }

@@ -41,7 +41,7 @@ pub(crate) struct Session<I: Io> {
     pub(crate) dying: Vec<Leg<I>>,
     /// Connections to targets so far.
     epoch: u8,
-    pub(crate) stage: Stage,
+    pub(crate) stage: Stage<I>,
     pub(crate) accepted: Instant,
     deadline: Option<Instant>,
     /// Whether the session counts towards the limits.
@@ -51,9 +51,9 @@ pub(crate) struct Session<I: Io> {
 }
 
 /// Where in its life a session is.
-pub(crate) enum Stage {
+pub(crate) enum Stage<I: Io> {
     Handshake(Box<Handshaking>),
-    Relay(Relay),
+    Relay(Relay<I>),
     Closing(Closing),
 }
 
@@ -208,16 +208,17 @@ impl<I: Io> Session<I> {
     /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.
     pub(crate) fn begin_closing(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
         self.on_abandoned(cx);
+        self.unload(lingering, cx);
         let was = std::mem::replace(&mut self.stage, Stage::Closing(Closing::new(lingering)));
-        if let Stage::Relay(relay) = was
+        if let Stage::Relay(mut relay) = was
             && cx.shared.report_sessions
         {
             cx.report(Report::Ended {
                 service: self.service.id,
                 request_id: self.request_id,
                 lasted: cx.now.duration_since(self.accepted),
-                to_target: relay.to_target(),
-                to_client: relay.to_client(),
+                to_target: relay.direction(Side::Client).moved,
+                to_client: relay.direction(Side::Target).moved,
             });
         }
         if lingering != Some(Side::Target) {

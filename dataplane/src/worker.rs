@@ -93,13 +93,14 @@ impl<I: Io> Worker<I> {
             self.on_completion(completion);
         }
         self.completions = completions;
+        self.pump();
     }
 
     /// How long the turn may wait, if it may.
     fn wait_until(&self) -> Option<Instant> {
         // A send that succeeds says nothing, so whoever waits for the end of this turn must not wait in it.
-        let settling = !self.cx.settling.is_empty() || !self.cx.starved.is_empty();
-        if settling || !self.cx.mailbox.prepare_to_sleep() {
+        let has_more = !self.cx.settling.is_empty() || !self.cx.starved.is_empty() || !self.cx.hot.is_empty();
+        if has_more || !self.cx.mailbox.prepare_to_sleep() {
             return None;
         }
         let next = [self.cx.timers.next(), self.listeners.next_deadline()].into_iter().flatten();
@@ -138,6 +139,14 @@ impl<I: Io> Worker<I> {
         self.cx.starved.clear();
     }
 
+    /// Goes on with directions whose last turn was not long enough.
+    fn pump(&mut self) {
+        // What these ask for themselves is for a later round.
+        for (slot, side) in std::mem::take(&mut self.cx.hot) {
+            self.with(slot, |session, cx| session.on_turn(side, cx));
+        }
+    }
+
     /// Runs `act` on the session in `slot`, and gives the slot up if that was its end.
     fn with(&mut self, slot: u32, act: impl FnOnce(&mut Session<I>, &mut Context<I>)) {
         let key = slot as usize;
@@ -171,7 +180,10 @@ impl<I: Io> Worker<I> {
             }
             Completion::Ready(token) => {
                 let side = side_of(token.kind);
-                self.with_token(token, |session, cx| session.on_writable(token, side, cx));
+                self.with_token(token, |session, cx| match token.kind {
+                    Kind::ClientReadable | Kind::TargetReadable => session.on_data_awaited(token, side, cx),
+                    _ => session.on_writable(token, side, cx),
+                });
             }
             Completion::Received { token, received, armed } => {
                 let side = side_of(token.kind);
@@ -264,9 +276,12 @@ impl<I: Io> Worker<I> {
 /// Whose leg a request of this kind is about. Wake-ups and accepts are nobody's.
 fn side_of(kind: Kind) -> Side {
     match kind {
-        Kind::TargetReceive | Kind::TargetSend | Kind::TargetWritable => Side::Target,
-        Kind::Wake | Kind::Accept | Kind::ClientReceive | Kind::ClientSend | Kind::ClientWritable => {
-            Side::Client
-        }
+        Kind::TargetReceive | Kind::TargetSend | Kind::TargetWritable | Kind::TargetReadable => Side::Target,
+        Kind::Wake
+        | Kind::Accept
+        | Kind::ClientReceive
+        | Kind::ClientSend
+        | Kind::ClientWritable
+        | Kind::ClientReadable => Side::Client,
     }
 }

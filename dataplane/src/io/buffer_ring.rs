@@ -17,7 +17,7 @@ pub(super) const GROUP: u16 = 0;
 const BUFFERS: u16 = 512;
 
 /// Buffers that lie in the ring at first. Few, so that the same ones come round while they are in the cache;
-/// doubled whenever the kernel finds none.
+/// doubled when many sockets want one at once.
 const PROVIDED_MIN: u16 = 64;
 
 /// Buffers and the ring that hands them to the kernel.
@@ -29,6 +29,9 @@ pub(super) struct BufferRing {
     /// Buffers that lie in the ring. `provided <= provided_max <= BUFFERS`.
     provided: u16,
     provided_max: u16,
+    /// Sockets that something was received from since buffers were provided last, about: neighbours count once.
+    sources: u16,
+    last_source: u64,
 }
 
 const _: () = assert!(BUFFERS.is_power_of_two(), "the kernel masks slots");
@@ -42,7 +45,15 @@ impl BufferRing {
         // which `Uring::drop` calls before this struct is dropped, or after the registration has failed.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, BUFFERS, GROUP, 0) }?;
         let pool = Pool::new(BUFFERS);
-        let mut this = Self { entries, pool, tail: 0, provided: 0, provided_max: PROVIDED_MIN };
+        let mut this = Self {
+            entries,
+            pool,
+            tail: 0,
+            provided: 0,
+            provided_max: PROVIDED_MIN,
+            sources: 0,
+            last_source: 0,
+        };
         this.provide();
         Ok(this)
     }
@@ -55,6 +66,7 @@ impl BufferRing {
 
     /// Puts free buffers into the ring, up to as many as it should hold.
     pub(super) fn provide(&mut self) {
+        (self.sources, self.last_source) = (0, 0);
         let before = self.tail;
         while self.provided < self.provided_max {
             let Some((index, address)) = self.pool.take() else { break };
@@ -75,14 +87,22 @@ impl BufferRing {
         }
     }
 
-    /// The buffer that a completion names, filled with `len` bytes.
-    pub(super) fn lease(&mut self, index: u16, len: usize) -> Lease {
+    /// The buffer that a completion names, filled with `len` bytes of the receive that `source` names.
+    pub(super) fn lease(&mut self, index: u16, len: usize, source: u64) -> Lease {
         self.provided -= 1;
+        if source != self.last_source {
+            self.last_source = source;
+            self.sources += 1;
+        }
         self.pool.lease(index, len)
     }
 
-    /// The kernel found no buffer: let more of them lie in the ring from now on.
+    /// The kernel found no buffer: if many sockets shared what there was, more of them lie in the ring from now on. One that
+    /// fills them all has its own gear for that, and what one turn can bring of it, unasked, stays small.
     pub(super) fn on_exhausted(&mut self) {
+        if self.sources < self.provided_max / 2 {
+            return;
+        }
         self.provided_max = self.provided_max.saturating_mul(2).min(BUFFERS);
     }
 

@@ -74,13 +74,14 @@ impl Conduit {
         }
     }
 
-    /// Takes what `socket` has, at most what fits. Only into an empty conduit: then "would block" means that the socket
+    /// Takes what `socket` has, at most `max` and what fits. Only into an empty conduit: then "would block" means that the socket
     /// has nothing, and 0 that its peer will send nothing more.
-    pub(super) fn fill(&mut self, socket: &OwnedFd) -> Result<usize, Errno> {
+    pub(super) fn fill(&mut self, socket: &OwnedFd, max: usize) -> Result<usize, Errno> {
         match self {
-            Self::Pipe(pipe) => splice(socket, None, &pipe.entry, None, pipe.capacity, FLAGS),
+            Self::Pipe(pipe) => splice(socket, None, &pipe.entry, None, max.min(pipe.capacity), FLAGS),
             Self::Buffer(buffer) => {
-                let (received, _) = recv(socket, &mut buffer.memory[..], RecvFlags::DONTWAIT)?;
+                let max = max.min(BUFFER_LEN);
+                let (received, _) = recv(socket, &mut buffer.memory[..max], RecvFlags::DONTWAIT)?;
                 (buffer.start, buffer.end) = (0, received);
                 Ok(received)
             }
@@ -165,6 +166,12 @@ impl Conduits {
         };
         self.total += made.cost();
         Some(made)
+    }
+
+    /// Whether less than a quarter may still be lent.
+    pub(super) fn is_scarce(&self) -> bool {
+        let free: usize = self.free.iter().map(Conduit::cost).sum();
+        self.total - free > self.total_max / 4 * 3
     }
 
     /// Takes a conduit back, and gives the `held` bytes that are in it.

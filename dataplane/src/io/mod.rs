@@ -79,9 +79,17 @@ pub(crate) trait Io {
     /// An empty conduit, or `None` if all are in use or there are none to be had.
     fn lend(&mut self, way: Way) -> Option<Self::Conduit>;
 
-    /// Takes at once what `socket` has, into an empty conduit: "would block" means that it has nothing, and 0 that its
+    /// Whether nearly all conduits are in use: what does not move should give its own back.
+    fn is_scarce(&self) -> bool;
+
+    /// Takes at once what `socket` has, at most `max`, into an empty conduit: "would block" means that it has nothing, and 0 that its
     /// peer will send nothing more.
-    fn fill(&mut self, socket: &Self::Socket, conduit: &mut Self::Conduit) -> Result<usize, Errno>;
+    fn fill(
+        &mut self,
+        socket: &Self::Socket,
+        conduit: &mut Self::Conduit,
+        max: usize,
+    ) -> Result<usize, Errno>;
 
     /// Gives `socket` at once what it takes of the `held` bytes in the conduit.
     fn drain(

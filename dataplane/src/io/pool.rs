@@ -96,6 +96,13 @@ pub(crate) struct Lease {
     len: usize,
 }
 
+impl Lease {
+    /// Whether the buffer is full, so that more is likely to lie behind.
+    pub(crate) fn is_full(&self) -> bool {
+        self.len == BUFFER_LEN
+    }
+}
+
 impl Deref for Lease {
     type Target = [u8];
 

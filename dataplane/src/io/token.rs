@@ -23,10 +23,14 @@ pub(crate) enum Kind {
     ClientWritable,
     /// Waiting for room in the target's socket, or for its connect.
     TargetWritable,
+    /// Waiting for data of the client.
+    ClientReadable,
+    /// Waiting for data of the target.
+    TargetReadable,
 }
 
 impl Kind {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Wake,
         Self::Accept,
         Self::ClientReceive,
@@ -35,6 +39,8 @@ impl Kind {
         Self::TargetSend,
         Self::ClientWritable,
         Self::TargetWritable,
+        Self::ClientReadable,
+        Self::TargetReadable,
     ];
 }
 

@@ -194,7 +194,7 @@ impl Uring {
                 let armed = cqueue::more(entry.flags());
                 let received = match (result, cqueue::buffer_select(entry.flags())) {
                     (Ok(len), Some(index)) => {
-                        let lease = self.buffers.lease(index, len);
+                        let lease = self.buffers.lease(index, len, entry.user_data());
                         if len == 0 { Received::End } else { Received::Data(lease) }
                     }
                     (Ok(_), None) => Received::End,
@@ -207,7 +207,11 @@ impl Uring {
                 };
                 Completion::Received { token, received, armed }
             }
-            Kind::Wake | Kind::ClientWritable | Kind::TargetWritable => Completion::Ready(token),
+            Kind::Wake
+            | Kind::ClientWritable
+            | Kind::TargetWritable
+            | Kind::ClientReadable
+            | Kind::TargetReadable => Completion::Ready(token),
             Kind::ClientSend | Kind::TargetSend => return None,
         })
     }
@@ -294,8 +298,12 @@ impl Io for Uring {
         self.conduits.lend(way)
     }
 
-    fn fill(&mut self, socket: &OwnedFd, conduit: &mut Conduit) -> Result<usize, Errno> {
-        conduit.fill(socket)
+    fn is_scarce(&self) -> bool {
+        self.conduits.is_scarce()
+    }
+
+    fn fill(&mut self, socket: &OwnedFd, conduit: &mut Conduit, max: usize) -> Result<usize, Errno> {
+        conduit.fill(socket, max)
     }
 
     fn drain(&mut self, conduit: &mut Conduit, held: usize, socket: &OwnedFd) -> Result<usize, Errno> {

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -145,6 +147,17 @@ impl Bed {
             socket: Arc::new(OwnedFd::from(listener)),
         });
         bed
+    }
+
+    /// Listens on a Unix socket too.
+    pub(crate) fn listen_on(&self, path: &Path) {
+        let listener = UnixListener::bind(path).expect("nothing is at the path");
+        listener.set_nonblocking(true).expect("a socket can be non-blocking");
+        self.plane.listen(&ListenerMail {
+            id: ListenerId(2),
+            service: ServiceId(1),
+            socket: Arc::new(OwnedFd::from(listener)),
+        });
     }
 
     /// Puts a snapshot in force, with or without the credential.

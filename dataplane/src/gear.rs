@@ -1,0 +1,285 @@
+//! The two gears in which a direction of a session moves bytes.
+//!
+//! Owns the shift from one to the other and the moving of bulk data. Does not look at bytes, and knows nothing of ends and
+//! half-closes but that they happen: what they mean is `relay.rs`'s.
+//!
+//! ```text
+//!             fills buffer after buffer,             the receive is over,
+//!             or its sink takes no more              everything is sent
+//!   Message ───────────────────────────► Shifting ──────────────────────► Bulk
+//!      ▲                                    │                              │
+//!      └────────────────────────────────────┴──────────────────────────────┘
+//!                   no conduit is to be had, or it went quiet
+//! ```
+//!
+//! In the *message gear* data is received into the worker's buffers and sent from there. In the *bulk gear* it goes from
+//! socket to socket through a conduit (a pipe, or a large buffer where splice loses), which is lent only while there is
+//! something in it. Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
+//! everything that was received to be sent; down, it happens only with an empty conduit.
+
+use protocol::Side;
+use rustix::io::Errno;
+
+use crate::context::Context;
+use crate::io::{Chunk, Io, Way};
+use crate::leg::Leg;
+use crate::session::{Session, Stage};
+
+/// Buffers that a direction must fill one behind the other, without emptying its socket once, to be worth a shift: 128 KiB.
+const FULL_BUFFERS: u8 = 8;
+
+/// What is taken from a source at once: with more, its peer waits while we are at it.
+const FILL_MAX: usize = 1024 * 1024;
+
+/// What is taken at once while conduits are scarce: a sink that stops reading then leaves no more than this to be kept.
+const FILL_SCARCE_MAX: usize = 64 * 1024;
+
+/// What a direction may move before all others have their turn.
+const PUMP_MAX: usize = 2 * 1024 * 1024;
+
+/// A wake-up that brings less than this is not worth a conduit.
+const QUIET_BYTES: usize = 32 * 1024;
+
+/// Wake-ups of that kind in a row after which a direction is quiet.
+const QUIET_MAX: u8 = 4;
+
+/// Times in a row that a source says to be readable and has nothing: a byte of urgent data stops splice for good, while
+/// poll goes on about it (tcp(7)).
+const VAIN_MAX: u8 = 2;
+
+/// How a direction moves bytes.
+pub(crate) enum Gear<C> {
+    /// Received into the worker's buffers and sent. `full` counts the buffers that were filled one behind the other.
+    Message {
+        full: u8,
+    },
+    /// About to be `Bulk`.
+    Shifting,
+    Bulk(Bulk<C>),
+}
+
+/// What a direction in the bulk gear has under way.
+pub(crate) struct Bulk<C> {
+    /// Lent as long as `held > 0`, and while more may come at once.
+    conduit: Option<C>,
+    held: usize,
+    /// Bytes that this wake-up has brought so far.
+    brought: usize,
+    quiet: u8,
+    vain: u8,
+    /// It has its turn again after all others, and not before.
+    queued: bool,
+}
+
+impl<C> Gear<C> {
+    /// The gear of a direction that has moved nothing.
+    pub(crate) fn new() -> Self {
+        Self::Message { full: 0 }
+    }
+}
+
+/// The legs of a direction: where its bytes come from and where they go.
+fn ends<'l, I: Io>(
+    from: Side,
+    client: &'l mut Leg<I>,
+    target: &'l mut Option<Leg<I>>,
+) -> Option<(&'l mut Leg<I>, &'l mut Leg<I>)> {
+    let target = target.as_mut()?;
+    Some(if from == Side::Client { (client, target) } else { (target, client) })
+}
+
+impl<I: Io> Session<I> {
+    /// A buffer of `from` came in, and it was full or not.
+    pub(crate) fn on_buffer(&mut self, from: Side, is_full: bool, cx: &mut Context<I>) {
+        if self.tls.is_some() {
+            return;
+        }
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Gear::Message { full } = &mut relay.direction(from).gear else { return };
+        *full = if is_full { *full + 1 } else { 0 };
+        if *full >= FULL_BUFFERS {
+            self.shift_up(from, cx);
+        }
+    }
+
+    /// What `from` sends is more than the message gear is for, or more than the other side takes: receives no more, and goes
+    /// on in the bulk gear where there is one.
+    pub(crate) fn shift_up(&mut self, from: Side, cx: &mut Context<I>) {
+        let is_opaque = self.tls.is_none();
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Some((source, _)) = ends(from, &mut self.client, &mut self.target) else { return };
+        let gear = &mut relay.direction(from).gear;
+        if matches!(gear, Gear::Bulk(_)) {
+            return;
+        }
+        source.pause(&mut cx.io);
+        *gear = if is_opaque && !source.has_ended() { Gear::Shifting } else { Gear::new() };
+        // Even if nothing is on its way any more, the end of a turn is when to look.
+        cx.settling.push((self.slot, from.other()));
+    }
+
+    /// The end of a turn: `from` may be ready for the bulk gear. Whether it needs no receive.
+    pub(crate) fn shift(&mut self, from: Side, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Some((source, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
+        let gear = &mut relay.direction(from).gear;
+        if !matches!(gear, Gear::Shifting) || !source.is_receive_over() || sink.is_congested() {
+            return;
+        }
+        if !sink.is_clear() {
+            return cx.settling.push((self.slot, from.other()));
+        }
+        let lent = if source.has_ended() { None } else { cx.io.lend(way(source, sink)) };
+        *gear = match lent {
+            Some(conduit) => Gear::Bulk(Bulk {
+                conduit: Some(conduit),
+                held: 0,
+                brought: 0,
+                quiet: 0,
+                vain: 0,
+                queued: false,
+            }),
+            None => Gear::new(),
+        };
+        self.resume(from, cx);
+    }
+
+    /// Moves what `from` has, until it has nothing, the other side takes no more, or it is others' turn.
+    pub(crate) fn pump(&mut self, from: Side, cx: &mut Context<I>) {
+        let mut left = PUMP_MAX;
+        while left > 0 {
+            let Stage::Relay(relay) = &mut self.stage else { return };
+            let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
+            let Some((source, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
+            if bulk.queued || source.is_awaited() || sink.is_awaited_for_room() || !sink.is_clear() {
+                return;
+            }
+            let Some(conduit) = bulk.conduit.take().or_else(|| cx.io.lend(way(source, sink))) else {
+                return self.shift_down(from, cx);
+            };
+            let conduit = bulk.conduit.insert(conduit);
+            if bulk.held == 0 {
+                let fill_max = if cx.io.is_scarce() { FILL_SCARCE_MAX } else { FILL_MAX };
+                match cx.io.fill(source.socket(), conduit, fill_max) {
+                    Ok(0) => return self.on_bulk_end(from, None, cx),
+                    Ok(filled) => {
+                        bulk.held = filled;
+                        bulk.brought += filled;
+                    }
+                    Err(Errno::AGAIN) => return self.on_dry(from, cx),
+                    Err(Errno::INTR) => {}
+                    Err(error) => return self.on_bulk_end(from, Some(error), cx),
+                }
+                continue;
+            }
+            match cx.io.drain(conduit, bulk.held, sink.socket()) {
+                Ok(drained) if drained > 0 => {
+                    bulk.held -= drained;
+                    left = left.saturating_sub(drained);
+                    self.count(from, drained, cx);
+                }
+                Ok(_) | Err(Errno::AGAIN) => return self.on_stalled(from, cx),
+                Err(Errno::INTR) => {}
+                Err(_) => return self.on_broken(from.other(), cx),
+            }
+        }
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
+        bulk.queued = true;
+        cx.hot.push((self.slot, from));
+    }
+
+    /// All others have had their turn.
+    pub(crate) fn on_turn(&mut self, from: Side, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        if let Gear::Bulk(bulk) = &mut relay.direction(from).gear {
+            bulk.queued = false;
+            self.pump(from, cx);
+        }
+    }
+
+    /// `from` is readable, says its poll.
+    pub(crate) fn on_readable(&mut self, from: Side, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        if let Gear::Bulk(bulk) = &mut relay.direction(from).gear {
+            bulk.brought = 0;
+            self.pump(from, cx);
+        }
+    }
+
+    /// `from` has nothing at the moment, and nothing is held.
+    fn on_dry(&mut self, from: Side, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
+        bulk.vain = if bulk.brought == 0 { bulk.vain + 1 } else { 0 };
+        bulk.quiet = if bulk.brought < QUIET_BYTES { bulk.quiet + 1 } else { 0 };
+        if bulk.vain >= VAIN_MAX || bulk.quiet >= QUIET_MAX {
+            return self.shift_down(from, cx);
+        }
+        if let Some(conduit) = bulk.conduit.take() {
+            cx.io.take_back(conduit, 0);
+        }
+        bulk.brought = 0;
+        if let Some(source) = self.leg(from) {
+            source.await_data(&mut cx.io);
+        }
+    }
+
+    /// The other side of `from` takes no more of what is held.
+    fn on_stalled(&mut self, from: Side, cx: &mut Context<I>) {
+        let Stage::Relay(relay) = &mut self.stage else { return };
+        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
+        let Some((_, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
+        // The last conduits are for what moves: a peer that has stopped reading keeps none of them.
+        if cx.io.is_scarce()
+            && let Some(conduit) = bulk.conduit.take()
+        {
+            let held = std::mem::take(&mut bulk.held);
+            sink.keep(cx.io.take_back(conduit, held));
+        }
+        sink.await_room(&mut cx.io);
+    }
+
+    /// `from` will send nothing more, or has failed; nothing is held.
+    fn on_bulk_end(&mut self, from: Side, error: Option<Errno>, cx: &mut Context<I>) {
+        self.leave_bulk(from, cx);
+        if let Some(leg) = self.leg(from) {
+            leg.on_end();
+        }
+        self.on_relay_end(from, error, cx);
+    }
+
+    fn shift_down(&mut self, from: Side, cx: &mut Context<I>) {
+        self.leave_bulk(from, cx);
+        self.resume(from, cx);
+    }
+
+    /// Ends the bulk gear of `from`, if it is in that: what was held.
+    pub(crate) fn leave_bulk(&mut self, from: Side, cx: &mut Context<I>) -> Vec<u8> {
+        let Stage::Relay(relay) = &mut self.stage else { return Vec::new() };
+        let gear = std::mem::replace(&mut relay.direction(from).gear, Gear::new());
+        match gear {
+            Gear::Bulk(Bulk { conduit: Some(conduit), held, .. }) => cx.io.take_back(conduit, held),
+            Gear::Bulk(_) | Gear::Message { .. } | Gear::Shifting => Vec::new(),
+        }
+    }
+
+    /// Ends the bulk gear of both directions; what is held for `heard` is still sent to it.
+    pub(crate) fn unload(&mut self, heard: Option<Side>, cx: &mut Context<I>) {
+        for from in [Side::Client, Side::Target] {
+            let held = self.leave_bulk(from, cx);
+            if !held.is_empty()
+                && heard == Some(from.other())
+                && let Some(sink) = self.leg(from.other())
+            {
+                sink.enqueue(Chunk::Bytes(held.into()));
+                cx.dirty.push((self.slot, from.other()));
+            }
+        }
+    }
+}
+
+/// The cheaper way from `source` to `sink`.
+fn way<I: Io>(source: &Leg<I>, sink: &Leg<I>) -> Way {
+    Way::between(source.transport(), sink.transport())
+}
