@@ -21,6 +21,8 @@ mod plane;
 mod proof;
 mod relay;
 mod session;
+#[cfg(test)]
+mod simulation;
 mod snapshot;
 mod stats;
 mod target;

@@ -57,7 +57,8 @@ impl<I: Io> Worker<I> {
         }
     }
 
-    fn round(&mut self) {
+    /// Goes round once.
+    pub(crate) fn round(&mut self) {
         self.cx.now = self.cx.io.now();
         let since_start = self.cx.now.duration_since(self.started).as_millis();
         self.heartbeat.store(u64::try_from(since_start).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -94,6 +95,24 @@ impl<I: Io> Worker<I> {
         }
         self.completions = completions;
         self.pump();
+    }
+
+    /// Whether it was told to stop.
+    #[cfg(test)]
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Whether it has no session.
+    #[cfg(test)]
+    pub(crate) fn is_idle(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// Its driver.
+    #[cfg(test)]
+    pub(crate) fn io(&mut self) -> &mut I {
+        &mut self.cx.io
     }
 
     /// How long the turn may wait, if it may.

@@ -10,7 +10,7 @@
 
 mod buffer_ring;
 mod conduit;
-mod pool;
+pub(crate) mod pool;
 mod probe;
 pub(crate) mod socket;
 mod token;

@@ -10,7 +10,7 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 
 /// Bytes of one buffer: enough for a bulk transfer to be worth a system call, and as large as a TLS record.
-pub(super) const BUFFER_LEN: usize = 16 * 1024;
+pub(crate) const BUFFER_LEN: usize = 16 * 1024;
 
 const PAGE: usize = 4096;
 
@@ -44,7 +44,7 @@ impl Drop for Pages {
 }
 
 /// The buffers of one worker.
-pub(super) struct Pool {
+pub(crate) struct Pool {
     shared: Rc<Shared>,
 }
 
@@ -56,7 +56,7 @@ struct Shared {
 }
 
 impl Pool {
-    pub(super) fn new(count: u16) -> Self {
+    pub(crate) fn new(count: u16) -> Self {
         let memory = Pages::new(usize::from(count) * BUFFER_LEN);
         Self { shared: Rc::new(Shared { memory, count, free: RefCell::new((0..count).rev().collect()) }) }
     }
@@ -65,6 +65,30 @@ impl Pool {
     pub(super) fn take(&self) -> Option<(u16, NonNull<u8>)> {
         let index = self.shared.free.borrow_mut().pop()?;
         Some((index, self.shared.address(index)))
+    }
+
+    /// How many buffers nobody has.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.shared.free.borrow().len()
+    }
+
+    #[cfg(test)]
+    /// Lets `read` write into a free buffer, and gives what it says to have written; `None` if no buffer is free.
+    pub(crate) fn fill<E>(
+        &self,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Option<Result<Lease, E>> {
+        let (index, start) = self.take()?;
+        // Whatever `read` does, the buffer comes back.
+        let mut lease = self.lease(index, BUFFER_LEN);
+        // SAFETY: buffer `index` left the free list in `take` above and comes back only when `lease` is dropped, which
+        // nobody has seen yet; it is BUFFER_LEN bytes long and was zeroed when it was allocated.
+        let buffer = unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), BUFFER_LEN) };
+        Some(read(buffer).map(|len| {
+            lease.len = len.min(BUFFER_LEN);
+            lease
+        }))
     }
 
     /// The first `len` bytes of buffer `index`, which the kernel has filled and will not touch again until the
