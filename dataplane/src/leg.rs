@@ -306,6 +306,10 @@ impl<I: Io> Leg<I> {
             for chunk in self.spilled.drain(..self.spilled.len().min(CHUNKS_MAX)) {
                 self.queued.push(chunk);
             }
+            if self.spilled.is_empty() {
+                // An idle session does not keep the room that a burst has taken.
+                self.spilled = VecDeque::new();
+            }
             self.retrying = true;
         }
     }
