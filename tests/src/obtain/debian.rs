@@ -1,7 +1,8 @@
 //! Packages of the distribution: Debian, Ubuntu, and what is made of them.
 
+use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::failure::{Doing, Failure, Result};
@@ -22,6 +23,18 @@ pub(super) fn newest_postgres() -> Option<PathBuf> {
         POSTGRES_PROGRAMS.iter().all(|program| programs.join(program).exists()).then_some((major, programs))
     });
     majors.max().map(|(_, programs)| programs)
+}
+
+/// Where a program lies. Administrators' directories are not on every user's path.
+pub fn program(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let directories = env::split_paths(&path).chain(["/usr/sbin", "/usr/local/sbin"].map(PathBuf::from));
+    directories.map(|directory| directory.join(name)).find(|path| path.is_file())
+}
+
+/// Whether the distribution's nginx has its module for streams, which is a package of its own.
+pub(super) fn has_nginx_streams() -> bool {
+    Path::new("/etc/nginx/modules-enabled/50-mod-stream.conf").exists()
 }
 
 /// Whether `program` can be run with these arguments.

@@ -1,10 +1,11 @@
 //! Obtains what the tests need and cargo does not bring: a PostgreSQL of the distribution, a newer one, and
-//! drivers in other languages.
+//! drivers in other languages; and for the load bench, the proxies that the broker is measured beside.
 //!
 //! This is the only part of the tests that uses the network, and it is a step of its own: `cargo suite` does it
 //! before the first test. What was obtained is kept (`.obtained/`), so the next run needs no network at all.
 
 mod debian;
+mod envoy;
 mod go;
 mod node;
 mod python;
@@ -17,6 +18,8 @@ use crate::failure::{Doing, Failure, Result};
 use crate::places;
 use crate::say::say;
 
+pub use debian::program;
+pub use envoy::envoy;
 pub use go::driver as go_driver;
 pub use node::{driver as node_driver, postgres as newer_postgres};
 pub use python::{interpreter as python, psql as newer_psql};
@@ -32,9 +35,17 @@ pub enum Part {
     Node,
     /// pgx and lib/pq, as Go modules.
     Go,
+    /// The distribution's PgBouncer.
+    PgBouncer,
+    /// The distribution's HAProxy.
+    HaProxy,
+    /// The distribution's nginx, with its module for streams.
+    Nginx,
+    /// Envoy, from PyPI.
+    Envoy,
 }
 
-/// Everything that the tests need.
+/// Everything that the tests need; the proxies are for the load bench alone.
 pub const ALL: &[Part] = &[Part::Postgres, Part::Python, Part::Node, Part::Go];
 
 impl Part {
@@ -42,7 +53,7 @@ impl Part {
     fn missing_packages(self) -> Vec<&'static str> {
         match self {
             Self::Postgres if debian::newest_postgres().is_none() => vec!["postgresql"],
-            Self::Python if !debian::answers("python3", &["-c", "import ensurepip, venv"]) => {
+            Self::Python | Self::Envoy if !debian::answers("python3", &["-c", "import ensurepip, venv"]) => {
                 vec!["python3-venv"]
             }
             Self::Node => {
@@ -56,6 +67,11 @@ impl Part {
                 missing
             }
             Self::Go if !debian::answers("go", &["version"]) => vec!["golang-go"],
+            Self::PgBouncer if program("pgbouncer").is_none() => vec!["pgbouncer"],
+            Self::HaProxy if program("haproxy").is_none() => vec!["haproxy"],
+            Self::Nginx if program("nginx").is_none() || !debian::has_nginx_streams() => {
+                vec!["nginx", "libnginx-mod-stream"]
+            }
             _ => Vec::new(),
         }
     }
@@ -63,7 +79,8 @@ impl Part {
     /// What it fetches from a language's package registry.
     fn bundle(self) -> Option<Bundle> {
         match self {
-            Self::Postgres => None,
+            Self::Postgres | Self::PgBouncer | Self::HaProxy | Self::Nginx => None,
+            Self::Envoy => Some(envoy::bundle()),
             Self::Python => Some(python::bundle()),
             Self::Node => Some(node::bundle()),
             Self::Go => Some(go::bundle()),
