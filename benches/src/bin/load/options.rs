@@ -1,51 +1,58 @@
 //! What can be chosen on the command line.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, ValueEnum};
+use clap::{Parser, Subcommand};
+use tests::broker;
+use tests::failure::Result;
 
-use crate::rows::Row;
+use crate::relays::Relay;
+use crate::scenarios::Scenario;
 
-/// Measures pgbench through the broker, PgBouncer and nothing, side by side, and prints a table.
+/// Measures the broker, its peers and a direct connection side by side, and prints a report in Markdown.
 #[derive(Debug, Parser)]
-#[command(name = "cargo load")]
+#[command(name = "cargo load", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
-    /// Two rounds of two seconds: to see that it works, too noisy to quote
+    #[command(subcommand)]
+    pub(crate) task: Option<Task>,
+    /// Two short rounds: to see that it works, too noisy to quote
     #[arg(long)]
     quick: bool,
     /// How often each row is measured [default: 5]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: Option<u64>,
-    /// How long each measurement lasts [default: 5]
+    /// How long pgbench is measured each time [default: 3]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: Option<u64>,
-    /// How many clients pgbench runs, all on one thread
-    #[arg(long, value_name = "COUNT", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=128))]
-    pub(crate) clients: u16,
-    /// How pgbench sends its query
-    #[arg(long, value_enum, default_value_t = Protocol::Prepared)]
-    pub(crate) protocol: Protocol,
+    /// Measures only scenarios whose name contains these words; can be given again
+    #[arg(long, value_name = "WORDS")]
+    scenario: Vec<String>,
     /// Measures only rows whose name contains these words; can be given again
     #[arg(long, value_name = "WORDS")]
     only: Vec<String>,
+    /// Names the scenarios, and measures nothing
+    #[arg(long)]
+    pub(crate) list: bool,
+    /// The cores that a proxy may use, as taskset spells them, or `all`
+    #[arg(long, value_name = "LIST", default_value = "all")]
+    cores: String,
     /// Measures this build of the broker instead of the one in the repository
     #[arg(long, value_name = "FILE")]
     broker: Option<PathBuf>,
     /// Writes every figure of every round to this file
     #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
+    /// Draws each scenario into this directory, as SVG
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) plots: Option<PathBuf>,
 }
 
-/// pgbench's `--protocol`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Protocol {
-    /// Prepared once in each session.
-    Prepared,
-    /// One message, planned each time.
-    Simple,
-    /// Parsed and planned each time.
-    Extended,
+/// What this program does when it is started by itself.
+#[derive(Clone, Debug, Subcommand)]
+pub(crate) enum Task {
+    /// Is a reference relay
+    #[command(hide = true)]
+    Relay(Relay),
 }
 
 impl Options {
@@ -54,31 +61,39 @@ impl Options {
     }
 
     pub(crate) fn seconds(&self) -> u64 {
-        self.seconds.unwrap_or(if self.quick { 2 } else { 5 })
+        self.seconds.unwrap_or(if self.quick { 1 } else { 3 })
     }
 
-    pub(crate) fn json(&self) -> Option<&Path> {
-        self.json.as_deref()
+    /// How many bytes are moved where bytes are measured.
+    pub(crate) fn bulk_bytes(&self) -> u64 {
+        if self.quick { 200_000_000 } else { 1_000_000_000 }
     }
 
-    /// Another build of the broker.
-    pub(crate) fn broker(&self) -> Option<&Path> {
-        self.broker.as_deref()
+    /// The cores that a proxy is held to; `None` for all.
+    pub(crate) fn cores(&self) -> Option<&str> {
+        (self.cores != "all").then_some(self.cores.as_str())
     }
 
-    /// Whether this row is to be measured.
-    pub(crate) fn wants(&self, row: &Row) -> bool {
-        let name = row.to_string();
-        self.only.is_empty() || self.only.iter().any(|words| name.contains(words.as_str()))
+    /// The build of the broker that is measured.
+    pub(crate) fn broker(&self) -> Result<&Path> {
+        match &self.broker {
+            Some(program) => Ok(program),
+            None => broker::binary(),
+        }
+    }
+
+    /// Whether this scenario is to be measured.
+    pub(crate) fn wants(&self, scenario: &Scenario) -> bool {
+        has_words(&scenario.to_string(), &self.scenario)
+    }
+
+    /// Whether a row of this name is to be measured.
+    pub(crate) fn wants_row(&self, name: &str) -> bool {
+        has_words(name, &self.only)
     }
 }
 
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Prepared => "prepared",
-            Self::Simple => "simple",
-            Self::Extended => "extended",
-        })
-    }
+/// Whether `name` contains one of `wanted`, if any is.
+fn has_words(name: &str, wanted: &[String]) -> bool {
+    wanted.is_empty() || wanted.iter().any(|words| name.contains(words.as_str()))
 }

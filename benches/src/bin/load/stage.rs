@@ -1,65 +1,58 @@
-//! Everything a row needs, started once: PostgreSQL, the broker, PgBouncer.
+//! Everything that a scenario needs beside its proxies: PostgreSQL, the stub, and the ways that lead there.
 //!
-//! Owns the processes and their directory. All are on loopback and Unix sockets; none is pinned to a core.
+//! Owns the processes and their directory. All are on loopback and Unix sockets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use ::tests::broker::Listen;
+use ::tests::certificates::Authority;
+use ::tests::failure::{Doing, Failure, Result};
+use ::tests::interrupt;
+use ::tests::places;
+use ::tests::postgres::{self, Cluster, Installation, Login};
+use ::tests::process::{Process, User};
+use ::tests::say::say;
 use rustix::process::Signal;
-use tests::broker::{self, Broker, File, Listen};
-use tests::certificates::Authority;
-use tests::failure::{Failure, Result};
-use tests::interrupt;
-use tests::places;
-use tests::postgres::{self, Cluster, Installation, Login};
-use tests::process::{Process, User};
-use tests::say::say;
 
 use crate::options::Options;
-use crate::pgbouncer::{self, OVER_TCP, OVER_UNIX, PgBouncer, Variant};
-use crate::rows::{Leg, Row, Through};
+use crate::proxies::{Proxy, Started, Targets};
+use crate::rows::Through;
+use crate::scenarios::{Road, Scenario, Target, Work};
+use crate::stub;
 
-/// What is running. Fields drop in this order: what connects goes before what it connects to.
+/// What is running. Fields drop in this order.
 pub(crate) struct Stage {
-    bouncer: PgBouncer,
-    bouncer_tls: PgBouncer,
-    bouncer_used_once: PgBouncer,
-    broker: Broker,
-    services: Services,
     cluster: Cluster,
     installation: Installation,
-    login: Login,
-    versions: String,
+    targets: Targets,
     directory: RunDirectory,
 }
 
-/// Where the broker listens, by what it does with a connection.
-struct Services {
-    tcp_to_tcp: Listen,
-    tcp_to_tls: Listen,
-    unix_to_unix: Listen,
-    unix_to_tcp: Listen,
+/// How a client connects.
+#[derive(Clone, Debug)]
+pub(crate) struct Way {
+    /// Where.
+    pub(crate) listen: Listen,
+    /// The database that it asks for.
+    pub(crate) database: String,
+    /// Its name.
+    pub(crate) user: String,
+    /// Its password, where it logs in to the server itself.
+    pub(crate) password: Option<String>,
+    /// Whether it speaks TLS to the server itself.
+    pub(crate) tls: bool,
+    /// Where it opens sessions that say nothing.
+    pub(crate) idle_listen: Listen,
+    /// The database that it asks for there.
+    pub(crate) idle_database: String,
+    /// The process between, whose cost is measured with its children's.
+    pub(crate) pid: Option<i32>,
 }
 
-/// Where pgbench connects for a row.
-#[derive(Debug)]
-pub(crate) struct Way {
-    /// `PGHOST`.
-    pub(crate) host: String,
-    /// `PGPORT`.
-    pub(crate) port: String,
-    /// `PGDATABASE`.
-    pub(crate) database: String,
-    /// `PGUSER`.
-    pub(crate) user: String,
-    /// `PGPASSWORD`, where the client logs in itself.
-    pub(crate) password: Option<String>,
-    /// `PGSSLMODE`.
-    pub(crate) sslmode: &'static str,
-    /// The process between, whose cost is measured.
-    pub(crate) proxy: Option<i32>,
-}
+/// A table for rows that are dropped.
+pub(crate) const SINK: &str = "sink";
 
 /// The server's authentication: SCRAM on every way in but the superuser's own socket.
 const RULES: &str = "\
@@ -73,16 +66,17 @@ host  all all      127.0.0.1/32 scram-sha-256
 const SCALE: u32 = 1;
 
 impl Stage {
-    /// Starts everything.
+    /// Starts PostgreSQL and the stub.
     pub(crate) fn set(options: &Options) -> Result<Self> {
         let directory = RunDirectory::new()?;
         let installation = Installation::of_distribution()?;
-        let command = broker_command(options)?;
+        let broker = options.broker()?.to_owned();
         interrupt::check()?;
 
-        say("Starting PostgreSQL, PgBouncer and the broker …");
+        say("Starting PostgreSQL …");
         let authority = Authority::new("the load bench's authority");
         let identity = authority.server(&["localhost", "127.0.0.1"]);
+        let stub = stub::start(&identity)?;
         let cluster = Cluster::start(
             &installation,
             &postgres::Options {
@@ -104,37 +98,28 @@ impl Stage {
         fill(&cluster, &installation, &login)?;
         interrupt::check()?;
 
-        let (broker, services) = start_broker(command, &cluster, &login, &authority.certificate)?;
-        let bouncer = PgBouncer::start(&cluster, &login, Variant::Plain)?;
-        let bouncer_tls = PgBouncer::start(&cluster, &login, Variant::Tls(&authority.certificate))?;
-        let bouncer_used_once = PgBouncer::start(&cluster, &login, Variant::UsedOnce)?;
-        let versions = format!(
-            "PostgreSQL {}, {}",
-            cluster.sql("SHOW server_version")?.split(' ').next().unwrap_or_default(),
-            pgbouncer::version()?
-        );
-        Ok(Self {
-            bouncer,
-            bouncer_tls,
-            bouncer_used_once,
-            broker,
-            services,
-            cluster,
-            installation,
+        let certificate = directory.scratch.join("authority.crt");
+        fs::write(&certificate, &authority.certificate).doing("write the root certificate")?;
+        let targets = Targets {
+            server: cluster.address(),
+            stub,
             login,
-            versions,
-            directory,
-        })
+            authority: certificate,
+            broker,
+            cores: options.cores().map(str::to_owned),
+        };
+        Ok(Self { cluster, installation, targets, directory })
     }
 
-    /// The versions of what is compared.
-    pub(crate) fn versions(&self) -> &str {
-        &self.versions
+    /// What PostgreSQL says of its version.
+    pub(crate) fn server_version(&self) -> Result<String> {
+        let version = self.cluster.sql("SHOW server_version")?;
+        Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
     }
 
-    /// pgbench of the same installation as the server.
-    pub(crate) fn pgbench(&self) -> PathBuf {
-        self.installation.program("pgbench")
+    /// A program of the same installation as the server.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.installation.program(name)
     }
 
     /// A place for what pgbench writes.
@@ -142,106 +127,86 @@ impl Stage {
         &self.directory.scratch
     }
 
-    /// Where pgbench connects for `row`.
-    pub(crate) fn way(&self, row: &Row) -> Result<Way> {
-        match row.through {
-            Through::Nothing => Ok(self.direct(row.server)),
-            Through::Broker => {
-                let services = &self.services;
-                let listen = match (row.client, row.server) {
-                    (Leg::Tcp, Leg::Tcp) => &services.tcp_to_tcp,
-                    (Leg::Tcp, Leg::Tls) => &services.tcp_to_tls,
-                    (Leg::Unix, Leg::Unix) => &services.unix_to_unix,
-                    (Leg::Unix, Leg::Tcp) => &services.unix_to_tcp,
-                    _ => {
-                        return Err(Failure::new(format!("no service of the broker is for this row: {row}")));
-                    }
-                };
-                let (host, port) = listen.host_and_port();
-                Ok(self.through(host, port, self.login.name.clone(), self.broker.process().pid()))
-            }
-            Through::PgBouncer | Through::PgBouncerUsedOnce => {
-                let bouncer = match (row.server, row.through) {
-                    (Leg::Tls, _) => &self.bouncer_tls,
-                    (_, Through::PgBouncerUsedOnce) => &self.bouncer_used_once,
-                    _ => &self.bouncer,
-                };
-                let host = match row.client {
-                    Leg::Unix => bouncer.socket_directory().display().to_string(),
-                    Leg::Tcp | Leg::Tls => "127.0.0.1".to_owned(),
-                };
-                let database = if row.server == Leg::Unix { OVER_UNIX } else { OVER_TCP };
-                Ok(self.through(host, bouncer.port.to_string(), database.to_owned(), bouncer.pid()))
-            }
-        }
+    /// Starts what stands between, if anything does, for `scenario`.
+    pub(crate) fn start(&self, through: Through, scenario: &Scenario) -> Result<Option<Started>> {
+        let Through::Proxy(proxy) = through else { return Ok(None) };
+        proxy.start(&self.targets, &roads(proxy, scenario)).map(Some)
     }
 
-    fn direct(&self, server: Leg) -> Way {
-        let host = match server {
-            Leg::Unix => self.cluster.socket_directory().display().to_string(),
-            Leg::Tcp | Leg::Tls => "127.0.0.1".to_owned(),
+    /// How clients connect in `scenario`, through `started` if there is something between.
+    pub(crate) fn way(
+        &self,
+        through: Through,
+        started: Option<&Started>,
+        scenario: &Scenario,
+    ) -> Result<Way> {
+        let Targets { login, .. } = &self.targets;
+        let target = scenario.road.target;
+        let (Through::Proxy(proxy), Some(started)) = (through, started) else {
+            return Ok(Way {
+                listen: Listen::Tcp(self.targets.address(target).port()),
+                database: login.name.clone(),
+                user: login.name.clone(),
+                password: Some(login.password.clone()),
+                tls: target.is_tls(),
+                idle_listen: Listen::Tcp(self.targets.stub.port()),
+                idle_database: login.name.clone(),
+                pid: None,
+            });
         };
-        Way {
-            host,
-            port: self.cluster.port.to_string(),
-            database: self.login.name.clone(),
-            user: self.login.name.clone(),
-            password: Some(self.login.password.clone()),
-            sslmode: if server == Leg::Tls { "require" } else { "disable" },
-            proxy: None,
+        let roads = roads(proxy, scenario);
+        let door = |road: Option<&Road>| {
+            let door = road.and_then(|road| started.door(*road));
+            door.ok_or_else(|| Failure::new(format!("{} has no door for {scenario}", proxy.name())))
+        };
+        let (first, last) = (door(roads.first())?, door(roads.last())?);
+        Ok(Way {
+            listen: first.listen.clone(),
+            database: first.database.clone(),
+            user: login.name.clone(),
+            password: (!proxy.logs_in()).then(|| login.password.clone()),
+            tls: !proxy.logs_in() && tunnels(scenario),
+            idle_listen: last.listen.clone(),
+            idle_database: last.database.clone(),
+            pid: Some(first.pid),
+        })
+    }
+}
+
+/// The roads that a proxy needs for `scenario`: the first for those at work, the last for idle sessions.
+fn roads(proxy: &dyn Proxy, scenario: &Scenario) -> Vec<Road> {
+    let client = scenario.road.client;
+    match scenario.work {
+        Work::Query { idle: 1.., .. } => vec![scenario.road, Road { client, target: Target::Stub }],
+        _ if !proxy.logs_in() && tunnels(scenario) => vec![Road { client, target: Target::Server }],
+        _ => vec![scenario.road],
+    }
+}
+
+/// Whether a client that logs in itself also speaks TLS itself, through a proxy that only sees bytes.
+fn tunnels(scenario: &Scenario) -> bool {
+    matches!(scenario.work, Work::Connect { .. }) && scenario.road.target.is_tls()
+}
+
+impl Way {
+    /// Puts it into the environment of a program that uses libpq.
+    pub(crate) fn tell_libpq(&self, command: &mut Command) {
+        let (host, port) = self.listen.host_and_port();
+        command
+            .env("PGHOST", host)
+            .env("PGPORT", port)
+            .env("PGDATABASE", &self.database)
+            .env("PGUSER", &self.user)
+            .env("PGSSLMODE", if self.tls { "require" } else { "disable" })
+            .env("PGGSSENCMODE", "disable")
+            .env_remove("PGPASSWORD");
+        if let Some(password) = &self.password {
+            command.env("PGPASSWORD", password);
         }
     }
-
-    /// The client is let in without a password; the proxy knows the real one.
-    fn through(&self, host: String, port: String, database: String, proxy: i32) -> Way {
-        let user = self.login.name.clone();
-        Way { host, port, database, user, password: None, sslmode: "disable", proxy: Some(proxy) }
-    }
 }
 
-/// The program of the broker, built before anything is started: a build beside the servers takes minutes.
-fn broker_command(options: &Options) -> Result<PathBuf> {
-    if let Some(program) = options.broker() {
-        return Ok(program.to_owned());
-    }
-    say("Building the broker …");
-    broker::binary().map(Path::to_owned)
-}
-
-fn start_broker(
-    program: PathBuf,
-    cluster: &Cluster,
-    login: &Login,
-    authority: &str,
-) -> Result<(Broker, Services)> {
-    let services = Services {
-        tcp_to_tcp: Listen::tcp(),
-        tcp_to_tls: Listen::tcp(),
-        unix_to_unix: Listen::unix()?,
-        unix_to_tcp: Listen::unix()?,
-    };
-    let socket_directory = cluster.socket_directory().display().to_string();
-    let mut file = File::with([
-        broker::pg("tcp-to-tcp", cluster, login).listening_on(services.tcp_to_tcp.clone()),
-        broker::pg("unix-to-tcp", cluster, login).listening_on(services.unix_to_tcp.clone()),
-        broker::pg("unix-to-unix", cluster, login)
-            .literal("host", &socket_directory)
-            .listening_on(services.unix_to_unix.clone()),
-        broker::pg("tcp-to-tls", cluster, login)
-            .literal("sslmode", "verify-full")
-            .literal("sslrootcert", authority)
-            .listening_on(services.tcp_to_tls.clone()),
-    ])?;
-    file.broker.push("workers: 1".to_owned());
-    let config = file.write()?;
-    let mut command = Command::new(program);
-    command.arg("-f").arg(&config).current_dir("/");
-    let broker = Broker::launch_with(&mut command, file.admin(), config)?;
-    broker.wait_until_ready()?;
-    Ok((broker, services))
-}
-
-/// Makes pgbench's tables.
+/// Makes pgbench's tables and ours.
 fn fill(cluster: &Cluster, installation: &Installation, login: &Login) -> Result<()> {
     let mut pgbench = Command::new(installation.program("pgbench"));
     pgbench
@@ -255,7 +220,11 @@ fn fill(cluster: &Cluster, installation: &Installation, login: &Login) -> Result
     if !filling.wait()?.success() {
         return Err(Failure::new(format!("pgbench cannot make its tables:\n{}", filling.said())));
     }
-    cluster.sql_in(&login.name, "VACUUM ANALYZE; CHECKPOINT;").map(drop)
+    let statements = format!(
+        "CREATE TABLE {SINK} (line text); GRANT ALL ON {SINK} TO PUBLIC; VACUUM ANALYZE; CHECKPOINT;"
+    );
+    // Each in a transaction of its own: VACUUM wants that.
+    cluster.sql_in(&login.name, &statements.replace("; ", ";\n")).map(drop)
 }
 
 /// This run's directory for everything that is started, gone when it is dropped.
@@ -265,7 +234,7 @@ struct RunDirectory {
 
 impl RunDirectory {
     fn new() -> Result<Self> {
-        Ok(Self { scratch: places::fresh("pgbench")? })
+        Ok(Self { scratch: places::fresh("load")? })
     }
 }
 

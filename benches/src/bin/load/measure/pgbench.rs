@@ -1,4 +1,4 @@
-//! One measurement: pgbench on one row, watched while it runs.
+//! Transactions and connections of pgbench.
 //!
 //! Every figure is of the same stretch of time, which begins a second after the last client has connected: what it
 //! costs to open sessions is not part of what a query costs.
@@ -6,158 +6,99 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ::tests::failure::{Doing, Failure, Result};
 use ::tests::interrupt;
 use ::tests::process::{Process, User};
 use rustix::process::Signal;
 
+use super::Mark;
 use crate::options::Options;
-use crate::rows::{Row, Work};
+use crate::sample::{Latency, Sample};
+use crate::scenarios::{Protocol, Scenario, Work};
 use crate::stage::{Stage, Way};
 use crate::statistics::percentile;
-use crate::usage::{Cpu, resident_kib};
-
-/// What one measurement found.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sample {
-    /// Transactions per second.
-    pub(crate) rate: f64,
-    /// How long they took; unknown where each makes a connection, which pgbench does not count.
-    pub(crate) latency: Option<Latency>,
-    /// What stands in between, if anything does.
-    pub(crate) proxy: Option<ProxyUse>,
-}
-
-/// How long transactions took, in milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Latency {
-    /// On average, over all.
-    pub(crate) mean_ms: f64,
-    /// Half of the sampled ones took no longer.
-    pub(crate) p50_ms: f64,
-    /// 95 % did not.
-    pub(crate) p95_ms: f64,
-    /// 99 % did not.
-    pub(crate) p99_ms: f64,
-}
-
-/// What the process in between used.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct ProxyUse {
-    /// CPU for one transaction, in microseconds: user and system.
-    pub(crate) cpu_us: f64,
-    /// Resident memory at the end, in KiB.
-    pub(crate) resident_kib: u64,
-}
 
 /// The second before the stretch that counts, in which sessions open and caches warm up, and the one behind it:
 /// whether pgbench still reports its last second is not certain.
 const MARGINS_S: u64 = 2;
 
 /// pgbench writes down every tenth transaction: enough for percentiles, too little to slow it down.
-const SAMPLING_RATE: &str = "0.1";
+const SAMPLING_RATE: &str = "--sampling-rate=0.1";
 
 const LOG_PREFIX: &str = "transactions";
 
 /// How long one measurement takes.
-pub(crate) fn duration(options: &Options) -> Duration {
+pub(super) fn duration(options: &Options) -> Duration {
     Duration::from_secs(options.seconds() + MARGINS_S)
 }
 
-/// Measures `row` once.
-pub(crate) fn measure(stage: &Stage, row: &Row, options: &Options) -> Result<Sample> {
-    interrupt::check()?;
-    let way = stage.way(row)?;
-    let command = command(stage, row, &way, options);
+/// Measures `way` once.
+pub(super) fn measure(stage: &Stage, scenario: &Scenario, way: &Way, options: &Options) -> Result<Sample> {
+    let command = command(stage, scenario.work, way, options);
     let pgbench = Process::start("pgbench", &command, &User::Same, Signal::TERM)?;
     // Both ends are looked at when pgbench has just reported, by our own clock: if we come late, we come late for
     // CPU and clock alike.
     let seconds = usize::try_from(options.seconds()).unwrap_or(usize::MAX);
-    let begin = Mark::after(&pgbench, 1, &way)?;
-    let end = Mark::after(&pgbench, 1 + seconds, &way)?;
-    let resident = way.proxy.map(resident_kib).transpose()?;
+    let begin = mark_after(&pgbench, 1, way)?;
+    let end = mark_after(&pgbench, 1 + seconds, way)?;
+    let stretch = begin.until(&end, way)?;
     let status = pgbench.wait()?;
     let said = pgbench.said();
     if !status.success() {
-        return Err(Failure::new(format!("pgbench failed on the row \"{row}\" ({status}):\n{said}")));
+        return Err(Failure::new(format!("pgbench failed ({status}):\n{said}")));
     }
     let reports: Vec<Second> = said.lines().filter_map(Second::read).skip(1).take(seconds).collect();
     if reports.len() != seconds || reports.iter().any(|second| second.rate <= 0.0 || second.failed > 0) {
-        return Err(Failure::new(format!("pgbench did not do its work on the row \"{row}\":\n{said}")));
+        return Err(Failure::new(format!("pgbench did not do its work:\n{said}")));
     }
     let total: f64 = reports.iter().map(|second| second.rate).sum();
     let rate = total / reports.len() as f64;
-    let latency = match row.work {
-        Work::Connect => None,
-        Work::Query => {
-            let took = transactions(stage.directory(), begin.time, end.time)?;
-            let percentile = |percent| percentile(&took, percent).map(|us| us as f64 / 1000.0);
-            let (Some(p50_ms), Some(p95_ms), Some(p99_ms)) = (percentile(50), percentile(95), percentile(99))
-            else {
-                return Err(Failure::new("pgbench logged no transaction"));
-            };
-            let weighted: f64 = reports.iter().map(|second| second.latency_ms * second.rate).sum();
-            Some(Latency { mean_ms: weighted / total, p50_ms, p95_ms, p99_ms })
-        }
-    };
-    let proxy = match (begin.cpu, end.cpu, resident) {
-        (Some(before), Some(after), Some(resident_kib)) => {
-            let elapsed_s = end.clock.duration_since(begin.clock).as_secs_f64();
-            let cpu_us = after.since(before) as f64 / 1000.0;
-            Some(ProxyUse { cpu_us: cpu_us / (rate * elapsed_s), resident_kib })
-        }
-        _ => None,
-    };
-    Ok(Sample { rate, latency, proxy })
+    let mut sample = stretch.sample(rate);
+    if matches!(scenario.work, Work::Query { .. }) {
+        let took = transactions(stage.directory(), begin.time, end.time)?;
+        let percentile = |percent| percentile(&took, percent).map(|us| us as f64 / 1000.0);
+        let (Some(p50_ms), Some(p95_ms), Some(p99_ms)) = (percentile(50), percentile(95), percentile(99))
+        else {
+            return Err(Failure::new("pgbench logged no transaction"));
+        };
+        let weighted: f64 = reports.iter().map(|second| second.latency_ms * second.rate).sum();
+        sample.latency = Some(Latency { mean_ms: weighted / total, p50_ms, p95_ms, p99_ms });
+    }
+    Ok(sample)
 }
 
-fn command(stage: &Stage, row: &Row, way: &Way, options: &Options) -> Command {
-    let mut pgbench = Command::new(stage.pgbench());
+fn command(stage: &Stage, work: Work, way: &Way, options: &Options) -> Command {
+    let (protocol, clients, threads) = match work {
+        Work::Query { protocol, clients, .. } => (protocol, clients, 1),
+        Work::Connect { threads } => (Protocol::Simple, threads, threads),
+        Work::Copy(_) | Work::Stream(_) | Work::Hold { .. } => unreachable!("pgbench does no such work"),
+    };
+    let mut pgbench = Command::new(stage.program("pgbench"));
+    way.tell_libpq(&mut pgbench);
     pgbench
-        .args(["--no-vacuum", "--select-only", "--jobs=1", "--progress=1"])
-        .arg(format!("--protocol={}", options.protocol))
-        .arg(format!("--client={}", options.clients))
+        .args(["--no-vacuum", "--select-only", "--progress=1"])
+        .arg(format!("--protocol={protocol}"))
+        .arg(format!("--client={clients}"))
+        .arg(format!("--jobs={threads}"))
         .arg(format!("--time={}", duration(options).as_secs()))
-        .current_dir(stage.directory())
-        .env("PGHOST", &way.host)
-        .env("PGPORT", &way.port)
-        .env("PGDATABASE", &way.database)
-        .env("PGUSER", &way.user)
-        .env("PGSSLMODE", way.sslmode)
-        .env("PGGSSENCMODE", "disable")
-        .env_remove("PGPASSWORD");
-    if let Some(password) = &way.password {
-        pgbench.env("PGPASSWORD", password);
+        .current_dir(stage.directory());
+    if matches!(work, Work::Connect { .. }) {
+        pgbench.arg("--connect");
+    } else {
+        pgbench.arg("--log").arg(format!("--log-prefix={LOG_PREFIX}")).arg(SAMPLING_RATE);
     }
-    match row.work {
-        Work::Connect => pgbench.arg("--connect"),
-        Work::Query => pgbench
-            .arg("--log")
-            .arg(format!("--log-prefix={LOG_PREFIX}"))
-            .arg(format!("--sampling-rate={SAMPLING_RATE}")),
-    };
     pgbench
 }
 
-/// A moment, and what the proxy had used by then.
-struct Mark {
-    clock: Instant,
-    time: SystemTime,
-    cpu: Option<Cpu>,
-}
-
-impl Mark {
-    /// Right after pgbench's report number `count`.
-    fn after(pgbench: &Process, count: usize, way: &Way) -> Result<Self> {
-        pgbench.wait_for_words("how fast it is", |said| {
-            interrupt::came() || said.lines().filter_map(Second::read).count() >= count
-        })?;
-        interrupt::check()?;
-        let cpu = way.proxy.map(Cpu::of).transpose()?;
-        Ok(Self { clock: Instant::now(), time: SystemTime::now(), cpu })
-    }
+/// The moment right after pgbench's report number `count`.
+fn mark_after(pgbench: &Process, count: usize, way: &Way) -> Result<Mark> {
+    pgbench.wait_for_words("how fast it is", |said| {
+        interrupt::came() || said.lines().filter_map(Second::read).count() >= count
+    })?;
+    interrupt::check()?;
+    Mark::now(way)
 }
 
 /// A line of pgbench about one second.

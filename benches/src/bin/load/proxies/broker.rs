@@ -1,0 +1,100 @@
+//! The broker, once for each of its drivers.
+
+use std::path::Path;
+use std::process::Command;
+
+use tests::broker::{Broker, File, Service, Value};
+use tests::failure::{Failure, Result};
+
+use super::{Door, Kind, Proxy, Started, Targets, first_words, listener};
+use crate::options::Options;
+use crate::scenarios::{Road, Work};
+
+/// The broker with the driver that it takes where it can.
+pub(super) const URING: OurBroker = OurBroker { name: "broker, io_uring", driver: "uring" };
+
+/// The broker with the driver that it takes where the kernel refuses a ring.
+pub(super) const EPOLL: OurBroker = OurBroker { name: "broker, epoll", driver: "epoll" };
+
+pub(super) struct OurBroker {
+    name: &'static str,
+    /// The value of `--io`.
+    driver: &'static str,
+}
+
+impl Proxy for OurBroker {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::Broker
+    }
+
+    /// An older build, which `--broker` may name, has but one driver.
+    fn is_optional(&self) -> bool {
+        self.driver != URING.driver
+    }
+
+    fn serves(&self, _: Road, _: Work) -> bool {
+        true
+    }
+
+    fn logs_in(&self) -> bool {
+        true
+    }
+
+    fn obtain(&self, options: &Options) -> Result<String> {
+        let program = options.broker()?;
+        if self.is_optional() && !has_drivers(program)? {
+            return Err(Failure::new("this build of the broker has one driver only"));
+        }
+        first_words(Command::new(program).arg("--version"))
+    }
+
+    fn start(&self, targets: &Targets, roads: &[Road]) -> Result<Started> {
+        let services = roads.iter().enumerate().map(|(number, &road)| service(targets, number, road));
+        let mut file = File::with(services.collect::<Result<Vec<_>>>()?)?;
+        file.broker.push("workers: 1".to_owned());
+        let config = file.write()?;
+        let mut command = targets.command(&targets.broker);
+        command.arg("-f").arg(&config).current_dir("/");
+        if has_drivers(&targets.broker)? {
+            command.args(["--io", self.driver]);
+        }
+        let broker = Broker::launch_with(&mut command, file.admin(), config)?;
+        broker.wait_until_ready()?;
+        let pid = broker.process().pid();
+        let doors = roads.iter().zip(file.services).map(|(&road, service)| {
+            let database = targets.login.name.clone();
+            Door { road, listen: service.listen, database, pid }
+        });
+        Ok(Started { doors: doors.collect(), running: vec![Box::new(broker)] })
+    }
+}
+
+fn service(targets: &Targets, number: usize, road: Road) -> Result<Service> {
+    let service = Service {
+        name: format!("road{number}"),
+        listen: listener(road)?,
+        credentials: Vec::new(),
+        more: Vec::new(),
+    };
+    let address = targets.address(road.target);
+    let service = service
+        .literal("host", &address.ip().to_string())
+        .literal("port", &address.port().to_string())
+        .literal("username", &targets.login.name)
+        .literal("password", &targets.login.password);
+    if !road.target.is_tls() {
+        return Ok(service.literal("sslmode", "disable"));
+    }
+    let authority = Value::From("file", targets.authority.display().to_string());
+    Ok(service.literal("sslmode", "verify-full").credential("sslrootcert", authority))
+}
+
+/// Whether this build can be told which driver to take.
+fn has_drivers(program: &Path) -> Result<bool> {
+    let help = tests::process::run(Command::new(program).arg("--help"))?.succeeded()?;
+    Ok(help.contains("--io"))
+}
