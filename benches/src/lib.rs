@@ -1,1 +1,3 @@
-//! Placeholder
+//! What the benches of the hot paths have in common.
+
+pub mod handshake;
