@@ -1,6 +1,7 @@
 //! What can be chosen on the command line.
 
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use clap::{Parser, Subcommand};
 use tests::broker;
@@ -21,7 +22,7 @@ pub(crate) struct Options {
     /// How often each row is measured [default: 5]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: Option<u64>,
-    /// How long pgbench is measured each time [default: 3]
+    /// How long pgbench is measured each time [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: Option<u64>,
     /// Measures only scenarios whose name contains these words; can be given again
@@ -33,9 +34,9 @@ pub(crate) struct Options {
     /// Names the scenarios, and measures nothing
     #[arg(long)]
     pub(crate) list: bool,
-    /// The cores that a proxy may use, as taskset spells them, or `all`
-    #[arg(long, value_name = "LIST", default_value = "all")]
-    cores: String,
+    /// The cores that a proxy may use, as taskset spells them, or `all` [default: the last one]
+    #[arg(long, value_name = "LIST")]
+    cores: Option<String>,
     /// Measures this build of the broker instead of the one in the repository
     #[arg(long, value_name = "FILE")]
     broker: Option<PathBuf>,
@@ -61,7 +62,7 @@ impl Options {
     }
 
     pub(crate) fn seconds(&self) -> u64 {
-        self.seconds.unwrap_or(if self.quick { 1 } else { 3 })
+        self.seconds.unwrap_or(if self.quick { 1 } else { 2 })
     }
 
     /// How many bytes are moved where bytes are measured.
@@ -69,9 +70,14 @@ impl Options {
         if self.quick { 200_000_000 } else { 1_000_000_000 }
     }
 
-    /// The cores that a proxy is held to; `None` for all.
-    pub(crate) fn cores(&self) -> Option<&str> {
-        (self.cores != "all").then_some(self.cores.as_str())
+    /// The cores that a proxy is held to; `None` for all. Each has one worker, and where the scheduler puts it
+    /// decides what it pays for a wake-up: held to one core, all pay alike.
+    pub(crate) fn cores(&self) -> Option<String> {
+        match &self.cores {
+            Some(cores) if cores == "all" => None,
+            Some(cores) => Some(cores.clone()),
+            None => thread::available_parallelism().ok().map(|cores| (cores.get() - 1).to_string()),
+        }
     }
 
     /// The build of the broker that is measured.

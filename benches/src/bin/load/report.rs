@@ -41,7 +41,7 @@ impl fmt::Display for Report<'_> {
         }
         self.goals(f)?;
         for outcome in self.outcomes {
-            writeln!(f, "\n#### {}\n", capitalised(&outcome.scenario.to_string()))?;
+            writeln!(f, "\n### {}\n", capitalised(&outcome.scenario.to_string()))?;
             outcome_table(f, outcome)?;
         }
         Ok(())
@@ -59,7 +59,7 @@ impl Report<'_> {
         if cells.len() == 1 {
             return Ok(());
         }
-        writeln!(f, "\n#### The broker's figure divided by the best peer's, round by round\n")?;
+        writeln!(f, "\n### The broker's figure divided by the best peer's, round by round\n")?;
         table(f, &cells)
     }
 }

@@ -70,7 +70,9 @@ impl Stage {
     pub(crate) fn set(options: &Options) -> Result<Self> {
         let directory = RunDirectory::new()?;
         let installation = Installation::of_distribution()?;
-        let broker = options.broker()?.to_owned();
+        // A copy: a build that is replaced in the middle of a run must not be measured beside its successor.
+        let broker = directory.scratch.join("secretless-broker");
+        fs::copy(options.broker()?, &broker).doing("copy the broker's program")?;
         interrupt::check()?;
 
         say("Starting PostgreSQL …");
@@ -106,7 +108,7 @@ impl Stage {
             login,
             authority: certificate,
             broker,
-            cores: options.cores().map(str::to_owned),
+            cores: options.cores(),
         };
         Ok(Self { cluster, installation, targets, directory })
     }
