@@ -161,14 +161,15 @@ impl<I: Io> Session<I> {
             if bulk.held == 0 {
                 let fill_max = if cx.io.is_scarce() { FILL_SCARCE_MAX } else { FILL_MAX };
                 match cx.io.fill(source.socket(), conduit, fill_max) {
-                    Ok(0) => return self.on_bulk_end(from, None, cx),
+                    // The end, or a byte of urgent data with the end somewhere behind it: a receive can tell them apart.
+                    Ok(0) => return self.shift_down(from, cx),
                     Ok(filled) => {
                         bulk.held = filled;
                         bulk.brought += filled;
                     }
                     Err(Errno::AGAIN) => return self.on_dry(from, cx),
                     Err(Errno::INTR) => {}
-                    Err(error) => return self.on_bulk_end(from, Some(error), cx),
+                    Err(error) => return self.on_bulk_failed(from, error, cx),
                 }
                 continue;
             }
@@ -240,13 +241,13 @@ impl<I: Io> Session<I> {
         sink.await_room(&mut cx.io);
     }
 
-    /// `from` will send nothing more, or has failed; nothing is held.
-    fn on_bulk_end(&mut self, from: Side, error: Option<Errno>, cx: &mut Context<I>) {
+    /// `from` has failed; nothing is held. The kernel tells an error once, so this is what it was.
+    fn on_bulk_failed(&mut self, from: Side, error: Errno, cx: &mut Context<I>) {
         self.leave_bulk(from, cx);
         if let Some(leg) = self.leg(from) {
             leg.on_end();
         }
-        self.on_relay_end(from, error, cx);
+        self.on_relay_end(from, Some(error), cx);
     }
 
     fn shift_down(&mut self, from: Side, cx: &mut Context<I>) {

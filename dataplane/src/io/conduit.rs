@@ -94,7 +94,8 @@ impl Conduit {
             Self::Pipe(pipe) => splice(&pipe.exit, None, socket, None, held, FLAGS),
             Self::Buffer(buffer) => {
                 let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-                let sent = send(socket, &buffer.memory[buffer.start..buffer.end], flags)?;
+                let end = buffer.end.min(buffer.start + held);
+                let sent = send(socket, &buffer.memory[buffer.start..end], flags)?;
                 buffer.start += sent;
                 Ok(sent)
             }
@@ -200,5 +201,64 @@ impl Pipe {
             wanted /= 2;
         }
         None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::fd::OwnedFd;
+
+    use rustix::io::{Errno, read, write};
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::{BUFFER_LEN, Conduits, PIPE_LEN, Way};
+
+    fn pair() -> (OwnedFd, OwnedFd) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        socketpair(AddressFamily::UNIX, SocketType::STREAM, flags, None).expect("descriptors are left")
+    }
+
+    #[test]
+    fn what_goes_in_comes_out_either_way() {
+        for way in [Way::Splice, Way::Copy] {
+            let (from, ours) = pair();
+            let (to, theirs) = pair();
+            let mut conduits = Conduits::new(4 * PIPE_LEN);
+            let mut conduit = conduits.lend(way).expect("none is lent");
+            assert_eq!(conduit.fill(&ours, PIPE_LEN), Err(Errno::AGAIN), "nothing has come");
+            write(&from, b"one two three").expect("there is room");
+            assert_eq!(conduit.fill(&ours, 10), Ok(10));
+            assert_eq!(conduit.drain(4, &to), Ok(4));
+            let mut received = [0; 4];
+            assert_eq!(read(&theirs, &mut received), Ok(4));
+            assert_eq!(&received, b"one ");
+            assert_eq!(conduits.take_back(conduit, 6), b"two th");
+            let mut conduit = conduits.lend(way).expect("it was given back");
+            assert_eq!(conduit.fill(&ours, PIPE_LEN), Ok(3));
+            assert_eq!(conduits.take_back(conduit, 3), b"ree", "nothing was left of the last time");
+            drop(from);
+            let mut conduit = conduits.lend(way).expect("it was given back");
+            assert_eq!(conduit.fill(&ours, PIPE_LEN), Ok(0), "the end");
+        }
+    }
+
+    #[test]
+    fn no_more_are_lent_than_may_be_and_one_kind_makes_way_for_the_other() {
+        let mut conduits = Conduits::new(4 * PIPE_LEN);
+        let mut lent: Vec<_> = std::iter::from_fn(|| conduits.lend(Way::Splice)).collect();
+        assert_eq!(lent.len(), 4);
+        assert!(conduits.is_scarce());
+        assert!(conduits.lend(Way::Copy).is_none());
+        conduits.take_back(lent.pop().expect("four are lent"), 0);
+        assert!(!conduits.is_scarce());
+        let buffers: Vec<_> = std::iter::from_fn(|| conduits.lend(Way::Copy)).collect();
+        assert_eq!(buffers.len(), PIPE_LEN / BUFFER_LEN, "in the place of the pipe that was free");
+        assert!(conduits.is_scarce());
+    }
+
+    #[test]
+    fn many_workers_have_smaller_pipes_and_not_none() {
+        let mut conduits = Conduits::new(PIPE_LEN / 2);
+        assert_eq!(std::iter::from_fn(|| conduits.lend(Way::Splice)).count(), 4);
     }
 }

@@ -83,7 +83,7 @@ pub(crate) trait Io {
     fn is_scarce(&self) -> bool;
 
     /// Takes at once what `socket` has, at most `max`, into an empty conduit: "would block" means that it has nothing, and 0 that its
-    /// peer will send nothing more.
+    /// peer will send nothing more, or that what comes next cannot be taken this way.
     fn fill(
         &mut self,
         socket: &Self::Socket,

@@ -280,3 +280,32 @@ fn a_thousand_readers_that_stopped_take_neither_memory_nor_conduits_nor_time_fro
         assert_eq!(rest.len(), sent);
     }
 }
+
+#[test]
+fn a_byte_of_urgent_data_does_not_stop_a_stream_that_is_spliced() {
+    const LEN: usize = 8 << 20;
+    let (listener, address) = {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        (listener, address)
+    };
+    let bed = Bed::new(address, Options::default());
+    let mut client = TcpStream::connect(bed.address).unwrap();
+    client.set_write_timeout(Some(DEADLINE)).unwrap();
+    client.write_all(b"x").unwrap();
+    let mut target = listener.accept().unwrap().0;
+    target.set_read_timeout(Some(DEADLINE)).unwrap();
+    let sender = thread::spawn(move || {
+        let content = Pattern(3).bytes(LEN);
+        let (before, behind) = content.split_at(LEN / 2);
+        client.write_all(before).unwrap();
+        // Out of band: it is not part of the stream (tcp(7)), and nobody relays it. A second one would make this one part of it.
+        rustix::net::send(&client, b"!", rustix::net::SendFlags::OOB).unwrap();
+        client.write_all(behind).unwrap();
+        client.finish();
+    });
+    let mut received = Vec::new();
+    target.read_to_end(&mut received).unwrap();
+    sender.join().unwrap();
+    assert!(received == Pattern(3).bytes(LEN), "{} bytes arrived, not as they were sent", received.len());
+}
