@@ -35,7 +35,7 @@ const FILL_MAX: usize = 1024 * 1024;
 const FILL_SCARCE_MAX: usize = 64 * 1024;
 
 /// What a direction may move before all others have their turn.
-const PUMP_MAX: usize = 2 * 1024 * 1024;
+const PUMP_MAX: usize = 1024 * 1024;
 
 /// A wake-up that brings less than this is not worth a conduit.
 const QUIET_BYTES: usize = 32 * 1024;
