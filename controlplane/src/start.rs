@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, Settings};
+use dataplane::{Dataplane, IoChoice, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, info, warn};
@@ -128,6 +128,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
     let broker = loaded.config.broker.clone();
     let dataplane = Dataplane::start(Settings {
         workers: broker.workers,
+        io: IoChoice::Uring,
         sessions_max: broker.sessions_max,
         system_roots: system_roots(),
         report_sessions: debug,

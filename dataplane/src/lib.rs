@@ -1,12 +1,13 @@
-//! The data plane: one worker thread per core, one ring each, from accept to the last byte.
+//! The data plane: one worker thread per core, one ring or epoll set each, from accept to the last byte.
 //!
 //! The control plane starts it, tells it what to know ([`Dataplane::publish`]) and where to listen
 //! ([`Dataplane::listen`]), and reads what it reports ([`Dataplane::next_report`]). Nothing in here waits for
-//! anything but its ring.
+//! anything but its driver.
 
 mod closing;
 mod context;
 mod credentials;
+mod driver;
 mod encryption;
 mod events;
 mod failures;
@@ -30,6 +31,7 @@ mod timers;
 mod tls;
 mod worker;
 
+pub use driver::{Driver, IoChoice, IoInUse, IoReason, RingError, RingRefusal};
 pub use mailbox::{ListenerId, ListenerMail, Refusal, Report, SessionRef, Verdict};
 pub use plane::{Dataplane, Settings, StartError};
 pub use snapshot::{

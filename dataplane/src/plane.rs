@@ -13,8 +13,9 @@ use std::time::{Duration, Instant};
 
 use crate::context::{Context, EntropySource, Shared};
 use crate::credentials::{KeyCache, Proofs};
+use crate::driver::{Driver, IoChoice, IoInUse, IoReason, RingError};
 use crate::failures::{CancelRate, FailureLog};
-use crate::io::{Uring, UringError};
+use crate::io::{Epoll, Io, Uring};
 use crate::keys::{KeyClient, KeyThread};
 use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef, Verdict};
 use crate::snapshot::Snapshot;
@@ -24,8 +25,10 @@ use crate::worker::Worker;
 
 /// How to start the data plane.
 pub struct Settings {
-    /// How many workers: one thread and one ring each.
+    /// How many workers: one thread and one driver each.
     pub workers: usize,
+    /// Which driver.
+    pub io: IoChoice,
     /// How many sessions the process may have, over all services.
     pub sessions_max: u32,
     /// Certificates of the system's trusted roots, DER, for services that verify without roots of their own.
@@ -37,13 +40,8 @@ pub struct Settings {
 /// Why the data plane could not start: one line that names the likely cause and the remedy.
 #[derive(Debug)]
 pub enum StartError {
-    /// The kernel refuses a ring.
-    Ring {
-        /// What it said.
-        error: io::Error,
-        /// What is the likely reason, and what helps.
-        cause: String,
-    },
+    /// A ring was demanded, and the kernel refuses it.
+    Ring(RingError),
     /// A thread, an eventfd or a pool could not be had.
     Resources(io::Error),
 }
@@ -51,7 +49,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Ring { error, cause } => write!(f, "io_uring is not available ({error}): {cause}"),
+            Self::Ring(refused) => {
+                write!(f, "{refused}; or let it run on epoll with `io: auto` or `io: epoll`")
+            }
             Self::Resources(error) => write!(f, "cannot start the workers: {error}"),
         }
     }
@@ -66,6 +66,7 @@ const CONDUITS_MAX: usize = 32 * 1024 * 1024;
 /// All workers. Dropping it stops them.
 pub struct Dataplane {
     workers: Vec<WorkerHandle>,
+    io: IoInUse,
     reports: Arc<Queue<Report>>,
     shared: Arc<Shared>,
     started: Instant,
@@ -80,9 +81,22 @@ struct WorkerHandle {
 }
 
 impl Dataplane {
-    /// Starts the workers. They accept nothing yet.
-    pub fn start(settings: Settings) -> Result<Self, StartError> {
-        let roots = SystemRoots::new(settings.system_roots);
+    /// Starts the workers, all on the same driver. They accept nothing yet.
+    pub fn start(mut settings: Settings) -> Result<Self, StartError> {
+        let roots = SystemRoots::new(std::mem::take(&mut settings.system_roots));
+        let start_on = |driver, reason| Self::start_on(IoInUse { driver, reason }, &settings, &roots);
+        match settings.io {
+            IoChoice::Uring => start_on(Driver::Uring, IoReason::Configured),
+            IoChoice::Epoll => start_on(Driver::Epoll, IoReason::Configured),
+            // A later worker may be refused what the first one got: then all change over.
+            IoChoice::Auto => match start_on(Driver::Uring, IoReason::Available) {
+                Err(StartError::Ring(refused)) => start_on(Driver::Epoll, IoReason::Refused(refused)),
+                started => started,
+            },
+        }
+    }
+
+    fn start_on(io: IoInUse, settings: &Settings, roots: &SystemRoots) -> Result<Self, StartError> {
         let keys = KeyThread::start().map_err(StartError::Resources)?;
         let connections = settings.sessions_max as usize + 4096;
         let reports = Arc::new(Queue::new(connections.min(1 << 16)).map_err(StartError::Resources)?);
@@ -95,7 +109,7 @@ impl Dataplane {
             next_request: AtomicU64::new(u64::from_ne_bytes(seed)),
             report_sessions: settings.report_sessions,
         });
-        let mut plane = Self { workers: Vec::new(), reports, shared, started: Instant::now(), keys };
+        let mut plane = Self { workers: Vec::new(), io, reports, shared, started: Instant::now(), keys };
         for index in 0..settings.workers {
             let mailbox = Arc::new(Queue::new(connections.min(1 << 16)).map_err(StartError::Resources)?);
             let seed = Seed {
@@ -111,20 +125,23 @@ impl Dataplane {
             };
             let heartbeat = Arc::clone(&seed.heartbeat);
             let (answer, started) = mpsc::sync_channel(1);
+            let driver = plane.io.driver;
             let thread = thread::Builder::new()
                 .name(format!("worker-{index}"))
-                .spawn(move || seed.run(&answer))
+                .spawn(move || seed.run(driver, &answer))
                 .map_err(StartError::Resources)?;
             plane.workers.push(WorkerHandle { mailbox, heartbeat, thread: Some(thread) });
             match started.recv() {
-                Ok(Ok(())) => {}
-                Ok(Err(refused)) => {
-                    return Err(StartError::Ring { error: refused.error, cause: refused.cause });
-                }
+                Ok(outcome) => outcome?,
                 Err(_) => return Err(StartError::Resources(io::Error::other("a worker died at its start"))),
             }
         }
         Ok(plane)
+    }
+
+    /// Which driver the workers run on, and why.
+    pub fn io(&self) -> &IoInUse {
+        &self.io
     }
 
     /// How many workers there are.
@@ -239,7 +256,7 @@ impl WorkerHandle {
     }
 }
 
-/// What a worker is made of, on its own thread: a ring belongs to the thread that made it.
+/// What a worker is made of, on its own thread: a driver belongs to the thread that made it.
 struct Seed {
     index: usize,
     workers: usize,
@@ -253,8 +270,19 @@ struct Seed {
 }
 
 impl Seed {
-    fn run(self, answer: &mpsc::SyncSender<Result<(), UringError>>) {
-        let io = match Uring::new(CONDUITS_MAX / self.workers) {
+    fn run(self, driver: Driver, answer: &mpsc::SyncSender<Result<(), StartError>>) {
+        let conduits_max = CONDUITS_MAX / self.workers;
+        match driver {
+            Driver::Uring => self.run_on(Uring::new(conduits_max).map_err(StartError::Ring), answer),
+            Driver::Epoll => {
+                let io = Epoll::new(conduits_max).map_err(|error| StartError::Resources(error.into()));
+                self.run_on(io, answer);
+            }
+        }
+    }
+
+    fn run_on<I: Io>(self, io: Result<I, StartError>, answer: &mpsc::SyncSender<Result<(), StartError>>) {
+        let io = match io {
             Ok(io) => io,
             Err(refused) => return drop(answer.send(Err(refused))),
         };

@@ -158,7 +158,11 @@ impl ServiceRuntime {
         self.sessions.fetch_sub(1, Ordering::Relaxed);
     }
 
-    pub(crate) fn worker(&self, worker: usize) -> &WorkerStats {
+    /// The counters of one worker.
+    ///
+    /// # Panics
+    /// If there are not so many workers.
+    pub fn worker(&self, worker: usize) -> &WorkerStats {
         &self.workers[worker]
     }
 

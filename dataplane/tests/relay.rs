@@ -1,51 +1,38 @@
-//! The relay between real sockets: order, ends, residues, back-pressure, limits.
+//! The relay between real sockets, over each driver: order, ends, residues, back-pressure, limits.
 
 #![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
 
-mod bulk;
+#[macro_use]
 mod support;
+mod bulk;
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use dataplane::Address;
-use support::{Bed, Options};
+use dataplane::{Address, IoChoice};
+use support::{Bed, Options, accept, await_that, connect, target};
 
-/// Long enough that only a hang meets it.
-const DEADLINE: Duration = Duration::from_secs(30);
-
-fn target() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
-/// A client whose handshake byte has been sent together with `residue`.
-fn connect(bed: &Bed, residue: &[u8]) -> TcpStream {
-    let mut client = TcpStream::connect(bed.address).unwrap();
-    client.set_read_timeout(Some(DEADLINE)).unwrap();
-    client.set_write_timeout(Some(DEADLINE)).unwrap();
-    client.write_all(&[b"x", residue].concat()).unwrap();
-    client
-}
-
-fn accept(listener: &TcpListener) -> TcpStream {
-    let (target, _) = listener.accept().unwrap();
-    target.set_read_timeout(Some(DEADLINE)).unwrap();
-    target.set_write_timeout(Some(DEADLINE)).unwrap();
-    target
-}
-
-fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + DEADLINE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "waited in vain for: {what}");
-        thread::yield_now();
-    }
+on_both_drivers! {
+    bytes_behind_the_handshake_reach_the_target_first,
+    a_client_that_has_finished_still_gets_its_answer,
+    a_target_that_has_finished_is_still_sent_to,
+    what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more,
+    a_session_that_has_lost_its_target_does_not_hold_up_a_drain,
+    much_data_in_both_directions_arrives_as_it_was_sent,
+    a_reader_that_stops_stops_the_writer_and_nobody_else,
+    a_reset_of_one_side_ends_the_other,
+    a_session_waits_for_a_credential_that_has_not_come,
+    a_credential_that_never_comes_is_told_at_the_deadline,
+    a_target_that_refuses_is_told_with_its_address,
+    sessions_beyond_the_limit_are_told_so_and_places_come_back,
+    a_thousand_sessions_at_once_each_get_their_own_bytes,
+    connections_are_shared_by_the_workers,
+    a_retired_listener_serves_what_is_queued_and_is_let_go_of,
+    closing_all_sessions_tells_handshakes_why,
 }
 
 /// A sequence of bytes of which every part can be told from every other.
@@ -56,10 +43,9 @@ fn pattern(len: usize) -> Vec<u8> {
         .collect()
 }
 
-#[test]
-fn bytes_behind_the_handshake_reach_the_target_first() {
+fn bytes_behind_the_handshake_reach_the_target_first(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let mut client = connect(&bed, b"residue ");
     let mut target = accept(&listener);
     client.write_all(b"and more").unwrap();
@@ -72,10 +58,9 @@ fn bytes_behind_the_handshake_reach_the_target_first() {
     assert_eq!(&answer, b"answer");
 }
 
-#[test]
-fn a_client_that_has_finished_still_gets_its_answer() {
+fn a_client_that_has_finished_still_gets_its_answer(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let mut client = connect(&bed, b"question");
     let mut target = accept(&listener);
     client.shutdown(Shutdown::Write).unwrap();
@@ -91,10 +76,9 @@ fn a_client_that_has_finished_still_gets_its_answer() {
     await_that("the session to end", || bed.plane.connections() == 0);
 }
 
-#[test]
-fn a_target_that_has_finished_is_still_sent_to() {
+fn a_target_that_has_finished_is_still_sent_to(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let mut client = connect(&bed, b"");
     let mut target = accept(&listener);
     target.shutdown(Shutdown::Write).unwrap();
@@ -108,19 +92,18 @@ fn a_target_that_has_finished_is_still_sent_to() {
     assert_eq!(received, b"and yet it moves");
 }
 
-#[test]
-fn what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more() {
+fn what_a_target_has_sent_reaches_the_client_though_it_takes_nothing_more(io: IoChoice) {
     for is_draining in [false, true] {
-        assert_last_words_arrive(is_draining);
+        assert_last_words_arrive(io, is_draining);
     }
 }
 
-fn assert_last_words_arrive(is_draining: bool) {
-    let dir = std::env::temp_dir().join(format!("relay-{}-{is_draining}", std::process::id()));
+fn assert_last_words_arrive(io: IoChoice, is_draining: bool) {
+    let dir = std::env::temp_dir().join(format!("relay-{}-{io:?}-{is_draining}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let path = dir.join("target");
     let listener = UnixListener::bind(&path).unwrap();
-    let bed = Bed::to(Address::Unix(path), Options::default());
+    let bed = Bed::to(Address::Unix(path), Options::on(io));
     let mut client = connect(&bed, b"");
     let (mut target, _) = listener.accept().unwrap();
     std::fs::remove_dir_all(dir).unwrap();
@@ -146,10 +129,9 @@ fn assert_last_words_arrive(is_draining: bool) {
     await_that("the session to end", || bed.plane.connections() == 0);
 }
 
-#[test]
-fn a_session_that_has_lost_its_target_does_not_hold_up_a_drain() {
+fn a_session_that_has_lost_its_target_does_not_hold_up_a_drain(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let [mut before, mut after, mut whole] = std::array::from_fn(|_| connect(&bed, b""));
     let [first, second, _third] = std::array::from_fn(|_| accept(&listener));
     let mut nothing = Vec::new();
@@ -164,11 +146,10 @@ fn a_session_that_has_lost_its_target_does_not_hold_up_a_drain() {
     whole.write_all(b"still there").unwrap();
 }
 
-#[test]
-fn much_data_in_both_directions_arrives_as_it_was_sent() {
+fn much_data_in_both_directions_arrives_as_it_was_sent(io: IoChoice) {
     const LEN: usize = 64 << 20;
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let client = connect(&bed, b"");
     let target = accept(&listener);
     let send = |mut socket: TcpStream| {
@@ -207,10 +188,9 @@ fn much_data_in_both_directions_arrives_as_it_was_sent() {
     assert_eq!((totals.bytes_to_target, totals.bytes_to_client), (LEN as u64, LEN as u64));
 }
 
-#[test]
-fn a_reader_that_stops_stops_the_writer_and_nobody_else() {
+fn a_reader_that_stops_stops_the_writer_and_nobody_else(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let mut stopped = connect(&bed, b"");
     let mut flooder = accept(&listener);
     flooder.set_nonblocking(true).unwrap();
@@ -242,10 +222,9 @@ fn a_reader_that_stops_stops_the_writer_and_nobody_else() {
     assert_eq!(received.len(), sent);
 }
 
-#[test]
-fn a_reset_of_one_side_ends_the_other() {
+fn a_reset_of_one_side_ends_the_other(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let client = connect(&bed, b"");
     let mut target = accept(&listener);
     rustix::net::sockopt::set_socket_linger(&client, Some(Duration::ZERO)).unwrap();
@@ -257,10 +236,9 @@ fn a_reset_of_one_side_ends_the_other() {
     await_that("the session to end", || bed.plane.connections() == 0);
 }
 
-#[test]
-fn a_session_waits_for_a_credential_that_has_not_come() {
+fn a_session_waits_for_a_credential_that_has_not_come(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options { with_credential: false, ..Options::default() });
+    let bed = Bed::new(address, Options { with_credential: false, ..Options::on(io) });
     let mut client = connect(&bed, b"early");
     await_that("the report", || {
         std::iter::from_fn(|| bed.plane.next_report())
@@ -276,10 +254,9 @@ fn a_session_waits_for_a_credential_that_has_not_come() {
     assert_eq!(&late, b"late");
 }
 
-#[test]
-fn a_credential_that_never_comes_is_told_at_the_deadline() {
+fn a_credential_that_never_comes_is_told_at_the_deadline(io: IoChoice) {
     let (_listener, address) = target();
-    let mut options = Options { with_credential: false, ..Options::default() };
+    let mut options = Options { with_credential: false, ..Options::on(io) };
     options.timeouts.handshake = Duration::from_millis(50);
     let bed = Bed::new(address, options);
     let mut client = connect(&bed, b"");
@@ -288,21 +265,19 @@ fn a_credential_that_never_comes_is_told_at_the_deadline() {
     assert_eq!(told, "!the credential is not there yet");
 }
 
-#[test]
-fn a_target_that_refuses_is_told_with_its_address() {
+fn a_target_that_refuses_is_told_with_its_address(io: IoChoice) {
     let (listener, address) = target();
     drop(listener);
-    let bed = Bed::new(address, Options::default());
+    let bed = Bed::new(address, Options::on(io));
     let mut client = connect(&bed, b"");
     let mut told = String::new();
     client.read_to_string(&mut told).unwrap();
     assert_eq!(told, format!("!dial tcp {address}: connect: connection refused"));
 }
 
-#[test]
-fn sessions_beyond_the_limit_are_told_so_and_places_come_back() {
+fn sessions_beyond_the_limit_are_told_so_and_places_come_back(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options { sessions_max: 2, ..Options::default() });
+    let bed = Bed::new(address, Options { sessions_max: 2, ..Options::on(io) });
     let first = connect(&bed, b"");
     let _first_target = accept(&listener);
     let _second = connect(&bed, b"");
@@ -321,10 +296,9 @@ fn sessions_beyond_the_limit_are_told_so_and_places_come_back() {
     third.read_exact(&mut hello[..1]).unwrap();
 }
 
-#[test]
-fn a_thousand_sessions_at_once_each_get_their_own_bytes() {
+fn a_thousand_sessions_at_once_each_get_their_own_bytes(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options { workers: 2, sessions_max: 2000, ..Options::default() });
+    let bed = Bed::new(address, Options { workers: 2, sessions_max: 2000, ..Options::on(io) });
     let echo = thread::spawn(move || {
         let mut targets = Vec::new();
         for _ in 0..1000 {
@@ -349,10 +323,19 @@ fn a_thousand_sessions_at_once_each_get_their_own_bytes() {
     assert_eq!(bed.runtime.totals().closed, 1000);
 }
 
-#[test]
-fn a_retired_listener_serves_what_is_queued_and_is_let_go_of() {
+fn connections_are_shared_by_the_workers(io: IoChoice) {
     let (listener, address) = target();
-    let bed = Bed::new(address, Options { workers: 2, ..Options::default() });
+    let bed = Bed::new(address, Options { workers: 2, ..Options::on(io) });
+    let sessions: Vec<_> = (0..500).map(|_| (connect(&bed, b""), accept(&listener))).collect();
+    let shares = [0, 1].map(|worker| bed.runtime.worker(worker).opened.get());
+    assert_eq!(shares.iter().sum::<u64>(), sessions.len() as u64);
+    // One comes behind the other, so nobody is too busy to be woken in turn.
+    assert!(shares.iter().all(|share| *share > 150), "{shares:?}");
+}
+
+fn a_retired_listener_serves_what_is_queued_and_is_let_go_of(io: IoChoice) {
+    let (listener, address) = target();
+    let bed = Bed::new(address, Options { workers: 2, ..Options::on(io) });
     let mut client = connect(&bed, b"queued");
     bed.plane.retire(dataplane::ListenerId(1));
     let (told, retired) = mpsc::channel();
@@ -374,10 +357,9 @@ fn a_retired_listener_serves_what_is_queued_and_is_let_go_of() {
     assert!(TcpStream::connect(bed.address).is_err(), "the socket is closed");
 }
 
-#[test]
-fn closing_all_sessions_tells_handshakes_why() {
+fn closing_all_sessions_tells_handshakes_why(io: IoChoice) {
     let (_listener, address) = target();
-    let bed = Bed::new(address, Options { with_credential: false, ..Options::default() });
+    let bed = Bed::new(address, Options { with_credential: false, ..Options::on(io) });
     let mut client = connect(&bed, b"");
     await_that("the connection", || bed.plane.connections() == 1);
     bed.plane.close_sessions();

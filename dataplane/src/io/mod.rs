@@ -10,6 +10,9 @@
 
 mod buffer_ring;
 mod conduit;
+#[cfg(test)]
+mod driver_tests;
+mod epoll;
 pub(crate) mod pool;
 mod probe;
 pub(crate) mod socket;
@@ -25,8 +28,8 @@ use rustix::io::Errno;
 use zeroize::Zeroizing;
 
 pub(crate) use conduit::{Conduit, Way};
+pub(crate) use epoll::Epoll;
 pub(crate) use pool::Lease;
-pub(crate) use probe::UringError;
 pub(crate) use token::{Kind, Token};
 pub(crate) use uring::Uring;
 
@@ -66,7 +69,8 @@ pub(crate) trait Io {
     /// chunks are free again when the turn is over. At most one send a socket and turn.
     fn send(&mut self, token: Token, socket: &Self::Socket, chunks: Chunks);
 
-    /// Waits once until the socket is readable or writable: one [`Completion::Ready`].
+    /// Waits once until the socket is readable or writable: one [`Completion::Ready`]. At most one of each kind a
+    /// socket, and none for reading beside a receive.
     fn poll(&mut self, token: Token, socket: &Self::Socket, interest: Interest);
 
     /// Waits once until the worker's mailbox is told of mail: one [`Completion::Ready`].

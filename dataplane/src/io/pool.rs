@@ -73,7 +73,6 @@ impl Pool {
         self.shared.free.borrow().len()
     }
 
-    #[cfg(test)]
     /// Lets `read` write into a free buffer, and gives what it says to have written; `None` if no buffer is free.
     pub(crate) fn fill<E>(
         &self,

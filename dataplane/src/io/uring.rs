@@ -14,9 +14,10 @@ use rustix::io::Errno;
 
 use super::buffer_ring::{BufferRing, GROUP};
 use super::conduit::Conduits;
-use super::probe::{self, UringError};
+use super::probe;
 use super::token::Token;
 use super::{Chunks, Completion, Conduit, Connect, Interest, Io, Received, Way, socket};
+use crate::driver::RingError;
 use crate::snapshot::Address;
 
 /// Set in the `user_data` of a send, whose other bits are its place in `sends`. No [`Token`] has a kind this high.
@@ -83,9 +84,9 @@ struct Message {
 impl Uring {
     /// A ring of the calling thread, probed: a refusal names its likely cause. `conduits_max` is how many bytes all
     /// conduits may hold together.
-    pub(crate) fn new(conduits_max: usize) -> Result<Self, UringError> {
+    pub(crate) fn new(conduits_max: usize) -> Result<Self, RingError> {
         let ring = probe::ring(SUBMISSIONS)?;
-        let buffers = BufferRing::register(&ring).map_err(UringError::buffers)?;
+        let buffers = BufferRing::register(&ring).map_err(probe::no_buffers)?;
         probe::enable(&ring)?;
         Ok(Self {
             ring: ManuallyDrop::new(ring),

@@ -8,10 +8,18 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{Bed, Options};
-use dataplane::Address;
+use dataplane::{Address, IoChoice};
 
 /// Long enough that only a hang meets it.
 const DEADLINE: Duration = Duration::from_secs(60);
+
+on_both_drivers! {
+    bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_tcp,
+    bursts_both_ways_arrive_as_they_were_sent_from_unix_to_tcp,
+    bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_unix,
+    bursts_both_ways_arrive_as_they_were_sent_from_unix_to_unix,
+    a_thousand_readers_that_stopped_take_neither_memory_nor_conduits_nor_time_from_others,
+}
 
 /// Either kind of socket.
 trait Stream: Read + Write + Send {
@@ -64,9 +72,9 @@ struct Between {
 }
 
 impl Between {
-    fn new(client: Kind, target: Kind, name: &str) -> Self {
-        let dir =
-            std::env::temp_dir().join(format!("bulk-{}-{name}-{client:?}-{target:?}", std::process::id()));
+    fn new(io: IoChoice, client: Kind, target: Kind, name: &str) -> Self {
+        let dir = std::env::temp_dir()
+            .join(format!("bulk-{}-{io:?}-{name}-{client:?}-{target:?}", std::process::id()));
         std::fs::create_dir_all(&dir).unwrap();
         let (listener, address) = match target {
             Kind::Tcp => {
@@ -79,7 +87,7 @@ impl Between {
                 (Listener::Unix(UnixListener::bind(&path).unwrap()), Address::Unix(path))
             }
         };
-        let bed = Bed::to(address, Options { sessions_max: 2000, ..Options::default() });
+        let bed = Bed::to(address, Options { sessions_max: 2000, ..Options::on(io) });
         bed.listen_on(&dir.join("broker"));
         Self { bed, client, target: listener, dir }
     }
@@ -188,8 +196,8 @@ fn listen(mut input: Box<dyn Stream>, seed: u64) -> usize {
 }
 
 /// Both directions at once, each with its own bursts.
-fn exchange(client: Kind, target: Kind) {
-    let between = Between::new(client, target, "exchange");
+fn exchange(io: IoChoice, client: Kind, target: Kind) {
+    let between = Between::new(io, client, target, "exchange");
     let (client, target) = between.open();
     let listeners = [(target.handle(), 1), (client.handle(), 2)]
         .map(|(stream, seed)| thread::spawn(move || listen(stream, seed)));
@@ -203,24 +211,20 @@ fn exchange(client: Kind, target: Kind) {
     }
 }
 
-#[test]
-fn bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_tcp() {
-    exchange(Kind::Tcp, Kind::Tcp);
+fn bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_tcp(io: IoChoice) {
+    exchange(io, Kind::Tcp, Kind::Tcp);
 }
 
-#[test]
-fn bursts_both_ways_arrive_as_they_were_sent_from_unix_to_tcp() {
-    exchange(Kind::Unix, Kind::Tcp);
+fn bursts_both_ways_arrive_as_they_were_sent_from_unix_to_tcp(io: IoChoice) {
+    exchange(io, Kind::Unix, Kind::Tcp);
 }
 
-#[test]
-fn bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_unix() {
-    exchange(Kind::Tcp, Kind::Unix);
+fn bursts_both_ways_arrive_as_they_were_sent_from_tcp_to_unix(io: IoChoice) {
+    exchange(io, Kind::Tcp, Kind::Unix);
 }
 
-#[test]
-fn bursts_both_ways_arrive_as_they_were_sent_from_unix_to_unix() {
-    exchange(Kind::Unix, Kind::Unix);
+fn bursts_both_ways_arrive_as_they_were_sent_from_unix_to_unix(io: IoChoice) {
+    exchange(io, Kind::Unix, Kind::Unix);
 }
 
 /// What this process has in memory, in bytes.
@@ -229,14 +233,13 @@ fn resident() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
 }
 
-#[test]
-fn a_thousand_readers_that_stopped_take_neither_memory_nor_conduits_nor_time_from_others() {
+fn a_thousand_readers_that_stopped_take_neither_memory_nor_conduits_nor_time_from_others(io: IoChoice) {
     const STOPPED: usize = 1000;
     let _ = rustix::process::setrlimit(
         rustix::process::Resource::Nofile,
         rustix::process::Rlimit { current: Some(20_000), maximum: Some(20_000) },
     );
-    let between = Between::new(Kind::Unix, Kind::Tcp, "stopped");
+    let between = Between::new(io, Kind::Unix, Kind::Tcp, "stopped");
     let mut stopped: Vec<_> = (0..STOPPED).map(|_| between.open()).collect();
     let (mut client, mut target) = between.open();
     let before = resident();

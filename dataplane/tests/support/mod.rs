@@ -1,21 +1,38 @@
 //! A data plane under test: a protocol whose handshake is as short as can be, and real sockets around it.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener};
+use std::io::Write;
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use dataplane::{
-    Address, CredentialState, Dataplane, Endpoint, ListenerId, ListenerMail, Service, ServiceId,
+    Address, CredentialState, Dataplane, Endpoint, IoChoice, ListenerId, ListenerMail, Service, ServiceId,
     ServiceOptions, ServiceRuntime, Settings, Snapshot, Target, Timeouts,
 };
 use protocol::{
     Bug, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake, Next, Output,
     Protocol, Route, Side, Want,
 };
+
+/// Makes a test of each function for each driver.
+macro_rules! on_both_drivers {
+    ($($name:ident,)*) => {
+        mod on_uring {
+            $(#[test] fn $name() { super::$name(dataplane::IoChoice::Uring) })*
+        }
+        mod on_epoll {
+            $(#[test] fn $name() { super::$name(dataplane::IoChoice::Epoll) })*
+        }
+    };
+}
+
+/// Long enough that only a hang meets it.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up. Failures are
 /// told to the client as `!` and their words.
@@ -99,15 +116,18 @@ pub(crate) struct Bed {
 /// What a test may change about the service.
 #[derive(Clone)]
 pub(crate) struct Options {
+    pub(crate) io: IoChoice,
     pub(crate) workers: usize,
     pub(crate) sessions_max: u32,
     pub(crate) timeouts: Timeouts,
     pub(crate) with_credential: bool,
 }
 
-impl Default for Options {
-    fn default() -> Self {
+impl Options {
+    /// The usual, on a driver.
+    pub(crate) fn on(io: IoChoice) -> Self {
         Self {
+            io,
             workers: 1,
             sessions_max: 1000,
             timeouts: Timeouts {
@@ -130,11 +150,12 @@ impl Bed {
     pub(crate) fn to(target: Address, options: Options) -> Self {
         let plane = Dataplane::start(Settings {
             workers: options.workers,
+            io: options.io,
             sessions_max: options.sessions_max + 100,
             system_roots: Vec::new(),
             report_sessions: false,
         })
-        .expect("the kernel lets us have a ring");
+        .expect("the kernel lets us have what the driver needs");
         let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a free port");
         listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let address = listener.local_addr().expect("a bound socket has an address");
@@ -178,5 +199,39 @@ impl Bed {
         service.target = Target::Resolved(vec![Arc::new(Endpoint::new(self.target.clone()))]);
         let services = BTreeMap::from([(ServiceId(1), Arc::new(service))]);
         self.plane.publish(&Arc::new(Snapshot { services }));
+    }
+}
+
+/// A target that listens, and where.
+pub(crate) fn target() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// A client whose handshake byte has been sent together with `residue`.
+pub(crate) fn connect(bed: &Bed, residue: &[u8]) -> TcpStream {
+    let mut client = TcpStream::connect(bed.address).unwrap();
+    client.set_read_timeout(Some(DEADLINE)).unwrap();
+    client.set_write_timeout(Some(DEADLINE)).unwrap();
+    client.write_all(&[b"x", residue].concat()).unwrap();
+    client
+}
+
+/// The connection that the broker makes to the target.
+pub(crate) fn accept(listener: &TcpListener) -> TcpStream {
+    let (target, _) = listener.accept().unwrap();
+    target.set_read_timeout(Some(DEADLINE)).unwrap();
+    target.set_write_timeout(Some(DEADLINE)).unwrap();
+    target
+}
+
+/// Waits for something to become true.
+#[track_caller]
+pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "waited in vain for: {what}");
+        thread::yield_now();
     }
 }
