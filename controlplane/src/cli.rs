@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use dataplane::IoChoice;
 
-use crate::config::LoadRequest;
+use crate::config::{IO_WORDS, LoadRequest};
 
 /// What the program is asked to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -131,6 +132,10 @@ struct Options {
     #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     allow_remote: Option<bool>,
 
+    /// What bytes are moved with, whatever the file says: auto, uring or epoll
+    #[arg(long, value_name = "DRIVER", global = true, value_parser = io_word)]
+    io: Option<IoChoice>,
+
     /// Print the version
     #[arg(long, value_name = "BOOL", global = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_parser = go_bool)]
     version: Option<bool>,
@@ -184,6 +189,7 @@ impl Options {
             // Go's default for -f is no text at all.
             file: file.filter(|file| !file.is_empty()).map(PathBuf::from),
             allow_remote: self.allow_remote.unwrap_or(false),
+            io: self.io,
         };
         let action = match command {
             Some(Command::Check) => Action::Check(load),
@@ -251,6 +257,11 @@ fn exit_of(error: &clap::Error) -> Exit {
     Exit { text, code }
 }
 
+fn io_word(text: &str) -> Result<IoChoice, String> {
+    let known = IO_WORDS.iter().find(|(word, _)| *word == text);
+    known.map(|(_, choice)| *choice).ok_or_else(|| "expected auto, uring or epoll".to_owned())
+}
+
 /// What Go's `strconv.ParseBool` takes.
 fn go_bool(text: &str) -> Result<bool, String> {
     match text {
@@ -284,7 +295,7 @@ fn go_to_gnu(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         };
         let (is_long, takes_value) = match name {
             b"f" | b"p" | b"s" => (false, true),
-            b"file" | b"log-format" | b"config-mgr" | b"profile" => (true, true),
+            b"file" | b"log-format" | b"io" | b"config-mgr" | b"profile" => (true, true),
             b"h" => (false, false),
             b"help" | b"watch" | b"debug" | b"allow-remote" | b"version" | b"graceful-exit" => (true, false),
             // A lone letter aside, one dash is two to Go: clap would name the first letter as what is wrong.
@@ -381,6 +392,15 @@ mod tests {
         ));
         assert!(load_of("--allow-remote").allow_remote);
         assert!(load_of("-allow-remote|check").allow_remote);
+        for (line, io) in [
+            ("--io|uring", Some(IoChoice::Uring)),
+            ("-io=epoll|check", Some(IoChoice::Epoll)),
+            ("--io=epoll|-io|auto", Some(IoChoice::Auto)),
+            ("", None),
+        ] {
+            assert_eq!(load_of(line).io, io, "{line}");
+        }
+        assert!(parse_line("--io|kqueue").expect_err("no driver").text.contains("auto, uring or epoll"));
         assert!(parse_line("-graceful-exit").is_ok_and(|invocation| invocation.warnings.is_empty()));
         assert_eq!(parse_line("--log-format|json").expect("a format").log.format, LogFormat::Json);
         assert_eq!(parse_line("-log-format=xml").expect_err("no format").code, 2);
@@ -427,9 +447,16 @@ mod tests {
             assert!(exit.text.contains("Usage: secretless-broker"), "{}", exit.text);
         }
         let help = parse_line("-h").expect_err("help").text;
-        for word in
-            ["run", "check", "version", "-f, --file <FILE>", "--log-format", "--allow-remote", "-p <DIR>"]
-        {
+        for word in [
+            "run",
+            "check",
+            "version",
+            "-f, --file <FILE>",
+            "--log-format",
+            "--allow-remote",
+            "--io <DRIVER>",
+            "-p <DIR>",
+        ] {
             assert!(help.contains(word), "{word} is not in {help}");
         }
     }

@@ -76,6 +76,7 @@ impl Control {
         }
         for (setting, is_changed) in [
             ("broker.workers", prepared.broker.workers != self.broker.workers),
+            ("broker.io", prepared.broker.io != self.broker.io),
             ("broker.admin", prepared.broker.admin != self.broker.admin),
             ("broker.limits.sessions", prepared.broker.sessions_max != self.broker.sessions_max),
         ] {
@@ -295,6 +296,7 @@ impl Facts for std::cell::RefCell<Control> {
             connections: control.dataplane.connections() as u64,
             draining: is_stopping,
             workers: control.dataplane.workers() as u64,
+            io: (control.dataplane.io().driver.label(), control.dataplane.io().reason.label()),
             started: Some(control.started.0),
         };
         Scrape::new(metrics, services.into_values().collect())

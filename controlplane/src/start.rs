@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, IoChoice, Settings};
+use dataplane::{Dataplane, IoInUse, IoReason, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, info, warn};
@@ -103,6 +103,15 @@ fn say(hardening: &Hardening) {
     }
 }
 
+fn say_driver(io: &IoInUse) {
+    let driver = io.driver;
+    match &io.reason {
+        IoReason::Configured => info!("bytes are moved with {driver}, as configured"),
+        IoReason::Available => info!("bytes are moved with {driver}"),
+        IoReason::Refused(refused) => warn!("bytes are moved with {driver}: {refused}"),
+    }
+}
+
 /// Serves until a signal ends it; why it could not, one line each.
 fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Result<(), Vec<String>> {
     let RunOptions { mut load, watch } = options;
@@ -128,12 +137,13 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
     let broker = loaded.config.broker.clone();
     let dataplane = Dataplane::start(Settings {
         workers: broker.workers,
-        io: IoChoice::Uring,
+        io: broker.io,
         sessions_max: broker.sessions_max,
         system_roots: system_roots(),
         report_sessions: debug,
     })
     .map_err(|error| vec![error.to_string()])?;
+    say_driver(dataplane.io());
     let control = Rc::new(RefCell::new(Control::new(dataplane, broker.clone(), started)));
 
     let local = LocalSet::new();

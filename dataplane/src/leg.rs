@@ -7,7 +7,7 @@
 //! this very turn, straight from the buffer they were received into. When it does not, the rest is *spilled*:
 //! copied out, so that a peer who stops reading holds no receive buffer, and sent when the socket has room again.
 //! While something is spilled the other leg is not received from, so a spill is never longer than what one turn of
-//! the ring can still deliver.
+//! the driver can still deliver.
 
 use std::collections::VecDeque;
 

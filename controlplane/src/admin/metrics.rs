@@ -31,6 +31,8 @@ pub(crate) struct Metrics {
     pub(crate) draining: bool,
     /// Worker threads.
     pub(crate) workers: u64,
+    /// What they move bytes with, and why.
+    pub(crate) io: (&'static str, &'static str),
     /// When the process started.
     pub(crate) started: Option<SystemTime>,
 }
@@ -252,6 +254,13 @@ impl Metrics {
         for (name, help, value) in process_gauges() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
         }
+        let mut family = encoder.encode_descriptor(
+            "secretless_io",
+            "What bytes are moved with, and why",
+            None,
+            MetricType::Info,
+        )?;
+        family.encode_info(&[("driver", self.io.0), ("reason", self.io.1)])?;
         let mut family =
             encoder.encode_descriptor("secretless_build", "What is running", None, MetricType::Info)?;
         family.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
@@ -362,7 +371,8 @@ mod tests {
         totals.dial.sum_seconds = 0.5;
         let service =
             ServiceMetrics { name: "a \"b\"".into(), protocol: "pg", totals, ..ServiceMetrics::default() };
-        let page = Metrics { services: vec![service], reloads: (1, 2), ..Metrics::default() }.render();
+        let io = ("epoll", "forbidden");
+        let page = Metrics { services: vec![service], reloads: (1, 2), io, ..Metrics::default() }.render();
         for line in [
             r#"secretless_sessions_opened_total{service="a \"b\"",protocol="pg"} 3"#,
             r#"secretless_bytes_total{service="a \"b\"",protocol="pg",direction="to_client"} 7"#,
@@ -371,6 +381,7 @@ mod tests {
             r#"secretless_dial_duration_seconds_bucket{le="+Inf",service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_dial_duration_seconds_count{service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_reload_total{outcome="refused"} 2"#,
+            r#"secretless_io_info{driver="epoll",reason="forbidden"} 1"#,
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");

@@ -3,13 +3,13 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use dataplane::Timeouts;
+use dataplane::{IoChoice, Timeouts};
 
 use super::cores;
 use super::listen;
 use super::model::BrokerConfig;
 use super::section::{Field, Reader, Section, Unknown};
-use super::values::Bound;
+use super::values::{Bound, read_word};
 
 /// What `broker:` says.
 pub(super) struct BrokerSection {
@@ -26,6 +26,7 @@ impl Default for BrokerSection {
         Self {
             config: BrokerConfig {
                 workers: cores::available(),
+                io: IoChoice::default(),
                 admin: Some(ADMIN),
                 drain_timeout: Duration::from_secs(8),
                 sessions_max: 10_000,
@@ -50,6 +51,7 @@ pub(super) fn read<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> BrokerSect
     {
         broker.config.workers = workers as usize;
     }
+    broker.config.io = read_word(reader, &section, "io", IO_WORDS, IO_HELP);
     if let Some(field) = section.take(reader, "admin") {
         broker.config.admin = read_admin(reader, &field);
     }
@@ -117,10 +119,16 @@ fn read_admin<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<SocketAd
 /// Where the Go broker answers, but not to other machines.
 const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5335);
 
-/// More than any machine has cores; each worker costs a thread and a ring.
+/// What bytes may be moved with, here and on the command line.
+pub(crate) const IO_WORDS: &[(&str, IoChoice)] =
+    &[("auto", IoChoice::Auto), ("uring", IoChoice::Uring), ("epoll", IoChoice::Epoll)];
+
+const IO_HELP: &str = "`auto`: io_uring where the kernel has it, else epoll; `uring`: io_uring or no start";
+
+/// More than any machine has cores; each worker costs a thread, a driver and its buffers.
 const WORKERS_MAX: u32 = 1024;
 
 /// A session has two descriptors, and a process at most 1,048,576 (`fs.nr_open`) unless that was raised.
 const SESSIONS_MAX: u32 = 1_000_000;
 
-const KEYS: &[&str] = &["workers", "admin", "drainTimeout", "limits", "timeouts", "allowRemote"];
+const KEYS: &[&str] = &["workers", "io", "admin", "drainTimeout", "limits", "timeouts", "allowRemote"];

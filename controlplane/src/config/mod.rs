@@ -26,6 +26,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use dataplane::IoChoice;
+
 use self::broker::BrokerSection;
 use self::claims::Claims;
 use self::credentials::LiteralSecrets;
@@ -34,6 +36,7 @@ use self::service::Shared;
 use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
 
+pub(crate) use broker::IO_WORDS;
 pub use model::{BrokerConfig, Config, CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source};
 pub use place::Place;
 
@@ -45,6 +48,8 @@ pub struct LoadRequest {
     pub file: Option<PathBuf>,
     /// Whether services may listen beyond this machine that do not say so of themselves.
     pub allow_remote: bool,
+    /// What bytes are moved with, whatever the file says.
+    pub io: Option<IoChoice>,
 }
 
 /// A file that may be used.
@@ -61,7 +66,10 @@ pub struct Loaded {
 pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
     let path = source::find(request.file.as_deref())?;
     let file = source::read(&path)?;
-    read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)
+    let mut loaded = read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)?;
+    let io = &mut loaded.config.broker.io;
+    *io = request.io.unwrap_or(*io);
+    Ok(loaded)
 }
 
 /// Loads a file as [`load`] does, and warns of what can be seen without connecting: literal values that the

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dataplane::Timeouts;
+use dataplane::{IoChoice, Timeouts};
 use protocol::{ChannelBinding, CleartextPassword, Protocol, Secret};
 
 use super::place::Place;
@@ -28,6 +28,8 @@ pub struct Config {
 pub struct BrokerConfig {
     /// Worker threads.
     pub workers: usize,
+    /// What they move bytes with.
+    pub io: IoChoice,
     /// Where health and metrics are served; `None` for `admin: off`.
     pub admin: Option<SocketAddr>,
     /// How long open sessions may go on after a stop was asked for.

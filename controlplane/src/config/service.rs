@@ -9,6 +9,7 @@ use super::credentials::{self, LiteralSecrets};
 use super::listen;
 use super::model::{ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
+use super::values::read_word;
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
 
@@ -222,31 +223,6 @@ fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (Cleartext
         "`prefer`: where the target offers it; `require`: no login without it",
     );
     (cleartext_password, channel_binding)
-}
-
-/// Reads a value that is one of a few words.
-fn read_word<'d, T: Copy + Default>(
-    reader: &mut Reader<'d>,
-    section: &Section<'d>,
-    key: &'static str,
-    words: &[(&str, T)],
-    help: &str,
-) -> T {
-    let Some(field) = section.take(reader, key) else { return T::default() };
-    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
-    let expected = match quoted.split_last() {
-        Some((last, [])) => last.clone(),
-        Some((last, others)) => format!("{} or {last}", others.join(", ")),
-        None => String::new(),
-    };
-    let Some(found) = reader.text(&field, &expected, help) else { return T::default() };
-    match words.iter().find(|(word, _)| *word == found) {
-        Some((_, value)) => *value,
-        None => {
-            reader.unexpected(&field, &expected, found, help);
-            T::default()
-        }
-    }
 }
 
 /// `debug` was left over in files of the Go broker, which ignored it.

@@ -1,10 +1,10 @@
-//! Typed values of our own keys: durations, counts, booleans.
+//! Typed values of our own keys: durations, counts, booleans, words.
 //!
 //! Owns how each is written and what an error about it says. Knows no key.
 
 use std::time::Duration;
 
-use super::section::{Field, Reader};
+use super::section::{Field, Reader, Section};
 use super::yaml::Scalar;
 use crate::diagnostics::quoted;
 
@@ -88,6 +88,31 @@ impl<'d> Reader<'d> {
             format!("expected {expected}, found {}", quoted(found))
         };
         self.error(field.place, &field.path, message, help);
+    }
+}
+
+/// Reads a value that is one of a few words.
+pub(super) fn read_word<'d, T: Copy + Default>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    key: &'static str,
+    words: &[(&str, T)],
+    help: &str,
+) -> T {
+    let Some(field) = section.take(reader, key) else { return T::default() };
+    let quoted: Vec<String> = words.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let expected = match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, others)) => format!("{} or {last}", others.join(", ")),
+        None => String::new(),
+    };
+    let Some(found) = reader.text(&field, &expected, help) else { return T::default() };
+    match words.iter().find(|(word, _)| *word == found) {
+        Some((_, value)) => *value,
+        None => {
+            reader.unexpected(&field, &expected, found, help);
+            T::default()
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use dataplane::Timeouts;
+use dataplane::{IoChoice, Timeouts};
 use protocol::{ChannelBinding, CleartextPassword};
 
 use super::*;
@@ -11,6 +11,7 @@ use super::*;
 fn everything_has_a_default() {
     let config = loaded(&with_service("")).config;
     assert!(config.broker.workers >= 1);
+    assert_eq!(config.broker.io, IoChoice::Auto);
     assert_eq!(config.broker.admin, Some(([127, 0, 0, 1], 5335).into()));
     assert_eq!(config.broker.drain_timeout, Duration::from_secs(8));
     assert_eq!(config.broker.sessions_max, 10_000);
@@ -33,6 +34,7 @@ fn everything_can_be_set() {
         "version: 2\n\
          broker:\n\
          \x20 workers: 3\n\
+         \x20 io: epoll\n\
          \x20 admin: 0.0.0.0:9000\n\
          \x20 drainTimeout: 0\n\
          \x20 allowRemote: yes\n\
@@ -59,6 +61,7 @@ fn everything_can_be_set() {
         config.broker,
         BrokerConfig {
             workers: 3,
+            io: IoChoice::Epoll,
             admin: Some(([0, 0, 0, 0], 9000).into()),
             drain_timeout: Duration::ZERO,
             sessions_max: 20_000
@@ -123,4 +126,14 @@ fn listening_beyond_this_machine_must_be_allowed() {
     for way in ["`allowRemote: true` on the service", "under `broker:`", "--allow-remote"] {
         assert!(refusal.contains(way), "{refusal}");
     }
+}
+
+#[test]
+fn a_driver_that_does_not_exist_is_an_error() {
+    let file = format!("{}broker: {{io: kqueue}}\n", with_service(""));
+    assert_eq!(
+        report(&file),
+        "secretless.yml:7:14: error: broker.io: expected `auto`, `uring` or `epoll`, found `kqueue`\n  \
+         help: `auto`: io_uring where the kernel has it, else epoll; `uring`: io_uring or no start\n"
+    );
 }

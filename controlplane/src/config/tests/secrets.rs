@@ -30,7 +30,7 @@ impl Drop for Folder {
 }
 
 fn request(path: &Path) -> LoadRequest {
-    LoadRequest { file: Some(path.to_owned()), allow_remote: false }
+    LoadRequest { file: Some(path.to_owned()), ..LoadRequest::default() }
 }
 
 #[test]
