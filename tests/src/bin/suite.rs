@@ -1,7 +1,8 @@
-//! `cargo suite`: obtains what the tests need, then runs them all.
+//! `cargo suite`: obtains what the tests need, then runs them all, and those of the whole broker once for each driver.
 
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, ExitStatus};
 
+use tests::broker::DRIVER;
 use tests::failure::{Doing, Result};
 use tests::obtain::{self, obtain};
 use tests::places;
@@ -19,22 +20,27 @@ fn main() -> ExitCode {
 
 fn run() -> Result<ExitCode> {
     obtain(obtain::ALL)?;
+    say("Everything is there. The first run builds for some minutes, then tests for a few more …");
     // The rest is worth knowing, whatever fails.
-    let arguments = ["test", "--workspace", "--no-fail-fast"];
-    say(format!(
-        "Everything is there. Running `cargo {}`: it builds for some minutes the first time, then tests for a few more …",
-        arguments.join(" ")
-    ));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let everything = test(&["--workspace", "--no-fail-fast"], "uring")?;
+    let again = test(&["--package", "tests", "--test", "acceptance", "--no-fail-fast"], "epoll")?;
+    places::sweep();
+    let failed = [everything, again].into_iter().find(|status| !status.success());
+    say(if failed.is_none() { "All tests have passed." } else { "Some tests have failed: see above." });
+    // A run that was killed by a signal has no code.
+    let code = failed.map_or(0, |status| status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1));
+    Ok(ExitCode::from(code))
+}
+
+/// Runs `cargo test` with these arguments, then ours, and brokers that move bytes with `driver`.
+fn test(arguments: &[&str], driver: &str) -> Result<ExitStatus> {
+    say(format!("Running `cargo test {}` on {driver} …", arguments.join(" ")));
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .arg("test")
         .args(arguments)
         .args(std::env::args_os().skip(1))
+        .env(DRIVER, driver)
         .current_dir(places::repository())
         .status()
-        .doing("run cargo test")?;
-    places::sweep();
-    say(if status.success() { "All tests have passed." } else { "Some tests have failed: see above." });
-    // A run that was killed by a signal has no code.
-    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(1);
-    Ok(ExitCode::from(code))
+        .doing("run cargo test")
 }

@@ -10,6 +10,10 @@ use crate::failure::{Doing, Result};
 use crate::postgres::{Cluster, Login};
 use crate::{places, ports};
 
+/// The variable that says what brokers move bytes with, where the test does not: `cargo suite` runs the acceptance tests
+/// once with each driver.
+pub const DRIVER: &str = "TESTS_IO";
+
 /// A configuration file in the making, and the directory that it lies in.
 #[derive(Clone, Debug)]
 pub struct File {
@@ -98,6 +102,12 @@ impl File {
     /// What it says.
     pub fn text(&self) -> String {
         let mut text = format!("version: \"2\"\nbroker:\n  admin: \"{}\"\n", self.admin);
+        let names_driver = self.broker.iter().any(|line| line.starts_with("io:"));
+        if let Ok(driver) = std::env::var(DRIVER)
+            && !names_driver
+        {
+            line_of(&mut text, 2, &format!("io: {driver}"));
+        }
         for line in &self.broker {
             line_of(&mut text, 2, line);
         }

@@ -2,7 +2,7 @@
 
 mod file;
 
-pub use file::{File, Listen, Service, Value, pg};
+pub use file::{DRIVER, File, Listen, Service, Value, pg};
 
 use std::fs;
 use std::net::SocketAddr;

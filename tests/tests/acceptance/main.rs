@@ -15,6 +15,7 @@ mod drivers;
 mod encryption;
 mod failures;
 mod health;
+mod io;
 mod limits;
 mod load;
 mod loss;
