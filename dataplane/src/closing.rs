@@ -54,10 +54,7 @@ impl<I: Io> Session<I> {
     pub(crate) fn linger(&mut self, cx: &mut Context<I>) {
         let Some(side) = self.lingering() else { return self.bury_all(cx) };
         if side == Side::Target {
-            if let Some(tls) = &mut self.tls {
-                tls.close();
-            }
-            self.flush_tls(cx);
+            self.close_tls(cx);
             self.client.abandon(&mut cx.io);
         }
         let Some(leg) = self.leg(side) else { return self.bury_all(cx) };

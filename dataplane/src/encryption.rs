@@ -1,12 +1,18 @@
-//! TLS towards the target, as the handshake needs it.
+//! TLS towards the target, as a session needs it.
 //!
-//! Owns when a TLS session begins and when its machine is told that it is up. What TLS says is `tls`'s.
+//! Owns when a TLS session begins and when its machine is told that it is up, and what the relay does with ciphertext.
+//! What TLS says is `tls`'s.
+//!
+//! What the client sends is held until the end of the round, so that the leases of one turn become as few and as large
+//! records as they fit into, and one send. A direction with TLS always goes through memory of ours, piece by piece.
 
+use bytes::Bytes;
 use protocol::tls::TlsPolicy;
 use protocol::{BrokerFailed, Event, Side};
+use rustix::io::Errno;
 
 use crate::context::Context;
-use crate::io::{Chunk, Io};
+use crate::io::{Chunk, Io, Lease};
 use crate::session::Session;
 
 impl<I: Io> Session<I> {
@@ -28,20 +34,63 @@ impl<I: Io> Session<I> {
         self.flush_tls(cx);
     }
 
-    /// Sends what the TLS session has to say by itself.
+    /// Sees to it that what the TLS session has to say by itself is sent.
     pub(crate) fn flush_tls(&mut self, cx: &mut Context<I>) {
+        if self.seal() {
+            cx.dirty.push((self.slot, Side::Target));
+        }
+    }
+
+    /// Says to the target that we will send nothing more.
+    pub(crate) fn close_tls(&mut self, cx: &mut Context<I>) {
         let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return };
-        let ciphertext = tls.take_ciphertext();
+        let ciphertext = tls.close();
         if !ciphertext.is_empty() {
             leg.enqueue(Chunk::Bytes(ciphertext));
             cx.dirty.push((self.slot, Side::Target));
         }
     }
 
+    /// Puts everything that is to be encrypted on its way, and tells whether there was anything.
+    pub(crate) fn seal(&mut self) -> bool {
+        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return false };
+        let ciphertext = tls.take_ciphertext();
+        if ciphertext.is_empty() {
+            return false;
+        }
+        leg.enqueue(Chunk::Bytes(ciphertext));
+        true
+    }
+
     pub(crate) fn go_on_with_tls(&mut self, cx: &mut Context<I>) {
         let Some(tls) = &mut self.tls else { return };
         if let Some(peer) = tls.peer() {
             self.answer(Side::Target, Event::Encrypted(peer), cx);
+        }
+    }
+
+    /// Ciphertext of the target, in the relay.
+    pub(crate) fn on_ciphertext(&mut self, lease: Lease, cx: &mut Context<I>) {
+        let Some(tls) = &mut self.tls else { return };
+        let mut plaintext = Vec::new();
+        let decrypted = tls.decrypt(&lease, &mut plaintext);
+        let closed = tls.is_closed();
+        drop(lease);
+        if decrypted.is_ok() {
+            // Else what the TLS session has to say to that goes out when the target is let go of.
+            self.flush_tls(cx);
+        }
+        if !plaintext.is_empty() {
+            self.deliver(Side::Target, Chunk::Bytes(Bytes::from(plaintext)), cx);
+        }
+        if decrypted.is_err() {
+            self.on_relay_end(Side::Target, Some(Errno::CONNABORTED), cx);
+        } else if closed {
+            if let Some(leg) = &mut self.target {
+                leg.on_end();
+                leg.pause(&mut cx.io);
+            }
+            self.on_relay_end(Side::Target, None, cx);
         }
     }
 }

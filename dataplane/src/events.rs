@@ -147,6 +147,9 @@ impl<I: Io> Session<I> {
     /// Hands what is queued for `side` to the kernel.
     pub(crate) fn flush(&mut self, side: Side, cx: &mut Context<I>) {
         let slot = self.slot;
+        if side == Side::Target {
+            self.seal();
+        }
         if let Some(leg) = self.leg(side) {
             if leg.wants_finish() {
                 cx.settling.push((slot, side));

@@ -60,7 +60,7 @@ impl<I: Io> Session<I> {
     /// Delivers what each side has sent beyond its handshake, then lets both be received from.
     pub(crate) fn relay_residues(&mut self, from_client: Vec<u8>, from_target: Vec<u8>, cx: &mut Context<I>) {
         if !from_client.is_empty() {
-            self.relay_chunk(Side::Client, Chunk::Bytes(Bytes::from(from_client)), cx);
+            self.deliver(Side::Client, Chunk::Bytes(Bytes::from(from_client)), cx);
         }
         if !from_target.is_empty() {
             self.deliver(Side::Target, Chunk::Bytes(Bytes::from(from_target)), cx);
@@ -76,55 +76,26 @@ impl<I: Io> Session<I> {
 
     /// Data of `from`.
     pub(crate) fn on_relay_data(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
-        let (Side::Target, Some(tls)) = (from, &mut self.tls) else {
-            let is_full = lease.is_full();
-            self.relay_chunk(from, Chunk::Lease(lease), cx);
-            return self.on_buffer(from, is_full, cx);
-        };
-        let mut plaintext = Vec::new();
-        let decrypted = tls.decrypt(&lease, &mut plaintext);
-        let closed = tls.is_closed();
-        drop(lease);
-        if decrypted.is_ok() {
-            // Else what the TLS session has to say to that goes out when the target is let go of.
-            self.flush_tls(cx);
+        if from == Side::Target && self.tls.is_some() {
+            return self.on_ciphertext(lease, cx);
         }
-        if !plaintext.is_empty() {
-            self.deliver(from, Chunk::Bytes(Bytes::from(plaintext)), cx);
-        }
-        if decrypted.is_err() {
-            self.on_relay_end(from, Some(Errno::CONNABORTED), cx);
-        } else if closed {
-            if let Some(leg) = &mut self.target {
-                leg.on_end();
-                leg.pause(&mut cx.io);
-            }
-            self.on_relay_end(from, None, cx);
-        }
+        let is_full = lease.is_full();
+        self.deliver(from, Chunk::Lease(lease), cx);
+        self.on_buffer(from, is_full, cx);
     }
 
     /// Moves a chunk of plaintext of `from` to the other side, encrypted where that side wants it.
-    fn relay_chunk(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
-        match (from, &mut self.tls) {
-            (Side::Client, Some(tls)) => {
-                let ciphertext = tls.encrypt(chunk.bytes());
-                let len = chunk.bytes().len();
-                drop(chunk);
-                self.deliver_counted(from, Chunk::Bytes(ciphertext), len, cx);
-            }
-            _ => self.deliver(from, chunk, cx),
+    pub(crate) fn deliver(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+        self.count(from, chunk.bytes().len(), cx);
+        let (to, tls) = match from {
+            Side::Client => (self.target.as_mut(), self.tls.as_mut()),
+            Side::Target => (Some(&mut self.client), None),
+        };
+        let Some(to) = to else { return };
+        match tls {
+            Some(tls) => tls.hold(chunk),
+            None => to.enqueue(chunk),
         }
-    }
-
-    fn deliver(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
-        let len = chunk.bytes().len();
-        self.deliver_counted(from, chunk, len, cx);
-    }
-
-    fn deliver_counted(&mut self, from: Side, chunk: Chunk, len: usize, cx: &mut Context<I>) {
-        self.count(from, len, cx);
-        let Some(to) = self.leg(from.other()) else { return };
-        to.enqueue(chunk);
         let is_congested = to.is_congested();
         cx.dirty.push((self.slot, from.other()));
         if is_congested {
@@ -170,10 +141,7 @@ impl<I: Io> Session<I> {
             return self.begin_closing(Some(side.other()), cx);
         }
         if side == Side::Client {
-            if let Some(tls) = &mut self.tls {
-                tls.close();
-            }
-            self.flush_tls(cx);
+            self.close_tls(cx);
         }
         if let Some(other) = self.leg(side.other()) {
             other.finish();

@@ -143,8 +143,7 @@ impl<I: Io> Session<I> {
         if let Some(mut leg) = self.target.take() {
             if let Some(mut tls) = tls {
                 // An alert that says what is wrong with the target's side, or that this is the end.
-                tls.close();
-                leg.say_last(&tls.take_ciphertext());
+                leg.say_last(&tls.close());
             }
             leg.abandon(&mut cx.io);
             self.bury(leg);

@@ -2,7 +2,7 @@
 //!
 //! Owns the translation into the words that users of the Go broker search for.
 
-use protocol::tls::{TlsPolicy, Verification};
+use protocol::tls::Verification;
 use protocol::{Error, TargetFailed};
 use rustls::{AlertDescription, CertificateError};
 
@@ -16,13 +16,13 @@ pub(super) fn malformed() -> Error {
     tls("tls: first record does not look like a TLS handshake")
 }
 
-/// The failure that `error` is, for a session under `policy`.
-pub(super) fn describe(error: &rustls::Error, policy: &TlsPolicy) -> Error {
+/// The failure that `error` is, for a session that checks certificates so far.
+pub(super) fn describe(error: &rustls::Error, verification: Verification) -> Error {
     match error {
         rustls::Error::InvalidCertificate(cause) => {
             let words = certificate(cause);
             // The Go broker checks the chain by itself under verify-ca, and its TLS library under verify-full.
-            let prefix = match policy.verification {
+            let prefix = match verification {
                 Verification::ChainAndName => "tls: failed to verify certificate: ",
                 Verification::Chain | Verification::Nothing => "",
             };

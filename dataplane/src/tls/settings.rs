@@ -71,7 +71,7 @@ pub(super) fn build(
     let verifier = Verifier::new(policy.verification, roots, pinned, Arc::clone(&provider));
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
-        .map_err(|error| errors::describe(&error, policy))?
+        .map_err(|error| errors::describe(&error, policy.verification))?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier));
     let mut config = match (credential.field("sslcert"), credential.field("sslkey")) {
