@@ -24,7 +24,7 @@ impl<I: Io> Session<I> {
         debug_assert!(handshaking.target_in.is_empty(), "nothing in clear may reach the TLS session");
         handshaking.target_in.clear();
         let session = match handshaking.attempt.credential() {
-            Some(credential) => cx.tls.session(service, credential, policy),
+            Some(credential) => cx.tls.session(service, credential, policy, cx.now),
             None => Err(BrokerFailed::CredentialMissing.into()),
         };
         match session {

@@ -198,6 +198,9 @@ impl<I: Io> Session<I> {
     pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
         cx.on_failed(&self.service, self.request_id, error);
         if let Stage::Handshake(handshaking) = &mut self.stage {
+            if let Some(tls) = &self.tls {
+                tls.distrust();
+            }
             let farewell = handshaking.farewell(&self.service, self.request_id, error);
             self.send_client(farewell, cx);
         }

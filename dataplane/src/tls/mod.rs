@@ -7,19 +7,24 @@ mod errors;
 mod identity;
 mod session;
 mod settings;
+mod tickets;
 mod verifier;
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::Arc;
+use std::time::Instant;
 
 use protocol::tls::TlsPolicy;
 use protocol::{Credential, Error, Generation};
+use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection};
 
 pub(crate) use session::TlsSession;
 pub(crate) use settings::SystemRoots;
 
 use crate::snapshot::ServiceId;
+use tickets::{SessionTickets, Tickets};
 
 /// Settings that a worker keeps; more services than that in use at once build theirs anew.
 const SETTINGS_MAX: usize = 8192;
@@ -34,7 +39,14 @@ pub(crate) struct TlsCache {
 struct Settings {
     generation: Generation,
     policy: TlsPolicy,
-    config: Result<Arc<ClientConfig>, Error>,
+    config: Result<ClientConfig, Error>,
+    tickets: Arc<Tickets>,
+}
+
+impl Drop for Settings {
+    fn drop(&mut self) {
+        self.tickets.end();
+    }
 }
 
 impl TlsCache {
@@ -48,34 +60,41 @@ impl TlsCache {
         service: ServiceId,
         credential: &Credential,
         policy: &TlsPolicy,
+        now: Instant,
     ) -> Result<Box<TlsSession>, Error> {
-        let config = self.config(service, credential, policy)?;
+        let settings = self.settings(service, credential, policy);
+        // A copy counts references up: the certificates, the verifier and the key are shared.
+        let mut config = settings.config.clone()?;
+        config.resumption = Resumption::store(Arc::new(SessionTickets::new(&settings.tickets, now)));
         let name = settings::server_name(policy)?;
-        let connection = ClientConnection::new(config, name)
+        let connection = ClientConnection::new(Arc::new(config), name)
             .map_err(|error| errors::describe(&error, policy.verification))?;
-        Ok(Box::new(TlsSession::new(connection, policy.verification)))
+        Ok(Box::new(TlsSession::new(connection, policy.verification, Arc::clone(&settings.tickets))))
     }
 
-    fn config(
-        &mut self,
-        service: ServiceId,
-        credential: &Credential,
-        policy: &TlsPolicy,
-    ) -> Result<Arc<ClientConfig>, Error> {
+    fn settings(&mut self, service: ServiceId, credential: &Credential, policy: &TlsPolicy) -> &Settings {
         let generation = credential.generation();
-        if let Some(known) = self.settings.get(&service)
-            && known.generation == generation
-            && known.policy == *policy
-        {
-            return known.config.clone();
-        }
-        if self.settings.len() >= SETTINGS_MAX {
+        let is_known = self
+            .settings
+            .get(&service)
+            .is_some_and(|known| known.generation == generation && known.policy == *policy);
+        if !is_known && self.settings.len() >= SETTINGS_MAX {
             self.settings.clear();
         }
-        let config = settings::build(credential, policy, &self.roots).map(Arc::new);
-        self.settings
-            .insert(service, Settings { generation, policy: policy.clone(), config: config.clone() });
-        config
+        let build = || Settings {
+            generation,
+            policy: policy.clone(),
+            config: settings::build(credential, policy, &self.roots),
+            tickets: Arc::default(),
+        };
+        match self.settings.entry(service) {
+            Entry::Occupied(entry) if is_known => entry.into_mut(),
+            Entry::Occupied(mut entry) => {
+                entry.insert(build());
+                entry.into_mut()
+            }
+            Entry::Vacant(entry) => entry.insert(build()),
+        }
     }
 
     /// Forgets the settings of services and generations that are not in force any more.

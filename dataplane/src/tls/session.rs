@@ -5,6 +5,7 @@
 //! burst is kept once it is over.
 
 use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use protocol::Error;
@@ -13,6 +14,7 @@ use protocol::tls::{TlsPeer, Verification};
 use rustls::{ClientConnection, ConnectionCommon, SideData};
 
 use super::errors;
+use super::tickets::Tickets;
 use crate::io::{Chunk, Chunks};
 
 /// Chunks that are encrypted before their records are taken out. The library keeps the room of its longest queue of
@@ -33,14 +35,19 @@ pub(crate) struct TlsSession {
     outgoing: Chunks,
     /// The peer has said that it will send nothing more.
     closed: bool,
+    tickets: Arc<Tickets>,
 }
 
 impl TlsSession {
     /// A session that has its first message ready.
-    pub(super) fn new(mut connection: ClientConnection, verification: Verification) -> Self {
+    pub(super) fn new(
+        mut connection: ClientConnection,
+        verification: Verification,
+        tickets: Arc<Tickets>,
+    ) -> Self {
         // What is encrypted is taken at once, so the library never holds more than it was given.
         connection.set_buffer_limit(None);
-        Self { connection, verification, outgoing: Chunks::None, closed: false }
+        Self { connection, verification, outgoing: Chunks::None, closed: false, tickets }
     }
 
     /// Takes ciphertext in and appends the plaintext that it holds. Answers of the TLS layer itself wait in
@@ -141,6 +148,12 @@ impl TlsSession {
     /// Whether the peer has said that it will send nothing more.
     pub(crate) fn is_closed(&self) -> bool {
         self.closed
+    }
+
+    /// The session has led to nothing: none like it is resumed, for that may have been why. A server with a new
+    /// certificate that honours old tickets binds a login to the new one, which we have not seen.
+    pub(crate) fn distrust(&self) {
+        self.tickets.forget();
     }
 
     /// Who is at the other end, once the handshake is over.

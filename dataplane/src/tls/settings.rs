@@ -82,6 +82,8 @@ pub(super) fn build(
         }
     };
     config.enable_sni = policy.server_name.parse::<IpAddr>().is_err();
+    // Early data can be replayed, and a login is nothing to be replayed.
+    config.enable_early_data = false;
     config.alpn_protocols = policy.alpn.iter().map(|name| name.to_vec()).collect();
     Ok(config)
 }
