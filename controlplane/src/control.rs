@@ -144,11 +144,11 @@ impl Control {
                     info!(service, request_id, cause, suppressed, "Failed on handle connection: {error}");
                 }
             }
-            Report::Ended { service, request_id, lasted, to_target, to_client } => {
+            Report::Ended { service, request_id, lasted, to_target, to_client, cut_off } => {
                 let service = self.name(service);
                 let request_id = request_id.to_string();
                 let seconds = lasted.as_secs_f64();
-                debug!(service, request_id, seconds, to_target, to_client, "the session has ended");
+                debug!(service, request_id, seconds, to_target, to_client, cut_off, "the session has ended");
             }
         }
     }

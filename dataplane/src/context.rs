@@ -73,6 +73,8 @@ pub(crate) struct Context<I> {
     pub(crate) starved: Vec<(u32, Side)>,
     /// Directions that have more to move at once, after everybody's turn.
     pub(crate) hot: Vec<(u32, Side)>,
+    /// Sessions whose ciphertext waits for the next round.
+    pub(crate) behind: Vec<u32>,
     /// Sessions that wait for something of the snapshot.
     pub(crate) parked: BTreeSet<u32>,
     pub(crate) keys: KeyCache,

@@ -8,9 +8,10 @@
 
 use bytes::Bytes;
 use protocol::tls::TlsPolicy;
-use protocol::{BrokerFailed, Event, Side};
-use rustix::io::Errno;
+use protocol::{BrokerFailed, Event, ServerMisbehaved, Side};
 
+use crate::backlog::ROUND_MAX;
+use crate::closing::Closing;
 use crate::context::Context;
 use crate::io::{Chunk, Io, Lease};
 use crate::session::Session;
@@ -72,10 +73,57 @@ impl<I: Io> Session<I> {
     /// Ciphertext of the target, in the relay.
     pub(crate) fn on_ciphertext(&mut self, lease: Lease, cx: &mut Context<I>) {
         let Some(tls) = &mut self.tls else { return };
+        let is_first = tls.backlog.is_first_of(cx.round);
+        let waits = !tls.backlog.is_empty();
+        if !waits && (is_first || !is_late(cx)) {
+            self.decrypt(&lease, cx);
+            return drop(lease);
+        }
+        tls.backlog.push(&lease);
+        if !waits {
+            cx.behind.push(self.slot);
+            if let Some(leg) = &mut self.target {
+                leg.pause(&mut cx.io);
+            }
+        }
+    }
+
+    /// Goes on with ciphertext that has waited, as long as the client takes what comes of it.
+    pub(crate) fn catch_up(&mut self, cx: &mut Context<I>) {
+        while !self.client.is_congested()
+            && let Some(piece) = self.tls.as_mut().and_then(|tls| tls.backlog.pop())
+        {
+            self.decrypt(&piece, cx);
+            if is_late(cx) {
+                break;
+            }
+        }
+        let Some(tls) = &mut self.tls else { return };
+        if !tls.backlog.is_empty() {
+            if !self.client.is_congested() {
+                cx.behind.push(self.slot);
+            }
+        } else if let Some(end) = tls.backlog.take_end() {
+            self.on_end(Side::Target, end, cx);
+        } else {
+            self.resume(Side::Target, cx);
+        }
+    }
+
+    /// Whether ciphertext of `side` waits for its turn; if so, it gets one.
+    pub(crate) fn is_behind(&self, side: Side, cx: &mut Context<I>) -> bool {
+        let is_behind = side == Side::Target && self.tls.as_ref().is_some_and(|tls| !tls.backlog.is_empty());
+        if is_behind {
+            cx.behind.push(self.slot);
+        }
+        is_behind
+    }
+
+    fn decrypt(&mut self, ciphertext: &[u8], cx: &mut Context<I>) {
+        let Some(tls) = &mut self.tls else { return };
         let mut plaintext = Vec::new();
-        let decrypted = tls.decrypt(&lease, &mut plaintext);
+        let decrypted = tls.decrypt(ciphertext, &mut plaintext);
         let closed = tls.is_closed();
-        drop(lease);
         if decrypted.is_ok() {
             // Else what the TLS session has to say to that goes out when the target is let go of.
             self.flush_tls(cx);
@@ -84,7 +132,7 @@ impl<I: Io> Session<I> {
             self.deliver(Side::Target, Chunk::Bytes(Bytes::from(plaintext)), cx);
         }
         if decrypted.is_err() {
-            self.on_relay_end(Side::Target, Some(Errno::CONNABORTED), cx);
+            self.on_cut_off(cx);
         } else if closed {
             if let Some(leg) = &mut self.target {
                 leg.on_end();
@@ -93,4 +141,24 @@ impl<I: Io> Session<I> {
             self.on_relay_end(Side::Target, None, cx);
         }
     }
+
+    /// Whether the end of `side`'s stream is not the one that its owner said: somebody else may have cut it off.
+    pub(crate) fn is_cut_off(&self, side: Side) -> bool {
+        side == Side::Target && self.tls.as_ref().is_some_and(|tls| !tls.is_closed())
+    }
+
+    /// The target's stream has ended without its word that this is the end, or cannot be read any further. The client
+    /// gets what came, and must not take it for the whole.
+    pub(crate) fn on_cut_off(&mut self, cx: &mut Context<I>) {
+        // A client that had nothing more to ask has not been kept from anything that it was waiting for, most likely.
+        if !self.client.has_ended() {
+            cx.stats(&self.service).on_failed(&ServerMisbehaved::CutOff.into());
+        }
+        self.close(Closing::cut_off(), cx);
+    }
+}
+
+/// Whether this round has taken so long that everybody should have had a turn first.
+fn is_late<I: Io>(cx: &Context<I>) -> bool {
+    cx.io.now().saturating_duration_since(cx.now) >= ROUND_MAX
 }

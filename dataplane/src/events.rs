@@ -57,12 +57,20 @@ impl<I: Io> Session<I> {
         }
     }
 
-    fn on_end(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+    /// `side` sends nothing more, or its socket has failed.
+    pub(crate) fn on_end(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
+        if matches!(self.stage, Stage::Relay(_)) && self.is_behind(side, cx) {
+            if let Some(tls) = &mut self.tls {
+                tls.backlog.on_end(error);
+            }
+            return;
+        }
         if let Some(leg) = self.leg(side) {
             leg.on_end();
         }
         match &self.stage {
             Stage::Handshake(_) => self.on_handshake_end(side, cx),
+            Stage::Relay(_) if self.is_cut_off(side) => self.on_cut_off(cx),
             Stage::Relay(_) => self.on_relay_end(side, error, cx),
             Stage::Closing(_) => self.on_closing_end(side, error.is_some(), cx),
         }

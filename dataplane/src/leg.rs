@@ -258,6 +258,16 @@ impl<I: Io> Leg<I> {
         }
     }
 
+    /// How many bytes the peer's system has not taken yet.
+    pub(crate) fn left(&self, round: u64) -> usize {
+        if self.sent_in == round {
+            // The send is with the kernel, which may still bring some of it back.
+            return usize::MAX;
+        }
+        let ours = self.queued.as_slice().iter().chain(&self.spilled).map(|chunk| chunk.bytes().len());
+        ours.sum::<usize>() + self.socket.left()
+    }
+
     /// Whether a finish waits for sends to be over.
     pub(crate) fn wants_finish(&self) -> bool {
         self.finish == Finish::Wanted

@@ -151,6 +151,8 @@ pub enum Report {
         to_target: u64,
         /// Bytes relayed from the target to the client.
         to_client: u64,
+        /// The target's TLS session did not end by the target's word.
+        cut_off: bool,
     },
 }
 

@@ -298,6 +298,7 @@ impl Seed {
             settling: Vec::new(),
             starved: Vec::new(),
             hot: Vec::new(),
+            behind: Vec::new(),
             parked: BTreeSet::new(),
             keys: KeyCache::new(self.keys),
             tls: TlsCache::new(self.roots),

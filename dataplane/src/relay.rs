@@ -118,7 +118,8 @@ impl<I: Io> Session<I> {
 
     /// Goes on with what comes from `side`, if the other side takes what it is given.
     pub(crate) fn resume(&mut self, side: Side, cx: &mut Context<I>) {
-        if self.leg(side.other()).is_none_or(|leg| leg.is_congested()) {
+        let is_congested = self.leg(side.other()).is_none_or(|leg| leg.is_congested());
+        if is_congested || self.is_behind(side, cx) {
             return;
         }
         let Stage::Relay(relay) = &mut self.stage else { return };

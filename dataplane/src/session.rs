@@ -209,9 +209,15 @@ impl<I: Io> Session<I> {
 
     /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.
     pub(crate) fn begin_closing(&mut self, lingering: Option<Side>, cx: &mut Context<I>) {
+        self.close(Closing::new(lingering), cx);
+    }
+
+    /// Ends the session in this way.
+    pub(crate) fn close(&mut self, closing: Closing, cx: &mut Context<I>) {
+        let (lingering, cut_off) = (closing.lingering(), closing.is_cut_off());
         self.on_abandoned(cx);
         self.unload(lingering, cx);
-        let was = std::mem::replace(&mut self.stage, Stage::Closing(Closing::new(lingering)));
+        let was = std::mem::replace(&mut self.stage, Stage::Closing(closing));
         if let Stage::Relay(mut relay) = was
             && cx.shared.report_sessions
         {
@@ -221,6 +227,7 @@ impl<I: Io> Session<I> {
                 lasted: cx.now.duration_since(self.accepted),
                 to_target: relay.direction(Side::Client).moved,
                 to_client: relay.direction(Side::Target).moved,
+                cut_off,
             });
         }
         if lingering != Some(Side::Target) {
@@ -261,7 +268,7 @@ impl<I: Io> Session<I> {
         match &self.stage {
             Stage::Handshake(_) => self.on_handshake_deadline(cx),
             Stage::Relay(_) => self.on_idle_deadline(cx),
-            Stage::Closing(_) => self.bury_all(cx),
+            Stage::Closing(_) => self.on_closing_deadline(cx),
         }
     }
 

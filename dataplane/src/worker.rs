@@ -95,6 +95,7 @@ impl<I: Io> Worker<I> {
         }
         self.completions = completions;
         self.pump();
+        self.catch_up();
     }
 
     /// Whether it was told to stop.
@@ -118,7 +119,10 @@ impl<I: Io> Worker<I> {
     /// How long the turn may wait, if it may.
     fn wait_until(&self) -> Option<Instant> {
         // A send that succeeds says nothing, so whoever waits for the end of this turn must not wait in it.
-        let has_more = !self.cx.settling.is_empty() || !self.cx.starved.is_empty() || !self.cx.hot.is_empty();
+        let has_more = !self.cx.settling.is_empty()
+            || !self.cx.starved.is_empty()
+            || !self.cx.hot.is_empty()
+            || !self.cx.behind.is_empty();
         if has_more || !self.cx.mailbox.prepare_to_sleep() {
             return None;
         }
@@ -163,6 +167,14 @@ impl<I: Io> Worker<I> {
         // What these ask for themselves is for a later round.
         for (slot, side) in std::mem::take(&mut self.cx.hot) {
             self.with(slot, |session, cx| session.on_turn(side, cx));
+        }
+    }
+
+    /// Goes on with ciphertext that had to wait until everybody had a turn.
+    fn catch_up(&mut self) {
+        // What is still not done asks for the next round.
+        for slot in std::mem::take(&mut self.cx.behind) {
+            self.with(slot, Session::catch_up);
         }
     }
 

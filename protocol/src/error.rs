@@ -74,6 +74,8 @@ pub enum ServerMisbehaved {
     Closed,
     /// It did not finish its part in time.
     HandshakeTimeout,
+    /// Its TLS session ended in the middle of a relayed session, and not by its own word.
+    CutOff,
 }
 
 /// Somebody asked for something that we do not do.
@@ -194,6 +196,7 @@ impl Error {
             Self::Client(_) => "client_protocol",
             Self::Server(ServerMisbehaved::Closed) => "target_closed",
             Self::Server(ServerMisbehaved::HandshakeTimeout) => "target_timeout",
+            Self::Server(ServerMisbehaved::CutOff) => "target_cut_off",
             Self::Server(ServerMisbehaved::NoProof | ServerMisbehaved::WrongProof) => "target_proof",
             Self::Server(_) => "target_protocol",
             Self::Unsupported(_) => "unsupported",
@@ -243,6 +246,7 @@ impl Error {
         "shutdown",
         "startup_packet",
         "target_closed",
+        "target_cut_off",
         "target_proof",
         "target_protocol",
         "target_refused",
@@ -282,6 +286,7 @@ impl fmt::Display for Error {
                 ServerMisbehaved::ScramIterations => "the target asked for too many SCRAM iterations",
                 ServerMisbehaved::Closed => "the target closed the connection during the handshake",
                 ServerMisbehaved::HandshakeTimeout => "the target did not finish the handshake in time",
+                ServerMisbehaved::CutOff => "the target's TLS session was cut off",
             }),
             Self::Unsupported(cause) => match cause {
                 Unsupported::ClientVersion(major, minor) => {
@@ -383,7 +388,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 32] = [
+        let errors: [Error; 33] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -393,6 +398,7 @@ mod tests {
             ServerMisbehaved::NoProof.into(),
             ServerMisbehaved::WrongProof.into(),
             ServerMisbehaved::Closed.into(),
+            ServerMisbehaved::CutOff.into(),
             ServerMisbehaved::HandshakeTimeout.into(),
             Unsupported::ClientTls.into(),
             Unsupported::AuthenticationCode { code: 99, name: None }.into(),

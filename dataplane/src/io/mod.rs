@@ -124,6 +124,12 @@ pub(crate) trait Socket {
     /// Says that we will send nothing more. A peer that has gone already has nothing to be told.
     fn finish_writing(&self);
 
+    /// How many bytes a TCP connection was given to send that the peer's system has not taken yet.
+    fn left(&self) -> usize;
+
+    /// Makes a TCP connection end in a reset when it is closed: nobody can take that for the end of what was sent.
+    fn reset_on_close(&self);
+
     /// Sends as much of `bytes` as the socket takes without waiting. A peer that has gone hears nothing.
     fn send_at_once(&self, bytes: &[u8]);
 }

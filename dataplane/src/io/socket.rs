@@ -44,6 +44,19 @@ impl Socket for OwnedFd {
         let _ = shutdown(self, Shutdown::Write);
     }
 
+    fn left(&self) -> usize {
+        let mut left: libc::c_int = 0;
+        // SAFETY: SIOCOUTQ (tcp(7)) writes one `int` through its argument, to `left`, which lives on this stack frame
+        // until the call returns.
+        let result = unsafe { libc::ioctl(self.as_raw_fd(), libc::TIOCOUTQ, &raw mut left) };
+        // A connection that is gone takes nothing more.
+        if result == 0 { usize::try_from(left).unwrap_or(0) } else { 0 }
+    }
+
+    fn reset_on_close(&self) {
+        let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
+    }
+
     fn send_at_once(&self, bytes: &[u8]) {
         let _ = send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
     }

@@ -151,6 +151,7 @@ impl Run {
             settling: Vec::new(),
             starved: Vec::new(),
             hot: Vec::new(),
+            behind: Vec::new(),
             parked: std::collections::BTreeSet::new(),
             keys: KeyCache::new(keys),
             tls: TlsCache::new(SystemRoots::new(Vec::new())),

@@ -47,6 +47,15 @@ impl Socket for SimulatedSocket {
         self.town.borrow_mut().network.finish(self.end);
     }
 
+    fn left(&self) -> usize {
+        // What was sent is in the peer's inbox at once.
+        0
+    }
+
+    fn reset_on_close(&self) {
+        self.town.borrow_mut().network.reset(self.end);
+    }
+
     fn send_at_once(&self, bytes: &[u8]) {
         let _ = self.town.borrow_mut().network.write(self.end, bytes);
     }

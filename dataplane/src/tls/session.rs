@@ -15,6 +15,7 @@ use rustls::{ClientConnection, ConnectionCommon, SideData};
 
 use super::errors;
 use super::tickets::Tickets;
+use crate::backlog::Backlog;
 use crate::io::{Chunk, Chunks};
 
 /// Chunks that are encrypted before their records are taken out. The library keeps the room of its longest queue of
@@ -36,6 +37,8 @@ pub(crate) struct TlsSession {
     /// The peer has said that it will send nothing more.
     closed: bool,
     tickets: Arc<Tickets>,
+    /// Ciphertext of the peer that waits for its turn.
+    pub(crate) backlog: Backlog,
 }
 
 impl TlsSession {
@@ -47,7 +50,14 @@ impl TlsSession {
     ) -> Self {
         // What is encrypted is taken at once, so the library never holds more than it was given.
         connection.set_buffer_limit(None);
-        Self { connection, verification, outgoing: Chunks::None, closed: false, tickets }
+        Self {
+            connection,
+            verification,
+            outgoing: Chunks::None,
+            closed: false,
+            tickets,
+            backlog: Backlog::default(),
+        }
     }
 
     /// Takes ciphertext in and appends the plaintext that it holds. Answers of the TLS layer itself wait in

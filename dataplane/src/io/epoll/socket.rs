@@ -81,6 +81,14 @@ impl Socket for EpollSocket {
         self.0.descriptor.finish_writing();
     }
 
+    fn left(&self) -> usize {
+        self.0.descriptor.left()
+    }
+
+    fn reset_on_close(&self) {
+        self.0.descriptor.reset_on_close();
+    }
+
     fn send_at_once(&self, bytes: &[u8]) {
         self.0.descriptor.send_at_once(bytes);
     }

@@ -4,12 +4,12 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Bed, Options};
 use dataplane::{Address, IoChoice};
+
+use crate::support::{Bed, Options, moves_out};
 
 /// Long enough that only a hang meets it.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -233,19 +233,6 @@ fn bursts_both_ways_arrive_as_they_were_sent_from_unix_to_unix(io: IoChoice) {
 fn resident() -> usize {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096
-}
-
-/// Runs this very test once more in a process of its own, where nobody else's memory counts; `false` if this is that process.
-fn moves_out() -> bool {
-    const ALONE: &str = "RELAY_TEST_ALONE";
-    if std::env::var_os(ALONE).is_some() {
-        return false;
-    }
-    let name = thread::current().name().unwrap().to_owned();
-    let mut command = Command::new(std::env::current_exe().unwrap());
-    let output = command.args([&name, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    true
 }
 
 fn a_thousand_readers_that_stopped_take_neither_memory_nor_conduits_nor_time_from_others(io: IoChoice) {

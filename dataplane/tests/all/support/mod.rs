@@ -1,11 +1,14 @@
 //! A data plane under test: a protocol whose handshake is as short as can be, and real sockets around it.
 
+pub(crate) mod tls;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,6 +17,7 @@ use dataplane::{
     Address, CredentialState, Dataplane, Endpoint, IoChoice, ListenerId, ListenerMail, Service, ServiceId,
     ServiceOptions, ServiceRuntime, Settings, Snapshot, Target, Timeouts,
 };
+use protocol::tls::{TlsPolicy, Verification};
 use protocol::{
     Bug, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake, Next, Output,
     Protocol, Route, Side, Want,
@@ -34,9 +38,11 @@ macro_rules! on_both_drivers {
 /// Long enough that only a hang meets it.
 const DEADLINE: Duration = Duration::from_secs(30);
 
-/// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up. Failures are
-/// told to the client as `!` and their words.
-pub(crate) struct OneByte;
+/// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up, the target's in TLS
+/// if that is wanted. Failures are told to the client as `!` and their words.
+pub(crate) struct OneByte {
+    is_encrypted: bool,
+}
 
 impl Protocol for OneByte {
     fn name(&self) -> &'static str {
@@ -60,11 +66,13 @@ impl Protocol for OneByte {
     }
 
     fn handshake(&self, _: Arc<Route>) -> Box<dyn Handshake> {
-        Box::new(OneByteHandshake)
+        Box::new(OneByteHandshake { is_encrypted: self.is_encrypted })
     }
 }
 
-struct OneByteHandshake;
+struct OneByteHandshake {
+    is_encrypted: bool,
+}
 
 impl Handshake for OneByteHandshake {
     fn start(&mut self, _: Entropy, _: &mut Output) -> Result<Next, Error> {
@@ -78,7 +86,15 @@ impl Handshake for OneByteHandshake {
                 Ok(Next::Want(Side::Target, Want::Credential))
             }
             (_, Event::Credential(_)) => Ok(Next::Want(Side::Target, Want::Connection(Dial::Service))),
-            (_, Event::Connected(_)) => Ok(Next::Relay),
+            (_, Event::Connected(_)) if self.is_encrypted => {
+                let policy = TlsPolicy {
+                    verification: Verification::Nothing,
+                    server_name: "localhost".into(),
+                    alpn: None,
+                };
+                Ok(Next::Want(Side::Target, Want::Tls(policy)))
+            }
+            (_, Event::Connected(_) | Event::Encrypted(_)) => Ok(Next::Relay),
             _ => Err(Bug::UnexpectedEvent.into()),
         }
     }
@@ -121,6 +137,7 @@ pub(crate) struct Options {
     pub(crate) sessions_max: u32,
     pub(crate) timeouts: Timeouts,
     pub(crate) with_credential: bool,
+    pub(crate) is_encrypted: bool,
 }
 
 impl Options {
@@ -136,6 +153,7 @@ impl Options {
                 idle: None,
             },
             with_credential: true,
+            is_encrypted: false,
         }
     }
 }
@@ -183,17 +201,26 @@ impl Bed {
 
     /// Puts a snapshot in force, with or without the credential.
     pub(crate) fn publish(&self, with_credential: bool) {
+        self.publish_generation(with_credential.then_some(Generation(1)));
+    }
+
+    /// Puts a snapshot in force, with this generation of the credential.
+    pub(crate) fn publish_generation(&self, generation: Option<Generation>) {
         let route = Route::new("bed".into());
         let mut service = Service::new(ServiceOptions {
             id: ServiceId(1),
-            protocol: &OneByte,
+            protocol: if self.options.is_encrypted {
+                &OneByte { is_encrypted: true }
+            } else {
+                &OneByte { is_encrypted: false }
+            },
             route: Arc::new(route),
             sessions_max: self.options.sessions_max,
             timeouts: self.options.timeouts,
             runtime: Arc::clone(&self.runtime),
         });
-        if with_credential {
-            let credential = Credential::new(Generation(1), BTreeMap::new());
+        if let Some(generation) = generation {
+            let credential = Credential::new(generation, BTreeMap::new());
             service.credential = CredentialState::Here(Arc::new(credential));
         }
         service.target = Target::Resolved(vec![Arc::new(Endpoint::new(self.target.clone()))]);
@@ -234,4 +261,17 @@ pub(crate) fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain for: {what}");
         thread::yield_now();
     }
+}
+
+/// Runs this very test once more in a process of its own, where nobody else's memory counts; `false` if this is that process.
+pub(crate) fn moves_out() -> bool {
+    const ALONE: &str = "RELAY_TEST_ALONE";
+    if std::env::var_os(ALONE).is_some() {
+        return false;
+    }
+    let name = thread::current().name().unwrap().to_owned();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    let output = command.args([&name, "--exact", "--nocapture"]).env(ALONE, "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    true
 }

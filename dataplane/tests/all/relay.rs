@@ -1,11 +1,5 @@
 //! The relay between real sockets, over each driver: order, ends, residues, back-pressure, limits.
 
-#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
-
-#[macro_use]
-mod support;
-mod bulk;
-
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixListener;
@@ -13,8 +7,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::{Bed, Options, accept, await_that, connect, target};
 use dataplane::{Address, IoChoice};
-use support::{Bed, Options, accept, await_that, connect, target};
 
 on_both_drivers! {
     bytes_behind_the_handshake_reach_the_target_first,

@@ -1,0 +1,10 @@
+//! The data plane between real sockets, over each driver.
+
+#![expect(clippy::unwrap_used, reason = "a test says what failed by failing")]
+
+#[macro_use]
+mod support;
+mod bulk;
+mod memory;
+mod relay;
+mod tls;
