@@ -6,7 +6,8 @@ use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpabl
 
 /// What came of it, for the log.
 pub(crate) struct Hardening {
-    /// Descriptors that we may have, and that we could have at most.
+    /// How many descriptors we might have had, and how many we may have now: the soft limit and, unless the kernel refused, the
+    /// hard one.
     pub(crate) descriptors: (Option<u64>, Option<u64>),
     /// What the kernel refused, one sentence each.
     pub(crate) refused: Vec<String>,
@@ -28,8 +29,8 @@ pub(crate) fn harden() -> Hardening {
     if let Err(error) = setrlimit(Resource::Nofile, raised) {
         refused.push(format!("the descriptor limit could not be raised: {error}"));
     }
-    let limit = getrlimit(Resource::Nofile);
-    Hardening { descriptors: (limit.current, limit.maximum), refused }
+    let descriptors = (limit.current, getrlimit(Resource::Nofile).current);
+    Hardening { descriptors, refused }
 }
 
 #[cfg(test)]
@@ -45,7 +46,9 @@ mod tests {
         assert!(hardening.refused.is_empty(), "{:?}", hardening.refused);
         assert_eq!(getrlimit(Resource::Core).current, Some(0));
         assert_eq!(dumpable_behavior(), Ok(DumpableBehavior::NotDumpable));
-        assert_eq!(hardening.descriptors.0, hardening.descriptors.1);
+        let limit = getrlimit(Resource::Nofile);
+        assert_eq!(limit.current, limit.maximum);
+        assert_eq!(hardening.descriptors.1, limit.maximum);
         set_dumpable_behavior(before).expect("what was set can be set again");
     }
 }

@@ -96,8 +96,8 @@ fn count(count: usize, what: &str) -> String {
 
 fn say(hardening: &Hardening) {
     let number = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
-    let (now, most) = (number(hardening.descriptors.0), number(hardening.descriptors.1));
-    info!("no core dumps, not dumpable, {now} of {most} descriptors");
+    let (before, now) = (number(hardening.descriptors.0), number(hardening.descriptors.1));
+    info!("no core dumps, not dumpable, {now} descriptors (the soft limit was {before})");
     for refused in &hardening.refused {
         warn!("{refused}");
     }
