@@ -5,6 +5,7 @@
 //! started nor how a figure is taken.
 
 mod columns;
+mod endure;
 mod json;
 mod machine;
 mod measure;
@@ -31,6 +32,7 @@ use clap::Parser;
 use tests::failure::{Doing, Failure, Result};
 use tests::interrupt;
 use tests::obtain::{Part, obtain};
+use tests::places;
 use tests::say::say;
 
 use crate::columns::Column;
@@ -45,10 +47,20 @@ use crate::stage::Stage;
 
 fn main() -> ExitCode {
     let mut options = Options::parse();
-    let done = match options.task.take() {
+    let task = options.task.take();
+    // A helper's files are those of the program that has started it.
+    let is_helper = task.as_ref().is_some_and(|task| !matches!(task, Task::Endure(_)));
+    let done = match task {
+        Some(Task::Endure(endure)) => endure.run(),
         Some(Task::Relay(relay)) => relay.run(),
+        Some(Task::Target(target)) => target.run(),
+        Some(Task::Crowd(crowd)) => crowd.run(),
+        Some(Task::Churn(churn)) => churn.run(),
         None => run(&options),
     };
+    if !is_helper {
+        places::remove_run();
+    }
     match done {
         Ok(()) => ExitCode::SUCCESS,
         // What an interrupted program says of its children's ends is noise.

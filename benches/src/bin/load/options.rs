@@ -7,11 +7,12 @@ use clap::{Parser, Subcommand};
 use tests::broker;
 use tests::failure::Result;
 
+use crate::endure::{Churn, Crowd, Endure, Stub};
 use crate::relays::Relay;
 use crate::scenarios::Scenario;
 
 /// Measures the broker, its peers and a direct connection side by side, and prints a report in Markdown.
-#[derive(Debug, Parser)]
+#[derive(Debug, Default, Parser)]
 #[command(name = "cargo load", args_conflicts_with_subcommands = true)]
 pub(crate) struct Options {
     #[command(subcommand)]
@@ -48,15 +49,31 @@ pub(crate) struct Options {
     pub(crate) plots: Option<PathBuf>,
 }
 
-/// What this program does when it is started by itself.
+/// What this program can do beside, most of it only when it is started by itself.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Task {
+    /// Is `cargo endure`: many sessions, services and connections in one process
+    Endure(Endure),
     /// Is a reference relay
     #[command(hide = true)]
     Relay(Relay),
+    /// Is a target for many sessions
+    #[command(hide = true)]
+    Target(Stub),
+    /// Is many clients that say nothing
+    #[command(hide = true)]
+    Crowd(Crowd),
+    /// Is many clients one after the other
+    #[command(hide = true)]
+    Churn(Churn),
 }
 
 impl Options {
+    /// For pgbench alone, with this build of the broker.
+    pub(crate) fn of_pgbench(quick: bool, broker: Option<PathBuf>) -> Self {
+        Self { quick, broker, ..Self::default() }
+    }
+
     pub(crate) fn rounds(&self) -> u64 {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
     }

@@ -2,11 +2,14 @@
 
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
+use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tests::broker::Listen;
 use tests::wait::GENEROUS;
-use tests::wire::{VERSION_3_0, query, startup};
+use tests::wire::{VERSION_3_0, message, query, startup};
 
 use crate::scenarios::Direction;
 use crate::stub::{self, DOWNLOAD, UPLOAD};
@@ -16,7 +19,7 @@ pub(crate) struct Session {
     stream: Box<dyn Stream>,
 }
 
-trait Stream: Read + Write + Send {}
+trait Stream: Read + Write + Send + AsFd {}
 
 impl Stream for TcpStream {}
 
@@ -25,23 +28,26 @@ impl Stream for UnixStream {}
 impl Session {
     /// Connects to `listen` and logs in, which takes no password.
     pub(crate) fn open(listen: &Listen, user: &str, database: &str) -> io::Result<Self> {
-        let stream: Box<dyn Stream> = match listen {
-            Listen::Tcp(port) => {
-                let stream = TcpStream::connect(("127.0.0.1", *port))?;
-                stream.set_nodelay(true)?;
-                stream.set_read_timeout(Some(GENEROUS))?;
-                Box::new(stream)
-            }
-            Listen::Unix(path) => {
-                let stream = UnixStream::connect(path)?;
-                stream.set_read_timeout(Some(GENEROUS))?;
-                Box::new(stream)
-            }
-        };
-        let mut session = Self { stream };
-        session.stream.write_all(&startup(VERSION_3_0, &[("user", user), ("database", database)]))?;
+        let mut session = Self::begin(listen, user, database)?;
         session.wait_until_ready()?;
         Ok(session)
+    }
+
+    /// Connects to `listen` and says who it is, and does not wait for an answer.
+    pub(crate) fn begin(listen: &Listen, user: &str, database: &str) -> io::Result<Self> {
+        let mut stream = connect(listen)?;
+        stream.write_all(&startup(VERSION_3_0, &[("user", user), ("database", database)]))?;
+        Ok(Self { stream })
+    }
+
+    /// Ends the session as the protocol has it, and waits until the other side has closed the connection. So it is the
+    /// servers' ports that are in TIME_WAIT, and those are not used up.
+    pub(crate) fn farewell(mut self) -> io::Result<()> {
+        self.stream.write_all(&message('X', b""))?;
+        match self.stream.read(&mut [0])? {
+            0 => Ok(()),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
     }
 
     /// Moves this many bytes, and waits until they have arrived.
@@ -80,4 +86,44 @@ impl Session {
             }
         }
     }
+}
+
+/// A connection that does not come to the end of its handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Breaking<'a> {
+    /// What is sent.
+    pub(crate) send: &'a [u8],
+    /// How many bytes of the answer are waited for.
+    pub(crate) see: usize,
+    /// Whether it ends by a reset, where there is such a thing.
+    pub(crate) resets: bool,
+}
+
+impl Breaking<'_> {
+    /// Connects, and vanishes.
+    pub(crate) fn carry_out(self, listen: &Listen) -> io::Result<()> {
+        let mut stream = connect(listen)?;
+        stream.write_all(self.send)?;
+        stream.read_exact(&mut vec![0; self.see])?;
+        if self.resets {
+            set_socket_linger(stream.as_fd(), Some(Duration::ZERO))?;
+        }
+        Ok(())
+    }
+}
+
+fn connect(listen: &Listen) -> io::Result<Box<dyn Stream>> {
+    Ok(match listen {
+        Listen::Tcp(port) => {
+            let stream = TcpStream::connect(("127.0.0.1", *port))?;
+            stream.set_nodelay(true)?;
+            stream.set_read_timeout(Some(GENEROUS))?;
+            Box::new(stream)
+        }
+        Listen::Unix(path) => {
+            let stream = UnixStream::connect(path)?;
+            stream.set_read_timeout(Some(GENEROUS))?;
+            Box::new(stream)
+        }
+    })
 }

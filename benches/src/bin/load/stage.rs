@@ -1,6 +1,6 @@
 //! Everything that a scenario needs beside its proxies: PostgreSQL, the stub, and the ways that lead there.
 //!
-//! Owns the processes and their directory. All are on loopback and Unix sockets.
+//! Owns the processes. All are on loopback and Unix sockets.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub(crate) struct Stage {
     cluster: Cluster,
     installation: Installation,
     targets: Targets,
-    directory: RunDirectory,
+    directory: PathBuf,
 }
 
 /// How a client connects.
@@ -68,10 +68,10 @@ const SCALE: u32 = 1;
 impl Stage {
     /// Starts PostgreSQL and the stub.
     pub(crate) fn set(options: &Options) -> Result<Self> {
-        let directory = RunDirectory::new()?;
+        let directory = places::fresh("load")?;
         let installation = Installation::of_distribution()?;
         // A copy: a build that is replaced in the middle of a run must not be measured beside its successor.
-        let broker = directory.scratch.join("secretless-broker");
+        let broker = directory.join("secretless-broker");
         fs::copy(options.broker()?, &broker).doing("copy the broker's program")?;
         interrupt::check()?;
 
@@ -100,7 +100,7 @@ impl Stage {
         fill(&cluster, &installation, &login)?;
         interrupt::check()?;
 
-        let certificate = directory.scratch.join("authority.crt");
+        let certificate = directory.join("authority.crt");
         fs::write(&certificate, &authority.certificate).doing("write the root certificate")?;
         let targets = Targets {
             server: cluster.address(),
@@ -119,6 +119,11 @@ impl Stage {
         Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
     }
 
+    /// What proxies reach, and how they are run.
+    pub(crate) fn targets(&self) -> &Targets {
+        &self.targets
+    }
+
     /// A program of the same installation as the server.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.installation.program(name)
@@ -126,7 +131,7 @@ impl Stage {
 
     /// A place for what pgbench writes.
     pub(crate) fn directory(&self) -> &Path {
-        &self.directory.scratch
+        &self.directory
     }
 
     /// Starts what stands between, if anything does, for `scenario`.
@@ -227,24 +232,4 @@ fn fill(cluster: &Cluster, installation: &Installation, login: &Login) -> Result
     );
     // Each in a transaction of its own: VACUUM wants that.
     cluster.sql_in(&login.name, &statements.replace("; ", ";\n")).map(drop)
-}
-
-/// This run's directory for everything that is started, gone when it is dropped.
-struct RunDirectory {
-    scratch: PathBuf,
-}
-
-impl RunDirectory {
-    fn new() -> Result<Self> {
-        Ok(Self { scratch: places::fresh("load")? })
-    }
-}
-
-impl Drop for RunDirectory {
-    fn drop(&mut self) {
-        if let Some(run) = self.scratch.parent() {
-            // What cannot be removed now is swept by the next run.
-            let _ = fs::remove_dir_all(run);
-        }
-    }
 }

@@ -50,7 +50,8 @@ pub(crate) fn start(identity: &Identity) -> Result<SocketAddr> {
     Ok(address)
 }
 
-fn tls(identity: &Identity) -> Result<ServerConfig> {
+/// What makes a server of TLS of this certificate.
+pub(crate) fn tls(identity: &Identity) -> Result<ServerConfig> {
     let unusable = |_| Failure::new("the stub's certificate cannot be read");
     let chain = CertificateDer::from_pem_slice(identity.certificate.as_bytes()).map_err(unusable)?;
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).map_err(unusable)?;
@@ -117,17 +118,7 @@ fn body(stream: &mut impl Read, length: u32, read: usize) -> io::Result<Vec<u8>>
 
 /// A session from the answer to the StartupMessage on.
 fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
-    let parameter = |name: &str, value: &str| message('S', format!("{name}\0{value}\0").as_bytes());
-    let greeting = [
-        message('R', &[0; 4]),
-        parameter("server_version", "15.0"),
-        parameter("server_encoding", "UTF8"),
-        parameter("client_encoding", "UTF8"),
-        parameter("standard_conforming_strings", "on"),
-        message('K', &[1; 8]),
-        ready(),
-    ];
-    stream.write_all(&greeting.concat())?;
+    stream.write_all(&greeting())?;
     loop {
         let mut head = [0; 5];
         stream.read_exact(&mut head)?;
@@ -147,7 +138,23 @@ fn serve(stream: &mut (impl Read + Write)) -> io::Result<()> {
     }
 }
 
-fn ready() -> Vec<u8> {
+/// What a server says to a client that needs no password.
+pub(crate) fn greeting() -> Vec<u8> {
+    let parameter = |name: &str, value: &str| message('S', format!("{name}\0{value}\0").as_bytes());
+    [
+        message('R', &[0; 4]),
+        parameter("server_version", "15.0"),
+        parameter("server_encoding", "UTF8"),
+        parameter("client_encoding", "UTF8"),
+        parameter("standard_conforming_strings", "on"),
+        message('K', &[1; 8]),
+        ready(),
+    ]
+    .concat()
+}
+
+/// That it is ready for a query.
+pub(crate) fn ready() -> Vec<u8> {
     message('Z', b"I")
 }
 

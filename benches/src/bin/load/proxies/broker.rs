@@ -11,12 +11,13 @@ use crate::options::Options;
 use crate::scenarios::{Road, Work};
 
 /// The broker with the driver that it takes where it can.
-pub(super) const URING: OurBroker = OurBroker { name: "broker, io_uring", driver: "uring" };
+pub(crate) const URING: OurBroker = OurBroker { name: "broker, io_uring", driver: "uring" };
 
 /// The broker with the driver that it takes where the kernel refuses a ring.
 pub(super) const EPOLL: OurBroker = OurBroker { name: "broker, epoll", driver: "epoll" };
 
-pub(super) struct OurBroker {
+/// The broker as a proxy among others.
+pub(crate) struct OurBroker {
     name: &'static str,
     /// The value of `--io`.
     driver: &'static str,
@@ -94,7 +95,7 @@ fn service(targets: &Targets, number: usize, road: Road) -> Result<Service> {
 }
 
 /// Whether this build can be told which driver to take.
-fn has_drivers(program: &Path) -> Result<bool> {
+pub(crate) fn has_drivers(program: &Path) -> Result<bool> {
     let help = tests::process::run(Command::new(program).arg("--help"))?.succeeded()?;
     Ok(help.contains("--io"))
 }

@@ -3,7 +3,7 @@
 //! A proxy is one file: how it is obtained, configured and started, and which roads it serves. Each runs one worker.
 //! Nothing here measures.
 
-mod broker;
+pub(crate) mod broker;
 mod envoy;
 mod haproxy;
 mod nginx;
