@@ -4,6 +4,7 @@
 
 use ::tests::broker::{Listen, Service};
 use ::tests::failure::Result;
+use ::tests::obtain::{Part, obtain};
 
 use super::crowd::{Gathered, Until};
 use super::finding::Finding;
@@ -30,6 +31,7 @@ struct Side {
 
 /// pgbench with PostgreSQL, round by round through one broker and the other.
 pub(crate) fn measure(ground: &Ground, driver: Driver) -> Result<Vec<Finding>> {
+    obtain(&[Part::Postgres])?;
     let stage = Stage::set(&ground.options)?;
     let target = Target::start(ground, Stop::Never)?;
     let sides = [start(ground, &stage, &target, driver)?, start(ground, &stage, &target, driver)?];
@@ -78,7 +80,7 @@ fn start(ground: &Ground, stage: &Stage, target: &Target, driver: Driver) -> Res
             .literal("password", &targets.login.password)
             .literal("sslmode", "disable");
     let services = vec![server, service(ground, "idle", idle.clone(), target, false)];
-    let broker = Watched::start_by(targets.command(&targets.broker), driver, services)?;
+    let broker = Watched::start_by(targets.command(&targets.broker), ground, driver, services)?;
     Ok(Side { broker, work, idle })
 }
 

@@ -82,7 +82,7 @@ const PARTS: [Part; 5] = [
     Part { name: "idle sessions", measure: idle::measure },
     Part { name: "handshakes", measure: handshakes::measure },
     Part { name: "services", measure: services::measure },
-    Part { name: "beside idle sessions", measure: beside::measure },
+    Part { name: "queries", measure: beside::measure },
     Part { name: "short connections", measure: lasting::measure },
 ];
 

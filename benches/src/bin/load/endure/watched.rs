@@ -23,21 +23,27 @@ pub(crate) struct Watched {
 const REST: Duration = Duration::from_millis(500);
 const REST_NS: u64 = 5_000_000;
 
-/// What a broker may have at most, so that its own limit is not what is measured.
-const SESSIONS_MAX: u32 = 400_000;
+/// The broker's own default for sessions, which is raised where more are held.
+const SESSIONS_DEFAULT: u32 = 10_000;
 
 impl Watched {
     /// Starts a broker with these services.
     pub(crate) fn start(ground: &Ground, driver: Driver, services: Vec<Service>) -> Result<Self> {
         let command = Command::new(&ground.broker);
-        Self::start_by(command, driver, services)
+        Self::start_by(command, ground, driver, services)
     }
 
     /// The same by a command of the caller's, which the arguments are added to.
-    pub(crate) fn start_by(mut command: Command, driver: Driver, services: Vec<Service>) -> Result<Self> {
+    pub(crate) fn start_by(
+        mut command: Command,
+        ground: &Ground,
+        driver: Driver,
+        services: Vec<Service>,
+    ) -> Result<Self> {
         let mut file = File::with(services)?;
         file.broker.push("workers: 1".to_owned());
-        file.broker.push(format!("limits: {{sessions: {SESSIONS_MAX}}}"));
+        let sessions = ground.endure.sessions().max(2 * ground.endure.handshakes()).max(SESSIONS_DEFAULT);
+        file.broker.push(format!("limits: {{sessions: {sessions}}}"));
         let config = file.write()?;
         tell(&mut command, &config, driver);
         let broker = Broker::launch_with(&mut command, file.admin(), config)?;
