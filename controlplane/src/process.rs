@@ -3,6 +3,7 @@
 //! Owns the limits and the protection of memory. Nothing in here can fail a start: what the kernel refuses is said.
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
+use rustix::thread::disable_transparent_huge_pages;
 
 /// What came of it, for the log.
 pub(crate) struct Hardening {
@@ -23,6 +24,10 @@ pub(crate) fn harden() -> Hardening {
     // Also keeps our memory and descriptors from other processes of the same user: ptrace(2), proc(5).
     if let Err(error) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
         refused.push(format!("the process could not be made undumpable: {error}"));
+    }
+    // The heap is small and grows by pieces of a session's size; with huge pages it would grow by 2 MiB at a time.
+    if let Err(error) = disable_transparent_huge_pages(true) {
+        refused.push(format!("huge pages could not be switched off: {error}"));
     }
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };

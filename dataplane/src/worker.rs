@@ -23,7 +23,8 @@ const ROUND_MAX: Duration = Duration::from_secs(1);
 /// A worker.
 pub(crate) struct Worker<I: Io> {
     cx: Context<I>,
-    sessions: Slab<Session<I>>,
+    /// Each in a place of its own: in one block they would have to be moved, and twice their memory be there, whenever it grew.
+    sessions: Slab<Box<Session<I>>>,
     listeners: Listeners,
     /// Tenants that slots have had so far, wrapping.
     generation: u16,
@@ -243,7 +244,7 @@ impl<I: Io> Worker<I> {
         self.generation = self.generation.wrapping_add(1);
         let entry = self.sessions.vacant_entry();
         let Ok(slot) = u32::try_from(entry.key()) else { return };
-        entry.insert(Session::open(slot, self.generation, socket, service, &mut self.cx));
+        entry.insert(Box::new(Session::open(slot, self.generation, socket, service, &mut self.cx)));
         // The very first step may have been the last.
         self.with(slot, |_, _| {});
     }
