@@ -38,6 +38,11 @@ pub(crate) fn harden() -> Hardening {
     Hardening { descriptors, refused }
 }
 
+/// How many descriptors we may have; `None` is no limit.
+pub(crate) fn descriptors() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 #[cfg(test)]
 mod tests {
     use rustix::process::{dumpable_behavior, set_dumpable_behavior};

@@ -16,11 +16,11 @@ use tracing::{error, info, warn};
 
 use crate::admin::Admin;
 use crate::cli::{self, Action, Invocation, RunOptions};
-use crate::config::{self, ListenOn, LoadRequest};
+use crate::config::{self, BrokerConfig, ListenOn, LoadRequest};
 use crate::control::Control;
 use crate::listeners::describe;
 use crate::os_words::words;
-use crate::process::{Hardening, harden};
+use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
 use crate::{logging, terminal};
@@ -103,6 +103,27 @@ fn say(hardening: &Hardening) {
     }
 }
 
+/// A client and a target.
+const DESCRIPTORS_PER_SESSION: u64 = 2;
+
+/// Rings and queues, pipes for bulk data, what is watched and what is read for a moment.
+const OTHER_DESCRIPTORS: u64 = 100;
+
+/// Warns if the descriptors do not last for the sessions that may be open. Whoever meets that limit is told nothing of `limits`.
+fn say_room(broker: &BrokerConfig, services: usize) {
+    let Some(limit) = process::descriptors() else { return };
+    // A listener for each service.
+    let taken = services as u64 + OTHER_DESCRIPTORS;
+    let room = limit.saturating_sub(taken) / DESCRIPTORS_PER_SESSION;
+    if room < u64::from(broker.sessions_max) {
+        warn!(
+            "{limit} descriptors are room for about {room} sessions, and broker.limits.sessions is {}: raise RLIMIT_NOFILE \
+             (LimitNOFILE= in systemd, ulimits in containers), or lower broker.limits.sessions",
+            broker.sessions_max
+        );
+    }
+}
+
 fn say_driver(io: &IoInUse) {
     let driver = io.driver;
     match &io.reason {
@@ -144,6 +165,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
     })
     .map_err(|error| vec![error.to_string()])?;
     say_driver(dataplane.io());
+    say_room(&broker, loaded.config.services.len());
     let control = Rc::new(RefCell::new(Control::new(dataplane, broker.clone(), started)));
 
     let local = LocalSet::new();

@@ -139,6 +139,9 @@ impl<I: Io> Session<I> {
         if closing.lingering == Some(side) {
             closing.drained += len;
             if closing.drained > DRAIN_MAX {
+                if closing.reset.is_some() {
+                    self.client.socket().reset_on_close();
+                }
                 self.bury_all(cx);
             }
         }

@@ -233,6 +233,7 @@ impl<I: Io> Session<I> {
         let Some((_, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
         // The last conduits are for what moves: a peer that has stopped reading keeps none of them.
         if cx.io.is_scarce()
+            && bulk.held <= FILL_SCARCE_MAX
             && let Some(conduit) = bulk.conduit.take()
         {
             let held = std::mem::take(&mut bulk.held);

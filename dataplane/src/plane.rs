@@ -11,6 +11,8 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
+
 use crate::context::{Context, EntropySource, Shared};
 use crate::credentials::{KeyCache, Proofs};
 use crate::driver::{Driver, IoChoice, IoInUse, IoReason, RingError};
@@ -52,7 +54,15 @@ impl fmt::Display for StartError {
             Self::Ring(refused) => {
                 write!(f, "{refused}; or let it run on epoll with `io: auto` or `io: epoll`")
             }
-            Self::Resources(error) => write!(f, "cannot start the workers: {error}"),
+            Self::Resources(error) => {
+                write!(f, "cannot start the workers: {error}")?;
+                match Errno::from_io_error(error) {
+                    Some(Errno::MFILE) => {
+                        f.write_str(": raise RLIMIT_NOFILE (LimitNOFILE= in systemd, ulimits in containers)")
+                    }
+                    _ => Ok(()),
+                }
+            }
         }
     }
 }

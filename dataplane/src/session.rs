@@ -198,7 +198,10 @@ impl<I: Io> Session<I> {
     pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
         cx.on_failed(&self.service, self.request_id, error);
         if let Stage::Handshake(handshaking) = &mut self.stage {
-            if let Some(tls) = &self.tls {
+            // Unless it was the client's own fault: else any client could make all others do without tickets.
+            if let Some(tls) = &self.tls
+                && !matches!(error, Error::Client(_))
+            {
                 tls.distrust();
             }
             let farewell = handshaking.farewell(&self.service, self.request_id, error);

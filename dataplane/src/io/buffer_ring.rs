@@ -20,6 +20,9 @@ const BUFFERS: u16 = 512;
 /// doubled when many sockets want one at once.
 const PROVIDED_MIN: u16 = 64;
 
+/// Receives that must go without a buffer at once for there to be too few.
+const STARVED_MIN: u16 = 4;
+
 /// Buffers and the ring that hands them to the kernel.
 pub(super) struct BufferRing {
     entries: Pages,
@@ -29,9 +32,8 @@ pub(super) struct BufferRing {
     /// Buffers that lie in the ring. `provided <= provided_max <= BUFFERS`.
     provided: u16,
     provided_max: u16,
-    /// Sockets that something was received from since buffers were provided last, about: neighbours count once.
-    sources: u16,
-    last_source: u64,
+    /// Receives that found no buffer since buffers were provided last.
+    starved: u16,
 }
 
 const _: () = assert!(BUFFERS.is_power_of_two(), "the kernel masks slots");
@@ -45,15 +47,7 @@ impl BufferRing {
         // which `Uring::drop` calls before this struct is dropped, or after the registration has failed.
         unsafe { ring.submitter().register_buf_ring_with_flags(address, BUFFERS, GROUP, 0) }?;
         let pool = Pool::new(BUFFERS);
-        let mut this = Self {
-            entries,
-            pool,
-            tail: 0,
-            provided: 0,
-            provided_max: PROVIDED_MIN,
-            sources: 0,
-            last_source: 0,
-        };
+        let mut this = Self { entries, pool, tail: 0, provided: 0, provided_max: PROVIDED_MIN, starved: 0 };
         this.provide();
         Ok(this)
     }
@@ -66,7 +60,7 @@ impl BufferRing {
 
     /// Puts free buffers into the ring, up to as many as it should hold.
     pub(super) fn provide(&mut self) {
-        (self.sources, self.last_source) = (0, 0);
+        self.starved = 0;
         let before = self.tail;
         while self.provided < self.provided_max {
             let Some((index, address)) = self.pool.take() else { break };
@@ -87,22 +81,20 @@ impl BufferRing {
         }
     }
 
-    /// The buffer that a completion names, filled with `len` bytes of the receive that `source` names.
-    pub(super) fn lease(&mut self, index: u16, len: usize, source: u64) -> Lease {
+    /// The buffer that a completion names, filled with `len` bytes.
+    pub(super) fn lease(&mut self, index: u16, len: usize) -> Lease {
         self.provided -= 1;
-        if source != self.last_source {
-            self.last_source = source;
-            self.sources += 1;
-        }
         self.pool.lease(index, len)
     }
 
-    /// The kernel found no buffer: if many sockets shared what there was, more of them lie in the ring from now on. One that
-    /// fills them all has its own gear for that, and what one turn can bring of it, unasked, stays small.
+    /// The kernel found no buffer for a receive: if that happens to several at once, more of them lie in the ring from now on.
+    /// One or two that fill them all have their own gear for that, and what one turn can bring of them, unasked, stays small.
     pub(super) fn on_exhausted(&mut self) {
-        if self.sources < self.provided_max / 2 {
+        self.starved += 1;
+        if self.starved < STARVED_MIN {
             return;
         }
+        self.starved = 0;
         self.provided_max = self.provided_max.saturating_mul(2).min(BUFFERS);
     }
 

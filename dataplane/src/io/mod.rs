@@ -15,6 +15,7 @@ mod driver_tests;
 mod epoll;
 pub(crate) mod pool;
 mod probe;
+mod room;
 pub(crate) mod socket;
 mod token;
 mod uring;

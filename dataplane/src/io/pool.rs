@@ -68,7 +68,6 @@ impl Pool {
     }
 
     /// How many buffers nobody has.
-    #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         self.shared.free.borrow().len()
     }

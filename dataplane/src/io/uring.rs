@@ -3,8 +3,9 @@
 //! Owns the ring, the buffers it receives into, and everything that the kernel reads from until the turn is over.
 //! The only file that builds submissions. Knows no session.
 
+use std::collections::BTreeMap;
 use std::mem::ManuallyDrop;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Instant;
 
 use io_uring::squeue::{Entry, Flags};
@@ -15,6 +16,7 @@ use rustix::io::Errno;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::conduit::Conduits;
 use super::probe;
+use super::room::Rooms;
 use super::token::Token;
 use super::{Chunks, Completion, Conduit, Connect, Interest, Io, Received, Way, socket};
 use crate::driver::RingError;
@@ -29,6 +31,12 @@ const CANCEL: u64 = 0xfe << 56;
 /// Set in the `user_data` of a timer, whose other bits are its number.
 const TIMER: u64 = 0xfd << 56;
 
+/// `user_data` of the poll of the sockets that wait for room in [`Rooms`].
+const ROOM: u64 = 0xfc << 56;
+
+/// What ends a wait for room, other than that the peer sends nothing more.
+const ROOM_EVENTS: i16 = libc::POLLOUT | libc::POLLERR | libc::POLLHUP | libc::POLLNVAL;
+
 /// How many submissions may wait for the next turn before they are handed over early.
 const SUBMISSIONS: u32 = 4096;
 
@@ -39,6 +47,11 @@ pub(crate) struct Uring {
     /// The sends of this turn: their memory belongs to the kernel until the submission has returned.
     sends: Vec<Send>,
     conduits: Conduits,
+    rooms: Rooms,
+    /// Sockets that are polled for room, by the poll's token.
+    polls: BTreeMap<u64, RawFd>,
+    /// Waits for room that were cancelled, to be told of in the next turn.
+    over: Vec<Token>,
     /// What came back before its turn was over.
     finished: Vec<cqueue::Entry>,
     timer: Timer,
@@ -88,11 +101,15 @@ impl Uring {
         let ring = probe::ring(SUBMISSIONS)?;
         let buffers = BufferRing::register(&ring).map_err(probe::no_buffers)?;
         probe::enable(&ring)?;
+        let rooms = Rooms::new().map_err(|error| probe::no_buffers(error.into()))?;
         Ok(Self {
             ring: ManuallyDrop::new(ring),
             buffers: ManuallyDrop::new(buffers),
             sends: Vec::new(),
             conduits: Conduits::new(conduits_max),
+            rooms,
+            polls: BTreeMap::new(),
+            over: Vec::new(),
             finished: Vec::new(),
             timer: Timer { at: None, number: 0, left: Box::default() },
         })
@@ -112,10 +129,9 @@ impl Uring {
         }
     }
 
-    fn push_poll(&mut self, token: Token, descriptor: BorrowedFd<'_>, events: i16) {
-        let entry =
-            opcode::PollAdd::new(Fd(descriptor.as_raw_fd()), u32::from(events.cast_unsigned())).build();
-        self.push(&entry.user_data(token.pack()));
+    fn push_poll(&mut self, user_data: u64, descriptor: RawFd, events: i16) {
+        let entry = opcode::PollAdd::new(Fd(descriptor), u32::from(events.cast_unsigned())).build();
+        self.push(&entry.user_data(user_data));
     }
 
     fn push_cancel(&mut self, token: Token) {
@@ -179,6 +195,19 @@ impl Uring {
         }
     }
 
+    /// A poll for room is over: whether all that it has found is that the peer sends nothing more. Then the wait goes on
+    /// elsewhere.
+    fn still_waits(&mut self, token: Token, entry: &cqueue::Entry) -> bool {
+        let Some(socket) = self.polls.remove(&token.pack()) else { return false };
+        if entry.result() < 0 || entry.result() & i32::from(ROOM_EVENTS) != 0 {
+            return false;
+        }
+        // SAFETY: whoever asked for the poll keeps its socket open until it is told that the poll is over (`Leg::is_joined`),
+        // and it has not been told: the token was still in `polls`, and `cancel` takes it out.
+        let socket = unsafe { BorrowedFd::borrow_raw(socket) };
+        self.rooms.add(token, socket).is_ok()
+    }
+
     fn completion(&mut self, token: Token, entry: &cqueue::Entry) -> Option<Completion<OwnedFd>> {
         use super::Kind;
         let result = usize::try_from(entry.result()).map_err(|_| Errno::from_raw_os_error(-entry.result()));
@@ -195,7 +224,7 @@ impl Uring {
                 let armed = cqueue::more(entry.flags());
                 let received = match (result, cqueue::buffer_select(entry.flags())) {
                     (Ok(len), Some(index)) => {
-                        let lease = self.buffers.lease(index, len, entry.user_data());
+                        let lease = self.buffers.lease(index, len);
                         if len == 0 { Received::End } else { Received::Data(lease) }
                     }
                     (Ok(_), None) => Received::End,
@@ -208,6 +237,7 @@ impl Uring {
                 };
                 Completion::Received { token, received, armed }
             }
+            Kind::ClientWritable | Kind::TargetWritable if self.still_waits(token, entry) => return None,
             Kind::Wake
             | Kind::ClientWritable
             | Kind::TargetWritable
@@ -284,15 +314,23 @@ impl Io for Uring {
             Interest::Readable => libc::POLLIN,
             Interest::Writable => libc::POLLOUT,
         };
-        self.push_poll(token, socket.as_fd(), events);
+        if interest == Interest::Writable {
+            self.polls.insert(token.pack(), socket.as_raw_fd());
+        }
+        self.push_poll(token.pack(), socket.as_raw_fd(), events);
     }
 
     fn poll_wake(&mut self, token: Token, wake: BorrowedFd<'_>) {
-        self.push_poll(token, wake, libc::POLLIN);
+        self.push_poll(token.pack(), wake.as_raw_fd(), libc::POLLIN);
     }
 
-    fn cancel(&mut self, token: Token, _: &OwnedFd) {
-        self.push_cancel(token);
+    fn cancel(&mut self, token: Token, socket: &OwnedFd) {
+        self.polls.remove(&token.pack());
+        if self.rooms.remove(token, socket.as_fd()) {
+            self.over.push(token);
+        } else {
+            self.push_cancel(token);
+        }
     }
 
     fn lend(&mut self, way: Way) -> Option<Conduit> {
@@ -320,7 +358,10 @@ impl Io for Uring {
         if let Some(until) = until {
             self.set_timer(until);
         }
-        let may_wait = until.is_some() && self.finished.is_empty();
+        if let Some(set) = self.rooms.take_poll() {
+            self.push_poll(ROOM, set, libc::POLLIN);
+        }
+        let may_wait = until.is_some() && self.finished.is_empty() && self.over.is_empty();
         self.submit(if may_wait { Wait::One } else { Wait::Poll });
         // Completions that found no room in the queue wait in the kernel. A failed send's may be among them, and it must
         // not be taken for one of the next turn's.
@@ -343,7 +384,11 @@ impl Io for Uring {
                 });
             }
         }
+        completions.extend(self.over.drain(..).map(Completion::Ready));
         for entry in &finished {
+            if entry.user_data() == ROOM {
+                completions.extend(self.rooms.on_polled().into_iter().map(Completion::Ready));
+            }
             if entry.user_data() == TIMER | self.timer.number {
                 self.timer.at = None;
             }

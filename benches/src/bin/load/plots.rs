@@ -19,8 +19,11 @@ const LABELS: f64 = 170.0;
 const FIGURES: f64 = 90.0;
 const BAR: f64 = 18.0;
 const STEP: f64 = 24.0;
-const TITLE: f64 = 34.0;
+const TITLE: f64 = 70.0;
 const PANEL_TITLE: f64 = 30.0;
+
+const LEGEND: &str = "Bar: the median of the rounds; line: their range. Blue: the broker; orange: its peers; grey: no proxy; \
+                      pale: reference relays.";
 
 /// Draws every scenario into `directory`.
 pub(crate) fn write(directory: &Path, outcomes: &[Outcome]) -> Result<()> {
@@ -35,6 +38,8 @@ pub(crate) fn write(directory: &Path, outcomes: &[Outcome]) -> Result<()> {
 fn svg(outcome: &Outcome) -> String {
     let mut body = String::new();
     text(&mut body, 10.0, 22.0, "title", &outcome.scenario.to_string());
+    text(&mut body, 10.0, 40.0, "legend", LEGEND);
+    text(&mut body, 10.0, 56.0, "legend", "Of \"per second\" more is better, of everything else less.");
     let mut top = TITLE;
     for column in columns::of(outcome.scenario.work).into_iter().filter(|column| column.is_plotted) {
         top = panel(&mut body, top, column, &outcome.rows);
@@ -43,7 +48,7 @@ fn svg(outcome: &Outcome) -> String {
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
          height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
          <style>.title {{ font-size: 16px; font-weight: bold }} .panel {{ font-weight: bold }} \
-         .label {{ text-anchor: end }}</style>\n\
+         .label {{ text-anchor: end }} .legend {{ font-size: 11px; fill: #555 }}</style>\n\
          <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n{body}</svg>\n",
         height = top + 10.0
     )

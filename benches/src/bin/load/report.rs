@@ -36,6 +36,9 @@ impl fmt::Display for Report<'_> {
             options.bulk_bytes() / 1_000_000,
             options.cores().map_or_else(|| "all cores".to_owned(), |cores| format!("core {cores}")),
         )?;
+        if options.rounds() < 2 || options.seconds() < 2 {
+            writeln!(f, "Too short a run to be quoted: it shows that everything works, and no more.")?;
+        }
         for reason in self.left_out {
             writeln!(f, "Left out: {reason}.")?;
         }

@@ -17,6 +17,7 @@ on_both_drivers! {
     a_wake_comes_once_and_an_idle_turn_ends_with_its_time,
     a_poll_of_a_socket_comes_once,
     a_cancelled_poll_comes_once,
+    a_full_socket_has_no_room_only_because_its_peer_has_finished,
     a_poll_for_room_does_not_disturb_a_receive,
     what_nobody_asks_for_ends_no_wait,
     a_connect_becomes_writable_when_it_is_decided,
@@ -41,6 +42,26 @@ fn a_wake_comes_once_and_an_idle_turn_ends_with_its_time<D: Driver>() {
         driver.poll_wake(token(Kind::Wake), event.as_fd());
         assert!(is_quiet(&mut driver), "it was read");
     }
+}
+
+fn a_full_socket_has_no_room_only_because_its_peer_has_finished<D: Driver>() {
+    let mut driver = D::open();
+    let (ours, theirs) = pair_of(&driver);
+    let block = Bytes::from(vec![1u8; 4 << 20]);
+    driver.send(token(Kind::ClientSend), &ours, Chunks::One(Chunk::Bytes(block)));
+    assert!(matches!(turn(&mut driver, Duration::ZERO).as_slice(), [Completion::SendShort { .. }]));
+    shutdown(&theirs, Shutdown::Write).expect("the pair is open");
+    let writable = token(Kind::ClientWritable);
+    driver.poll(writable, &ours, Interest::Writable);
+    assert!(is_quiet(&mut driver), "nothing was read");
+    driver.cancel(writable, &ours);
+    assert!(matches!(next(&mut driver).as_slice(), [Completion::Ready(token)] if *token == writable));
+    driver.poll(writable, &ours, Interest::Writable);
+    assert!(is_quiet(&mut driver), "nothing was read");
+    let mut buffer = vec![0; 1 << 20];
+    while read(&theirs, &mut buffer).is_ok_and(|len| len > 0) {}
+    assert!(matches!(next(&mut driver).as_slice(), [Completion::Ready(token)] if *token == writable));
+    assert!(is_quiet(&mut driver), "it was told of once");
 }
 
 fn a_poll_of_a_socket_comes_once<D: Driver>() {

@@ -36,7 +36,8 @@ const BUFFERS: u16 = 512;
 /// Events of a turn. More could not be received from anyway.
 const EVENTS: usize = BUFFERS as usize;
 
-/// Buffers that one socket may fill in a turn, so that its neighbours get their turn and find some, too.
+/// Buffers that one socket may fill in a turn at most. Where many have something they share what there is, so that those who
+/// come last find some, too.
 const BUFFERS_A_TURN: usize = 8;
 
 /// Set in the data of an event whose other bits are a source's key, and of the timer's. No [`Token`] has a kind this
@@ -66,6 +67,8 @@ pub(crate) struct Epoll {
     /// What was cancelled, or could not be begun.
     over: Vec<Completion<EpollSocket>>,
     events: Vec<Event>,
+    /// Buffers that each socket may fill in this turn.
+    share: usize,
 }
 
 struct Send {
@@ -94,6 +97,7 @@ impl Epoll {
             wake: None,
             over: Vec::new(),
             events: Vec::with_capacity(EVENTS),
+            share: BUFFERS_A_TURN,
         })
     }
 
@@ -222,7 +226,7 @@ impl Epoll {
         let may_end = flags.intersects(EventFlags::RDHUP | TROUBLE);
         let mut completed =
             |received, armed| completions.push(Completion::Received { token, received, armed });
-        for _ in 0..BUFFERS_A_TURN {
+        for _ in 0..self.share {
             let filled = self.pool.fill(|buffer| {
                 recv(source.descriptor(), buffer, RecvFlags::DONTWAIT).map(|(received, _)| received)
             });
@@ -378,6 +382,7 @@ impl Io for Epoll {
         let may_wait = completions.len() == before && until.is_some_and(|until| self.timer.set(until));
         self.wait(may_wait);
         let mut events = std::mem::take(&mut self.events);
+        self.share = (self.pool.free() / events.len().max(1)).clamp(1, BUFFERS_A_TURN);
         for event in events.drain(..) {
             self.on_event(event, completions);
         }
