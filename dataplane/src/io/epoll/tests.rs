@@ -7,7 +7,7 @@ use rustix::event::epoll::EventFlags;
 use rustix::io::write;
 
 use super::super::driver_tests::{DEADLINE, pair, token, turn};
-use super::super::{Completion, Interest, Io, Kind, Received};
+use super::super::{Completion, Interest, Io, Kind, Received, Token};
 use super::{BUFFERS_A_TURN, Epoll, EpollSocket};
 
 fn driver() -> Epoll {
@@ -45,6 +45,30 @@ fn a_socket_that_floods_leaves_its_neighbours_their_turn() {
     assert_eq!((of(Kind::ClientReceive), of(Kind::TargetReceive)), (BUFFERS_A_TURN, 1));
     drop(completions);
     assert!(!turn(&mut driver, DEADLINE).is_empty(), "the rest is not forgotten");
+}
+
+#[test]
+fn many_sockets_that_flood_leave_the_last_one_a_buffer() {
+    let mut driver = driver();
+    let mut kept = Vec::new();
+    for slot in 0..200 {
+        let (flooded, flooder) = pair();
+        let flooded = driver.adopt(flooded);
+        driver.receive(Token { slot, ..token(Kind::ClientReceive) }, &flooded);
+        write(&flooder, &[7; 128 * 1024]).expect("there is room");
+        kept.push((flooded, flooder));
+    }
+    let (calm, neighbour) = pair();
+    let calm = driver.adopt(calm);
+    driver.receive(token(Kind::TargetReceive), &calm);
+    write(&neighbour, b"hello").expect("the pair is open");
+    // Nobody gives a buffer back before the turn is over.
+    let completions = turn(&mut driver, DEADLINE);
+    let is_calm = |one: &Completion<EpollSocket>| {
+        matches!(one, Completion::Received { token, received: Received::Data(_), .. }
+            if token.kind == Kind::TargetReceive)
+    };
+    assert_eq!(completions.iter().filter(|one| is_calm(one)).count(), 1);
 }
 
 #[test]
