@@ -4,8 +4,8 @@
 //! half-closes but that they happen: what they mean is `relay.rs`'s.
 //!
 //! ```text
-//!             fills buffer after buffer,             the receive is over,
-//!             or its sink takes no more              everything is sent
+//!        fills buffer after buffer, goes on and on,  the receive is over,
+//!        or its sink takes no more                   everything is sent
 //!   Message ───────────────────────────► Shifting ──────────────────────► Bulk
 //!      ▲                                    │                              │
 //!      └────────────────────────────────────┴──────────────────────────────┘
@@ -28,6 +28,9 @@ use crate::session::{Session, Stage};
 /// Buffers that a direction must fill one behind the other, without emptying its socket once, to be worth a shift: 128 KiB.
 const FULL_BUFFERS: u8 = 8;
 
+/// Bytes without a word from the other side that are worth a shift, though each wake-up brings few: a COPY, for one.
+const UNANSWERED_MIN: u64 = 256 * 1024;
+
 /// What is taken from a source at once: with more, its peer waits while we are at it.
 const FILL_MAX: usize = 1024 * 1024;
 
@@ -37,8 +40,9 @@ const FILL_SCARCE_MAX: usize = 64 * 1024;
 /// What a direction may move before all others have their turn.
 const PUMP_MAX: usize = 1024 * 1024;
 
-/// A wake-up that brings less than this is not worth a conduit.
+/// A wake-up that brings less than this is not worth a conduit: the first where both sides talk, the second in a stream.
 const QUIET_BYTES: usize = 32 * 1024;
+const QUIET_STREAM_BYTES: usize = 4 * 1024;
 
 /// Wake-ups of that kind in a row after which a direction is quiet.
 const QUIET_MAX: u8 = 4;
@@ -95,9 +99,11 @@ impl<I: Io> Session<I> {
             return;
         }
         let Stage::Relay(relay) = &mut self.stage else { return };
-        let Gear::Message { full } = &mut relay.direction(from).gear else { return };
+        let direction = relay.direction(from);
+        let is_stream = direction.unanswered >= UNANSWERED_MIN;
+        let Gear::Message { full } = &mut direction.gear else { return };
         *full = if is_full { *full + 1 } else { 0 };
-        if *full >= FULL_BUFFERS {
+        if is_stream || *full >= FULL_BUFFERS {
             self.shift_up(from, cx);
         }
     }
@@ -211,9 +217,12 @@ impl<I: Io> Session<I> {
     /// `from` has nothing at the moment, and nothing is held.
     fn on_dry(&mut self, from: Side, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &mut self.stage else { return };
-        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
+        let direction = relay.direction(from);
+        let is_stream = direction.unanswered >= UNANSWERED_MIN;
+        let quiet_bytes = if is_stream { QUIET_STREAM_BYTES } else { QUIET_BYTES };
+        let Gear::Bulk(bulk) = &mut direction.gear else { return };
         bulk.vain = if bulk.brought == 0 { bulk.vain + 1 } else { 0 };
-        bulk.quiet = if bulk.brought < QUIET_BYTES { bulk.quiet + 1 } else { 0 };
+        bulk.quiet = if bulk.brought < quiet_bytes { bulk.quiet + 1 } else { 0 };
         if bulk.vain >= VAIN_MAX || bulk.quiet >= QUIET_MAX {
             return self.shift_down(from, cx);
         }

@@ -34,11 +34,14 @@ pub(crate) struct Direction<I: Io> {
     pub(crate) gear: Gear<I::Conduit>,
     /// Bytes that were moved.
     pub(crate) moved: u64,
+    /// Of these, those since the other direction moved anything.
+    pub(crate) unanswered: u64,
 }
 
 impl<I: Io> Relay<I> {
     pub(crate) fn new(now: Instant) -> Self {
-        let [from_client, from_target] = std::array::from_fn(|_| Direction { gear: Gear::new(), moved: 0 });
+        let [from_client, from_target] =
+            std::array::from_fn(|_| Direction { gear: Gear::new(), moved: 0, unanswered: 0 });
         Self { last_activity: now, half_open: false, from_client, from_target }
     }
 
@@ -108,7 +111,10 @@ impl<I: Io> Session<I> {
         let Stage::Relay(relay) = &mut self.stage else { return };
         relay.last_activity = cx.now;
         let len = len as u64;
-        relay.direction(from).moved += len;
+        relay.direction(from.other()).unanswered = 0;
+        let direction = relay.direction(from);
+        direction.moved += len;
+        direction.unanswered += len;
         let stats = self.service.runtime.worker(cx.worker);
         match from {
             Side::Client => stats.bytes_to_target.add(len),
