@@ -109,18 +109,25 @@ const DESCRIPTORS_PER_SESSION: u64 = 2;
 /// Rings and queues, pipes for bulk data, what is watched and what is read for a moment.
 const OTHER_DESCRIPTORS: u64 = 100;
 
-/// Warns if the descriptors do not last for the sessions that may be open. Whoever meets that limit is told nothing of `limits`.
+/// Says if the descriptors do not last for the sessions that may be open. Whoever meets that limit is told nothing of `limits`.
 fn say_room(broker: &BrokerConfig, services: usize) {
     let Some(limit) = process::descriptors() else { return };
     // A listener for each service.
     let taken = services as u64 + OTHER_DESCRIPTORS;
     let room = limit.saturating_sub(taken) / DESCRIPTORS_PER_SESSION;
-    if room < u64::from(broker.sessions_max) {
-        warn!(
-            "{limit} descriptors are room for about {room} sessions, and broker.limits.sessions is {}: raise RLIMIT_NOFILE \
-             (LimitNOFILE= in systemd, ulimits in containers), or lower broker.limits.sessions",
-            broker.sessions_max
-        );
+    let wanted = u64::from(broker.sessions_max);
+    if room >= wanted {
+        return;
+    }
+    let finding = format!(
+        "{limit} descriptors are room for about {room} sessions, and broker.limits.sessions is {wanted}: raise RLIMIT_NOFILE \
+         (LimitNOFILE= in systemd, ulimits in containers), or lower broker.limits.sessions"
+    );
+    // The default asks for more than many machines have, and most brokers for less than the default.
+    if room < wanted / 2 {
+        warn!("{finding}");
+    } else {
+        info!("{finding}");
     }
 }
 

@@ -16,6 +16,7 @@ mod epoll;
 pub(crate) mod pool;
 mod probe;
 mod room;
+mod send;
 pub(crate) mod socket;
 mod token;
 mod uring;

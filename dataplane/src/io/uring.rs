@@ -17,6 +17,7 @@ use super::buffer_ring::{BufferRing, GROUP};
 use super::conduit::Conduits;
 use super::probe;
 use super::room::Rooms;
+use super::send::Send;
 use super::token::Token;
 use super::{Chunks, Completion, Conduit, Connect, Interest, Io, Received, Way, socket};
 use crate::driver::RingError;
@@ -78,20 +79,6 @@ enum Wait {
     Poll,
     /// Until there is something.
     One,
-}
-
-struct Send {
-    token: Token,
-    chunks: Chunks,
-    /// What `SENDMSG` reads besides the chunks: on the heap, so that `sends` may grow.
-    message: Option<Box<Message>>,
-    /// Set by a completion: how far it got, and why no further.
-    short: Option<(usize, Option<Errno>)>,
-}
-
-struct Message {
-    header: libc::msghdr,
-    pieces: Vec<libc::iovec>,
 }
 
 impl Uring {
@@ -285,27 +272,9 @@ impl Io for Uring {
     }
 
     fn send(&mut self, token: Token, socket: &OwnedFd, chunks: Chunks) {
-        // MSG_DONTWAIT: whatever the socket does not take at once is ours again when the submission returns.
-        // MSG_WAITALL: a partial send is finished or counted, never silently short. With both, a completion
-        // comes only when something is left (CQE_SKIP_SUCCESS).
-        const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let fd = Fd(socket.as_raw_fd());
-        let mut message = None;
-        let entry = match chunks.as_slice() {
-            [] => return,
-            [chunk] => {
-                let bytes = chunk.bytes();
-                let len = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                opcode::Send::new(fd, bytes.as_ptr(), len).flags(FLAGS).build()
-            }
-            several => {
-                let message = message.insert(Message::new(several));
-                opcode::SendMsg::new(fd, &raw const message.header).flags(FLAGS.cast_unsigned()).build()
-            }
-        };
+        let Some((send, entry)) = Send::new(token, socket, chunks) else { return };
         let user_data = SEND | self.sends.len() as u64;
-        // The chunks' bytes do not move with them: a lease, `Bytes` and a vector all keep theirs elsewhere.
-        self.sends.push(Send { token, chunks, message, short: None });
+        self.sends.push(send);
         self.push(&entry.flags(Flags::SKIP_SUCCESS).user_data(user_data));
     }
 
@@ -374,7 +343,6 @@ impl Io for Uring {
         }
         // Every send was attempted inside the submission and is over: drop what it sent from, or give it back.
         for send in self.sends.drain(..) {
-            drop(send.message);
             if let Some((sent, error)) = send.short {
                 completions.push(Completion::SendShort {
                     token: send.token,
@@ -411,24 +379,6 @@ impl Drop for Uring {
         // SAFETY: `buffers` is not used after this line. The kernel does not write to them any more: they were
         // unregistered above, and no request was given another address to receive to.
         unsafe { ManuallyDrop::drop(&mut self.buffers) };
-    }
-}
-
-impl Message {
-    fn new(chunks: &[super::Chunk]) -> Box<Self> {
-        let pieces = chunks
-            .iter()
-            .map(|chunk| {
-                let bytes = chunk.bytes();
-                libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
-            })
-            .collect();
-        // SAFETY: `msghdr` is integers and pointers, for which all zeros is "none".
-        let header: libc::msghdr = unsafe { std::mem::zeroed() };
-        let mut message = Box::new(Self { header, pieces });
-        message.header.msg_iov = message.pieces.as_mut_ptr();
-        message.header.msg_iovlen = message.pieces.len();
-        message
     }
 }
 
