@@ -46,6 +46,7 @@ pub(crate) fn descriptors() -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use rustix::process::{dumpable_behavior, set_dumpable_behavior};
+    use rustix::thread::transparent_huge_pages_are_disabled;
 
     use super::*;
 
@@ -59,6 +60,8 @@ mod tests {
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
         assert_eq!(hardening.descriptors.1, limit.maximum);
+        assert_eq!(transparent_huge_pages_are_disabled(), Ok(true));
+        disable_transparent_huge_pages(false).expect("what was set can be set again");
         set_dumpable_behavior(before).expect("what was set can be set again");
     }
 }

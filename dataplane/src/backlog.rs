@@ -49,6 +49,11 @@ impl Backlog {
         piece
     }
 
+    /// Nobody is there to be given any of it; its end still counts.
+    pub(crate) fn forget_pieces(&mut self) {
+        self.pieces = VecDeque::new();
+    }
+
     /// The stream has ended behind what waits. The first word on that counts.
     pub(crate) fn on_end(&mut self, error: Option<Errno>) {
         self.end.get_or_insert(error);

@@ -12,11 +12,12 @@ use protocol::{Entropy, Error, RequestId, Side};
 use crate::credentials::{KeyCache, Proofs};
 use crate::failures::{CancelRate, FailureLog};
 use crate::io::Io;
+use crate::keys::KeyClient;
 use crate::mailbox::{Mail, Queue, Report};
 use crate::snapshot::{Service, ServiceId, ServiceOptions, Snapshot};
 use crate::stats::WorkerStats;
 use crate::timers::Timers;
-use crate::tls::TlsCache;
+use crate::tls::{SystemRoots, TlsCache};
 
 /// What all workers share: a few numbers, no lock.
 pub(crate) struct Shared {
@@ -91,7 +92,48 @@ pub(crate) struct Context<I> {
     pub(crate) entropy: EntropySource,
 }
 
+/// What a worker is given at its start.
+pub(crate) struct Parts {
+    /// Which worker it is.
+    pub(crate) worker: usize,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) keys: KeyClient,
+    pub(crate) roots: SystemRoots,
+    pub(crate) reports: Arc<Queue<Report>>,
+    pub(crate) mailbox: Arc<Queue<Mail>>,
+    pub(crate) entropy: EntropySource,
+}
+
 impl<I: Io> Context<I> {
+    /// What a worker that knows nothing yet begins with.
+    pub(crate) fn new(io: I, parts: Parts) -> Self {
+        Self {
+            worker: parts.worker,
+            now: io.now(),
+            io,
+            round: 1,
+            snapshot: Arc::default(),
+            shared: parts.shared,
+            timers: Timers::default(),
+            dirty: Vec::new(),
+            settling: Vec::new(),
+            starved: Vec::new(),
+            hot: Vec::new(),
+            behind: Vec::new(),
+            parked: BTreeSet::new(),
+            keys: KeyCache::new(parts.keys),
+            tls: TlsCache::new(parts.roots),
+            proofs: Proofs::default(),
+            failures: FailureLog::default(),
+            cancels: CancelRate::default(),
+            reports: parts.reports,
+            unsent: VecDeque::new(),
+            draining: false,
+            mailbox: parts.mailbox,
+            entropy: parts.entropy,
+        }
+    }
+
     /// The service as of now, or `None` if it is gone.
     pub(crate) fn service(&self, id: ServiceId) -> Option<&Arc<Service>> {
         self.snapshot.services.get(&id)
@@ -132,21 +174,31 @@ impl<I: Io> Context<I> {
     }
 }
 
-/// Random bytes for handshakes, from the kernel, a page at a time.
+/// Random bytes for handshakes, a page at a time.
 pub(crate) struct EntropySource {
     bytes: [u8; 4096],
     used: usize,
+    /// Fills a page; `false` if there is nothing to be had.
+    refill: fn(&mut [u8]) -> bool,
 }
 
 impl EntropySource {
+    /// From the kernel.
     pub(crate) fn new() -> Self {
-        Self { bytes: [0; 4096], used: 4096 }
+        Self::of(|page| getrandom::fill(page).is_ok())
+    }
+
+    /// From `refill`.
+    pub(crate) fn of(refill: fn(&mut [u8]) -> bool) -> Self {
+        Self { bytes: [0; 4096], used: 4096, refill }
     }
 
     /// 32 bytes that nobody else gets, or `None` if the kernel gives none.
     pub(crate) fn draw(&mut self) -> Option<[u8; 32]> {
         if self.used + 32 > self.bytes.len() {
-            getrandom::fill(&mut self.bytes).ok()?;
+            if !(self.refill)(&mut self.bytes) {
+                return None;
+            }
             self.used = 0;
         }
         let drawn = &mut self.bytes[self.used..self.used + 32];

@@ -14,7 +14,7 @@ use crate::backlog::ROUND_MAX;
 use crate::closing::Closing;
 use crate::context::Context;
 use crate::io::{Chunk, Io, Lease};
-use crate::session::Session;
+use crate::session::{Session, Stage};
 
 impl<I: Io> Session<I> {
     /// The machine wants TLS towards the target.
@@ -90,6 +90,11 @@ impl<I: Io> Session<I> {
 
     /// Goes on with ciphertext that has waited, as long as the client takes what comes of it.
     pub(crate) fn catch_up(&mut self, cx: &mut Context<I>) {
+        if !matches!(self.stage, Stage::Relay(_))
+            && let Some(tls) = &mut self.tls
+        {
+            tls.backlog.forget_pieces();
+        }
         while !self.client.is_congested()
             && let Some(piece) = self.tls.as_mut().and_then(|tls| tls.backlog.pop())
         {

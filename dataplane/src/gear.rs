@@ -124,19 +124,19 @@ impl<I: Io> Session<I> {
         cx.settling.push((self.slot, from.other()));
     }
 
-    /// The end of a turn: `from` may be ready for the bulk gear. Whether it needs no receive.
+    /// The end of a turn, or of a receive: goes on in the bulk gear if nothing is on its way any more.
     pub(crate) fn shift(&mut self, from: Side, cx: &mut Context<I>) {
         let Stage::Relay(relay) = &mut self.stage else { return };
         let Some((source, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
-        let gear = &mut relay.direction(from).gear;
-        if !matches!(gear, Gear::Shifting) || !source.is_receive_over() || sink.is_congested() {
+        let direction = relay.direction(from);
+        if !matches!(direction.gear, Gear::Shifting) || !source.is_receive_over() || sink.is_congested() {
             return;
         }
         if !sink.is_clear() {
             return cx.settling.push((self.slot, from.other()));
         }
         let lent = if source.has_ended() { None } else { cx.io.lend(way(source, sink)) };
-        *gear = match lent {
+        direction.gear = match lent {
             Some(conduit) => Gear::Bulk(Bulk {
                 conduit: Some(conduit),
                 held: 0,
@@ -145,7 +145,11 @@ impl<I: Io> Session<I> {
                 vain: 0,
                 queued: false,
             }),
-            None => Gear::new(),
+            None => {
+                // Not with each buffer anew.
+                direction.unanswered = 0;
+                Gear::new()
+            }
         };
         self.resume(from, cx);
     }
@@ -268,7 +272,10 @@ impl<I: Io> Session<I> {
     /// Ends the bulk gear of `from`, if it is in that: what was held.
     pub(crate) fn leave_bulk(&mut self, from: Side, cx: &mut Context<I>) -> Vec<u8> {
         let Stage::Relay(relay) = &mut self.stage else { return Vec::new() };
-        let gear = std::mem::replace(&mut relay.direction(from).gear, Gear::new());
+        let direction = relay.direction(from);
+        // What was a stream and went quiet must be one again before it is worth another shift.
+        direction.unanswered = 0;
+        let gear = std::mem::replace(&mut direction.gear, Gear::new());
         match gear {
             Gear::Bulk(Bulk { conduit: Some(conduit), held, .. }) => cx.io.take_back(conduit, held),
             Gear::Bulk(_) | Gear::Message { .. } | Gear::Shifting => Vec::new(),

@@ -2,7 +2,6 @@
 //!
 //! Owns the worker threads and both ends of their queues. Knows no session.
 
-use std::collections::{BTreeSet, VecDeque};
 use std::fmt;
 use std::io;
 use std::os::fd::BorrowedFd;
@@ -13,16 +12,13 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 
-use crate::context::{Context, EntropySource, Shared};
-use crate::credentials::{KeyCache, Proofs};
+use crate::context::{Context, EntropySource, Parts, Shared};
 use crate::driver::{Driver, IoChoice, IoInUse, IoReason, RingError};
-use crate::failures::{CancelRate, FailureLog};
 use crate::io::{Epoll, Io, Uring};
 use crate::keys::{KeyClient, KeyThread};
 use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef, Verdict};
 use crate::snapshot::Snapshot;
-use crate::timers::Timers;
-use crate::tls::{SystemRoots, TlsCache};
+use crate::tls::SystemRoots;
 use crate::worker::Worker;
 
 /// How to start the data plane.
@@ -296,32 +292,16 @@ impl Seed {
             Ok(io) => io,
             Err(refused) => return drop(answer.send(Err(refused))),
         };
-        let cx = Context {
-            io,
+        let parts = Parts {
             worker: self.index,
-            now: Instant::now(),
-            round: 1,
-            snapshot: Arc::default(),
             shared: self.shared,
-            timers: Timers::default(),
-            dirty: Vec::new(),
-            settling: Vec::new(),
-            starved: Vec::new(),
-            hot: Vec::new(),
-            behind: Vec::new(),
-            parked: BTreeSet::new(),
-            keys: KeyCache::new(self.keys),
-            tls: TlsCache::new(self.roots),
-            proofs: Proofs::default(),
-            failures: FailureLog::default(),
-            cancels: CancelRate::default(),
+            keys: self.keys,
+            roots: self.roots,
             reports: self.reports,
-            unsent: VecDeque::new(),
-            draining: false,
             mailbox: self.mailbox,
             entropy: EntropySource::new(),
         };
-        let mut worker = Worker::new(cx, self.heartbeat, self.started);
+        let mut worker = Worker::new(Context::new(io, parts), self.heartbeat, self.started);
         if answer.send(Ok(())).is_ok() {
             worker.run();
         }

@@ -34,7 +34,7 @@ pub(crate) struct Direction<I: Io> {
     pub(crate) gear: Gear<I::Conduit>,
     /// Bytes that were moved.
     pub(crate) moved: u64,
-    /// Of these, those since the other direction moved anything.
+    /// Of these, those since the other direction moved anything, or since this one left the bulk gear.
     pub(crate) unanswered: u64,
 }
 

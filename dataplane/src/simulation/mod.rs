@@ -14,7 +14,7 @@ mod talk;
 mod town;
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -24,15 +24,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::context::{Context, EntropySource, Shared};
-use crate::credentials::{KeyCache, Proofs};
-use crate::failures::{CancelRate, FailureLog};
+use crate::context::{Context, EntropySource, Parts, Shared};
 use crate::keys::KeyClient;
 use crate::mailbox::Queue;
 use crate::snapshot::{Address, Endpoint, Timeouts};
 use crate::stats::ServiceRuntime;
-use crate::timers::Timers;
-use crate::tls::{SystemRoots, TlsCache};
+use crate::tls::SystemRoots;
 use crate::worker::Worker;
 use control::{Control, Event};
 use driver::Simulated;
@@ -56,9 +53,18 @@ struct Run {
     shared: Arc<Shared>,
 }
 
+/// What a run came to: how long it took of virtual time, in how many rounds, and how much was read, written and ended.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Trace {
+    ended_at: Duration,
+    rounds: usize,
+    moves: u64,
+}
+
 /// Runs one seed to its end; panics where something does not hold.
-pub(crate) fn run(seed: u64) {
+pub(crate) fn run(seed: u64) -> Trace {
     let mut run = Run::new(seed);
+    let mut rounds = 0;
     let mut last = (Duration::ZERO, 0);
     loop {
         let now = run.town.borrow().network.now;
@@ -71,11 +77,15 @@ pub(crate) fn run(seed: u64) {
             town.control_at = run.control.next();
         }
         run.worker.round();
+        rounds += 1;
+        let trace = Trace { ended_at: now, rounds, moves: run.town.borrow().network.moves };
         if run.worker.is_stopping() {
-            return run.stop();
+            run.stop();
+            return trace;
         }
         if run.town.borrow().is_quiet() && run.worker.is_idle() && run.control.is_done() {
-            return run.end();
+            run.end();
+            return trace;
         }
         assert!(now < END * 2, "something never ends: {}", run.describe());
     }
@@ -139,31 +149,20 @@ impl Run {
         control.publish();
         control.listen();
         let base = Instant::now();
-        let cx = Context {
-            io: Simulated::new(Rc::clone(&town), base),
+        let parts = Parts {
             worker: 0,
-            now: base,
-            round: 1,
-            snapshot: Arc::default(),
             shared: Arc::clone(&shared),
-            timers: Timers::default(),
-            dirty: Vec::new(),
-            settling: Vec::new(),
-            starved: Vec::new(),
-            hot: Vec::new(),
-            behind: Vec::new(),
-            parked: std::collections::BTreeSet::new(),
-            keys: KeyCache::new(keys),
-            tls: TlsCache::new(SystemRoots::new(Vec::new())),
-            proofs: Proofs::default(),
-            failures: FailureLog::default(),
-            cancels: CancelRate::default(),
+            keys,
+            roots: SystemRoots::new(Vec::new()),
             reports,
-            unsent: VecDeque::new(),
-            draining: false,
             mailbox,
-            entropy: EntropySource::new(),
+            // No run depends on the bytes, only on that they are the same each time.
+            entropy: EntropySource::of(|page| {
+                page.fill(7);
+                true
+            }),
         };
+        let cx = Context::new(Simulated::new(Rc::clone(&town), base), parts);
         let worker = Worker::new(cx, Arc::new(AtomicU64::new(0)), base);
         Self { worker, town, control, shared }
     }
