@@ -19,6 +19,10 @@ use crate::stats::WorkerStats;
 use crate::timers::Timers;
 use crate::tls::{SystemRoots, TlsCache};
 
+/// What is taken at once of a stream that is encrypted or decrypted: a few of the largest records. It stays in the cache
+/// of a core, and is what a sink that stops reading leaves to be kept.
+const SCRATCH_LEN: usize = 48 * 1024;
+
 /// What all workers share: a few numbers, no lock.
 pub(crate) struct Shared {
     /// Sessions that the process may have.
@@ -74,6 +78,8 @@ pub(crate) struct Context<I> {
     pub(crate) starved: Vec<(u32, Side)>,
     /// Directions that have more to move at once, after everybody's turn.
     pub(crate) hot: Vec<(u32, Side)>,
+    /// Directions that are left to gather more, and until when; in this order.
+    pub(crate) gathering: VecDeque<(Instant, u32, Side)>,
     /// Sessions whose ciphertext waits for the next round.
     pub(crate) behind: Vec<u32>,
     /// Sessions that wait for something of the snapshot.
@@ -90,6 +96,8 @@ pub(crate) struct Context<I> {
     pub(crate) draining: bool,
     pub(crate) mailbox: Arc<Queue<Mail>>,
     pub(crate) entropy: EntropySource,
+    /// Where a piece of a stream is taken to, to be encrypted or decrypted. Nothing in it outlives the step that took it.
+    pub(crate) scratch: Box<[u8]>,
 }
 
 /// What a worker is given at its start.
@@ -119,6 +127,7 @@ impl<I: Io> Context<I> {
             settling: Vec::new(),
             starved: Vec::new(),
             hot: Vec::new(),
+            gathering: VecDeque::new(),
             behind: Vec::new(),
             parked: BTreeSet::new(),
             keys: KeyCache::new(parts.keys),
@@ -131,6 +140,7 @@ impl<I: Io> Context<I> {
             draining: false,
             mailbox: parts.mailbox,
             entropy: parts.entropy,
+            scratch: vec![0; SCRATCH_LEN].into_boxed_slice(),
         }
     }
 

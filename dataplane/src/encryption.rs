@@ -4,16 +4,22 @@
 //! What TLS says is `tls`'s.
 //!
 //! What the client sends is held until the end of the round, so that the leases of one turn become as few and as large
-//! records as they fit into, and one send. A direction with TLS always goes through memory of ours, piece by piece.
+//! records as they fit into, and one send. A direction with TLS always goes through memory of ours, piece by piece: in the
+//! bulk gear through the worker's scratch memory, straight from one socket to the other.
+
+use std::io::IoSlice;
 
 use bytes::Bytes;
 use protocol::tls::TlsPolicy;
 use protocol::{BrokerFailed, Event, ServerMisbehaved, Side};
+use rustix::io::Errno;
 
 use crate::backlog::ROUND_MAX;
 use crate::closing::Closing;
 use crate::context::Context;
-use crate::io::{Chunk, Io, Lease};
+use crate::gear::Obstacle;
+use crate::io::{Chunk, Io, Lease, Socket};
+use crate::leg::Leg;
 use crate::session::{Session, Stage};
 
 impl<I: Io> Session<I> {
@@ -124,27 +130,81 @@ impl<I: Io> Session<I> {
         is_behind
     }
 
-    fn decrypt(&mut self, ciphertext: &[u8], cx: &mut Context<I>) {
-        let Some(tls) = &mut self.tls else { return };
-        let mut plaintext = Vec::new();
-        let decrypted = tls.decrypt(ciphertext, &mut plaintext);
-        let closed = tls.is_closed();
-        if decrypted.is_ok() {
-            // Else what the TLS session has to say to that goes out when the target is let go of.
-            self.flush_tls(cx);
+    /// Takes a piece of what `from` has through TLS and gives it to the other side at once: how much it was.
+    pub(crate) fn pass(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
+        let len = self.scoop(from, cx)?;
+        let scratch = std::mem::take(&mut cx.scratch);
+        let passed = match from {
+            Side::Client => self.pass_encrypted(&scratch[..len], cx),
+            Side::Target => self.pass_decrypted(&scratch[..len], cx),
+        };
+        cx.scratch = scratch;
+        passed?;
+        Ok(if is_late(cx) { usize::MAX } else { len })
+    }
+
+    fn pass_encrypted(&mut self, plaintext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
+        self.count(Side::Client, plaintext.len(), cx);
+        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return Err(Obstacle::Over) };
+        let sent = tls.encrypt_to(plaintext, |records| leg.socket().send_at_once(records));
+        on_sent(sent, leg, cx)
+    }
+
+    fn pass_decrypted(&mut self, ciphertext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
+        let Some((mut plaintext, word)) = self.decipher(ciphertext, cx) else { return Err(Obstacle::Over) };
+        let mut given = Ok(());
+        if !plaintext.is_empty() {
+            self.count(Side::Target, plaintext.len(), cx);
+            let sent = match self.client.socket().send_at_once(&[IoSlice::new(&plaintext)]) {
+                Ok(sent) => {
+                    plaintext.drain(..sent);
+                    Ok(plaintext)
+                }
+                Err(Errno::AGAIN | Errno::INTR) => Ok(plaintext),
+                Err(error) => Err(error),
+            };
+            given = on_sent(sent, &mut self.client, cx);
         }
+        if self.heed(word, cx) { given } else { Err(Obstacle::Over) }
+    }
+
+    fn decrypt(&mut self, ciphertext: &[u8], cx: &mut Context<I>) {
+        let Some((plaintext, word)) = self.decipher(ciphertext, cx) else { return };
         if !plaintext.is_empty() {
             self.deliver(Side::Target, Chunk::Bytes(Bytes::from(plaintext)), cx);
         }
-        if decrypted.is_err() {
-            self.on_cut_off(cx);
-        } else if closed {
-            if let Some(leg) = &mut self.target {
-                leg.on_end();
-                leg.pause(&mut cx.io);
+        self.heed(word, cx);
+    }
+
+    /// The plaintext of a piece of the target's stream, and what else it says.
+    fn decipher(&mut self, ciphertext: &[u8], cx: &mut Context<I>) -> Option<(Vec<u8>, Word)> {
+        let tls = self.tls.as_mut()?;
+        let mut plaintext = Vec::new();
+        let word = match tls.decrypt(ciphertext, &mut plaintext) {
+            // What the TLS session has to say to that goes out when the target is let go of.
+            Err(_) => return Some((plaintext, Word::Unreadable)),
+            Ok(()) if tls.is_closed() => Word::Closed,
+            Ok(()) => Word::More,
+        };
+        self.flush_tls(cx);
+        Some((plaintext, word))
+    }
+
+    /// Does what the target's stream has said, behind its data: whether the stream goes on.
+    fn heed(&mut self, word: Word, cx: &mut Context<I>) -> bool {
+        match word {
+            Word::More => return true,
+            Word::Closed => {
+                self.leave_bulk(Side::Target, cx);
+                if let Some(leg) = &mut self.target {
+                    leg.on_end();
+                    leg.pause(&mut cx.io);
+                }
+                self.on_relay_end(Side::Target, None, cx);
             }
-            self.on_relay_end(Side::Target, None, cx);
+            Word::Unreadable => self.on_cut_off(cx),
         }
+        false
     }
 
     /// Whether the end of `side`'s stream is not the one that its owner said: somebody else may have cut it off.
@@ -161,6 +221,32 @@ impl<I: Io> Session<I> {
         }
         self.close(Closing::cut_off(), cx);
     }
+}
+
+/// What a piece of the target's stream says besides its data.
+#[derive(Clone, Copy)]
+enum Word {
+    /// There will be more.
+    More,
+    /// This was the end.
+    Closed,
+    /// Nobody can read what comes now.
+    Unreadable,
+}
+
+/// Bytes were given to `leg` at once, and the socket did not take this `rest`, or has failed.
+fn on_sent<I: Io>(
+    rest: Result<Vec<u8>, Errno>,
+    leg: &mut Leg<I>,
+    cx: &mut Context<I>,
+) -> Result<(), Obstacle> {
+    let rest = rest.map_err(|_| Obstacle::Broken)?;
+    if rest.is_empty() {
+        return Ok(());
+    }
+    leg.keep(rest);
+    leg.await_room(&mut cx.io);
+    Err(Obstacle::Stalled)
 }
 
 /// Whether this round has taken so long that everybody should have had a turn first.

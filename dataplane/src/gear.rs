@@ -14,14 +14,16 @@
 //!
 //! In the *message gear* data is received into the worker's buffers and sent from there. In the *bulk gear* it goes from
 //! socket to socket through a conduit (a pipe, or a large buffer where splice loses), which is lent only while there is
-//! something in it. Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
+//! something in it; where TLS is to be passed, through the worker's scratch memory (`encryption.rs`). Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
 //! everything that was received to be sent; down, it happens only with an empty conduit.
+
+use std::time::Duration;
 
 use protocol::Side;
 use rustix::io::Errno;
 
 use crate::context::Context;
-use crate::io::{Chunk, Io, Way};
+use crate::io::{Chunk, Io, Socket, Way};
 use crate::leg::Leg;
 use crate::session::{Session, Stage};
 
@@ -46,6 +48,11 @@ const QUIET_STREAM_BYTES: usize = 4 * 1024;
 
 /// Wake-ups of that kind in a row after which a direction is quiet.
 const QUIET_MAX: u8 = 4;
+
+/// A stream that comes in smaller pieces than this is left to gather for a moment: each wake-up costs more than moving what
+/// it brings. What is at the end of a stream arrives that much later.
+const GATHER_BYTES: usize = 64 * 1024;
+const GATHER_TIME: Duration = Duration::from_micros(100);
 
 /// Times in a row that a source says to be readable and has nothing: a byte of urgent data stops splice for good, while
 /// poll goes on about it (tcp(7)).
@@ -75,6 +82,24 @@ pub(crate) struct Bulk<C> {
     queued: bool,
 }
 
+/// Why a direction moves nothing more at the moment.
+#[derive(Clone, Copy)]
+pub(crate) enum Obstacle {
+    /// The source has nothing.
+    Dry,
+    /// The sink takes no more.
+    Stalled,
+    /// This gear cannot go on: there is no conduit, or the end has come, or a byte of urgent data with the end somewhere
+    /// behind it, which a receive can tell apart.
+    Unfit,
+    /// The source has failed.
+    Failed(Errno),
+    /// Nothing reaches the sink any more.
+    Broken,
+    /// It has been seen to.
+    Over,
+}
+
 impl<C> Gear<C> {
     /// The gear of a direction that has moved nothing.
     pub(crate) fn new() -> Self {
@@ -95,9 +120,6 @@ fn ends<'l, I: Io>(
 impl<I: Io> Session<I> {
     /// A buffer of `from` came in, and it was full or not.
     pub(crate) fn on_buffer(&mut self, from: Side, is_full: bool, cx: &mut Context<I>) {
-        if self.tls.is_some() {
-            return;
-        }
         let Stage::Relay(relay) = &mut self.stage else { return };
         let direction = relay.direction(from);
         let is_stream = direction.unanswered >= UNANSWERED_MIN;
@@ -111,7 +133,6 @@ impl<I: Io> Session<I> {
     /// What `from` sends is more than the message gear is for, or more than the other side takes: receives no more, and goes
     /// on in the bulk gear where there is one.
     pub(crate) fn shift_up(&mut self, from: Side, cx: &mut Context<I>) {
-        let is_opaque = self.tls.is_none();
         let Stage::Relay(relay) = &mut self.stage else { return };
         let Some((source, _)) = ends(from, &mut self.client, &mut self.target) else { return };
         let gear = &mut relay.direction(from).gear;
@@ -119,7 +140,7 @@ impl<I: Io> Session<I> {
             return;
         }
         source.pause(&mut cx.io);
-        *gear = if is_opaque && !source.has_ended() { Gear::Shifting } else { Gear::new() };
+        *gear = if source.has_ended() { Gear::new() } else { Gear::Shifting };
         // Even if nothing is on its way any more, the end of a turn is when to look.
         cx.settling.push((self.slot, from.other()));
     }
@@ -132,24 +153,18 @@ impl<I: Io> Session<I> {
         if !matches!(direction.gear, Gear::Shifting) || !source.is_receive_over() || sink.is_congested() {
             return;
         }
-        if !sink.is_clear() {
+        let waits = self.tls.as_ref().is_some_and(|tls| tls.has_waiting(from));
+        if waits || !sink.is_clear() {
             return cx.settling.push((self.slot, from.other()));
         }
-        let lent = if source.has_ended() { None } else { cx.io.lend(way(source, sink)) };
-        direction.gear = match lent {
-            Some(conduit) => Gear::Bulk(Bulk {
-                conduit: Some(conduit),
-                held: 0,
-                brought: 0,
-                quiet: 0,
-                vain: 0,
-                queued: false,
-            }),
-            None => {
-                // Not with each buffer anew.
-                direction.unanswered = 0;
-                Gear::new()
-            }
+        let needs_conduit = self.tls.is_none();
+        let conduit = if needs_conduit && !source.has_ended() { cx.io.lend(way(source, sink)) } else { None };
+        direction.gear = if source.has_ended() || (needs_conduit && conduit.is_none()) {
+            // Not with each buffer anew.
+            direction.unanswered = 0;
+            Gear::new()
+        } else {
+            Gear::Bulk(Bulk { conduit, held: 0, brought: 0, quiet: 0, vain: 0, queued: false })
         };
         self.resume(from, cx);
     }
@@ -161,43 +176,74 @@ impl<I: Io> Session<I> {
             let Stage::Relay(relay) = &mut self.stage else { return };
             let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
             let Some((source, sink)) = ends(from, &mut self.client, &mut self.target) else { return };
-            if bulk.queued || source.is_awaited() || sink.is_awaited_for_room() || !sink.is_clear() {
+            if bulk.queued || source.is_awaited() || sink.is_awaited_for_room() || sink.is_congested() {
                 return;
             }
-            let Some(conduit) = bulk.conduit.take().or_else(|| cx.io.lend(way(source, sink))) else {
-                return self.shift_down(from, cx);
-            };
-            let conduit = bulk.conduit.insert(conduit);
-            if bulk.held == 0 {
-                let fill_max = if cx.io.is_scarce() { FILL_SCARCE_MAX } else { FILL_MAX };
-                match cx.io.fill(source.socket(), conduit, fill_max) {
-                    // The end, or a byte of urgent data with the end somewhere behind it: a receive can tell them apart.
-                    Ok(0) => return self.shift_down(from, cx),
-                    Ok(filled) => {
-                        bulk.held = filled;
-                        bulk.brought += filled;
-                    }
-                    Err(Errno::AGAIN) => return self.on_dry(from, cx),
-                    Err(Errno::INTR) => {}
-                    Err(error) => return self.on_bulk_failed(from, error, cx),
-                }
-                continue;
+            if !sink.is_clear() {
+                // Words of the TLS layer, which go out in the next turn.
+                break;
             }
-            match cx.io.drain(conduit, bulk.held, sink.socket()) {
-                Ok(drained) if drained > 0 => {
-                    bulk.held -= drained;
-                    left = left.saturating_sub(drained);
-                    self.count(from, drained, cx);
-                }
-                Ok(_) | Err(Errno::AGAIN) => return self.on_stalled(from, cx),
-                Err(Errno::INTR) => {}
-                Err(_) => return self.on_broken(from.other(), cx),
+            let step = if self.tls.is_some() { self.pass(from, cx) } else { self.transfer(from, cx) };
+            match step {
+                Ok(moved) => left = left.saturating_sub(moved),
+                Err(obstacle) => return self.on_obstacle(from, obstacle, cx),
             }
         }
         let Stage::Relay(relay) = &mut self.stage else { return };
         let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return };
         bulk.queued = true;
         cx.hot.push((self.slot, from));
+    }
+
+    /// Fills the conduit of `from`, or empties it: how much has arrived.
+    fn transfer(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
+        let Stage::Relay(relay) = &mut self.stage else { return Err(Obstacle::Over) };
+        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return Err(Obstacle::Over) };
+        let (source, sink) = ends(from, &mut self.client, &mut self.target).ok_or(Obstacle::Over)?;
+        let conduit = bulk.conduit.take().or_else(|| cx.io.lend(way(source, sink))).ok_or(Obstacle::Unfit)?;
+        let conduit = bulk.conduit.insert(conduit);
+        if bulk.held == 0 {
+            let fill_max = if cx.io.is_scarce() { FILL_SCARCE_MAX } else { FILL_MAX };
+            let filled = filled(cx.io.fill(source.socket(), conduit, fill_max))?;
+            bulk.held = filled;
+            bulk.brought += filled;
+            return Ok(0);
+        }
+        match cx.io.drain(conduit, bulk.held, sink.socket()) {
+            Ok(drained) if drained > 0 => {
+                bulk.held -= drained;
+                self.count(from, drained, cx);
+                Ok(drained)
+            }
+            Ok(_) | Err(Errno::AGAIN) => Err(Obstacle::Stalled),
+            Err(Errno::INTR) => Ok(0),
+            Err(_) => Err(Obstacle::Broken),
+        }
+    }
+
+    /// Takes a piece of what `from` has into the worker's scratch memory: its length.
+    pub(crate) fn scoop(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
+        let Stage::Relay(relay) = &mut self.stage else { return Err(Obstacle::Over) };
+        let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return Err(Obstacle::Over) };
+        let (source, _) = ends(from, &mut self.client, &mut self.target).ok_or(Obstacle::Over)?;
+        let scooped = filled(source.socket().receive_at_once(&mut cx.scratch))?;
+        bulk.brought += scooped;
+        Ok(scooped)
+    }
+
+    fn on_obstacle(&mut self, from: Side, obstacle: Obstacle, cx: &mut Context<I>) {
+        match obstacle {
+            Obstacle::Dry => self.on_dry(from, cx),
+            Obstacle::Stalled => self.on_stalled(from, cx),
+            Obstacle::Unfit => self.shift_down(from, cx),
+            Obstacle::Failed(error) => {
+                // Nothing is held. The kernel tells an error once, so this is what it was.
+                self.leave_bulk(from, cx);
+                self.on_end(from, Some(error), cx);
+            }
+            Obstacle::Broken => self.on_broken(from.other(), cx),
+            Obstacle::Over => {}
+        }
     }
 
     /// All others have had their turn.
@@ -233,7 +279,12 @@ impl<I: Io> Session<I> {
         if let Some(conduit) = bulk.conduit.take() {
             cx.io.take_back(conduit, 0);
         }
+        let is_worth_gathering = is_stream && (QUIET_STREAM_BYTES..GATHER_BYTES).contains(&bulk.brought);
         bulk.brought = 0;
+        if is_worth_gathering {
+            bulk.queued = true;
+            return cx.gathering.push_back((cx.now + GATHER_TIME, self.slot, from));
+        }
         if let Some(source) = self.leg(from) {
             source.await_data(&mut cx.io);
         }
@@ -253,15 +304,6 @@ impl<I: Io> Session<I> {
             sink.keep(cx.io.take_back(conduit, held));
         }
         sink.await_room(&mut cx.io);
-    }
-
-    /// `from` has failed; nothing is held. The kernel tells an error once, so this is what it was.
-    fn on_bulk_failed(&mut self, from: Side, error: Errno, cx: &mut Context<I>) {
-        self.leave_bulk(from, cx);
-        if let Some(leg) = self.leg(from) {
-            leg.on_end();
-        }
-        self.on_relay_end(from, Some(error), cx);
     }
 
     fn shift_down(&mut self, from: Side, cx: &mut Context<I>) {
@@ -294,6 +336,18 @@ impl<I: Io> Session<I> {
                 cx.dirty.push((self.slot, from.other()));
             }
         }
+    }
+}
+
+/// What a source gave, or why it gave nothing.
+fn filled(result: Result<usize, Errno>) -> Result<usize, Obstacle> {
+    match result {
+        Ok(0) => Err(Obstacle::Unfit),
+        Err(Errno::AGAIN) => Err(Obstacle::Dry),
+        // The next try will tell.
+        Err(Errno::INTR) => Ok(0),
+        Ok(filled) => Ok(filled),
+        Err(error) => Err(Obstacle::Failed(error)),
     }
 }
 

@@ -10,6 +10,7 @@
 //! the driver can still deliver.
 
 use std::collections::VecDeque;
+use std::io::IoSlice;
 
 use protocol::{Side, Transport};
 
@@ -277,7 +278,8 @@ impl<I: Io> Leg<I> {
     /// the last words of a connection that is let go of. Never between a flush and the end of its turn.
     pub(crate) fn say_last(&mut self, bytes: &[u8]) {
         if !bytes.is_empty() && self.is_clear() && self.finish == Finish::No {
-            self.socket.send_at_once(bytes);
+            // A peer that has gone hears nothing.
+            let _ = self.socket.send_at_once(&[IoSlice::new(bytes)]);
         }
     }
 

@@ -127,7 +127,8 @@ impl<I: Io> Worker<I> {
         if has_more || !self.cx.mailbox.prepare_to_sleep() {
             return None;
         }
-        let next = [self.cx.timers.next(), self.listeners.next_deadline()].into_iter().flatten();
+        let gathered = self.cx.gathering.front().map(|&(at, ..)| at);
+        let next = [self.cx.timers.next(), self.listeners.next_deadline(), gathered].into_iter().flatten();
         Some(next.fold(self.cx.now + ROUND_MAX, Instant::min))
     }
 
@@ -163,8 +164,11 @@ impl<I: Io> Worker<I> {
         self.cx.starved.clear();
     }
 
-    /// Goes on with directions whose last turn was not long enough.
+    /// Goes on with directions whose last turn was not long enough, and with those that have gathered.
     fn pump(&mut self) {
+        while let Some((_, slot, side)) = self.cx.gathering.pop_front_if(|&mut (at, ..)| at <= self.cx.now) {
+            self.with(slot, |session, cx| session.on_turn(side, cx));
+        }
         // What these ask for themselves is for a later round.
         for (slot, side) in std::mem::take(&mut self.cx.hot) {
             self.with(slot, |session, cx| session.on_turn(side, cx));

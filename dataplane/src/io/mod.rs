@@ -21,6 +21,7 @@ pub(crate) mod socket;
 mod token;
 mod uring;
 
+use std::io::IoSlice;
 use std::os::fd::BorrowedFd;
 use std::time::Instant;
 
@@ -132,8 +133,12 @@ pub(crate) trait Socket {
     /// Makes a TCP connection end in a reset when it is closed: nobody can take that for the end of what was sent.
     fn reset_on_close(&self);
 
-    /// Sends as much of `bytes` as the socket takes without waiting. A peer that has gone hears nothing.
-    fn send_at_once(&self, bytes: &[u8]);
+    /// Takes what has come, as much as `into` holds: 0 is the peer's end, "would block" that nothing has come. Never beside
+    /// an [`Io::receive`].
+    fn receive_at_once(&self, into: &mut [u8]) -> Result<usize, Errno>;
+
+    /// Sends as much of `pieces`, one behind the other, as the socket takes without waiting: "would block" is none of it.
+    fn send_at_once(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno>;
 }
 
 /// How a connect began.

@@ -2,7 +2,7 @@
 //!
 //! Owns what the system call wrappers lack. Everything else comes from `rustix`.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::Errno;
 use rustix::net::sockopt;
 use rustix::net::{
-    AddressFamily, SendFlags, Shutdown, SocketAddrUnix, SocketFlags, SocketType, accept_with, connect,
-    ipproto, send, shutdown, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendFlags, Shutdown, SocketAddrUnix, SocketFlags,
+    SocketType, accept_with, connect, ipproto, recv, send, sendmsg, shutdown, socket_with,
 };
 
 use super::{Connect, Socket};
@@ -57,8 +57,17 @@ impl Socket for OwnedFd {
         let _ = sockopt::set_socket_linger(self, Some(Duration::ZERO));
     }
 
-    fn send_at_once(&self, bytes: &[u8]) {
-        let _ = send(self, bytes, SendFlags::DONTWAIT | SendFlags::NOSIGNAL);
+    fn receive_at_once(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        let (received, _) = recv(self, into, RecvFlags::DONTWAIT)?;
+        Ok(received)
+    }
+
+    fn send_at_once(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
+        match pieces {
+            [piece] => send(self, piece, FLAGS),
+            several => sendmsg(self, several, &mut SendAncillaryBuffer::default(), FLAGS),
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::io::IoSlice;
 use std::rc::Rc;
 
 use protocol::Transport;
@@ -56,7 +57,14 @@ impl Socket for SimulatedSocket {
         self.town.borrow_mut().network.reset(self.end);
     }
 
-    fn send_at_once(&self, bytes: &[u8]) {
-        let _ = self.town.borrow_mut().network.write(self.end, bytes);
+    fn receive_at_once(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        let received = self.town.borrow_mut().network.read(self.end, into.len())?;
+        into[..received.len()].copy_from_slice(&received);
+        Ok(received.len())
+    }
+
+    fn send_at_once(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        let whole: Vec<u8> = pieces.iter().flat_map(|piece| piece.iter().copied()).collect();
+        self.town.borrow_mut().network.write(self.end, &whole)
     }
 }

@@ -8,9 +8,10 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use protocol::Error;
 use protocol::auth::channel_binding;
 use protocol::tls::{TlsPeer, Verification};
+use protocol::{Error, Side};
+use rustix::io::Errno;
 use rustls::{ClientConnection, ConnectionCommon, SideData};
 
 use super::errors;
@@ -103,6 +104,35 @@ impl TlsSession {
         Bytes::from(ciphertext)
     }
 
+    /// Encrypts `plaintext` and gives the records to `send` without a copy: those that it does not take at once.
+    pub(crate) fn encrypt_to(
+        &mut self,
+        plaintext: &[u8],
+        send: impl FnMut(&[IoSlice<'_>]) -> Result<usize, Errno>,
+    ) -> Result<Vec<u8>, Errno> {
+        debug_assert!(self.outgoing.is_empty(), "what is held would be overtaken");
+        // See `encrypt` for what may go wrong.
+        let _ = self.connection.writer().write_all(plaintext);
+        let mut taker = Taker { send, error: None };
+        while self.connection.wants_write() && matches!(self.connection.write_tls(&mut taker), Ok(1..)) {}
+        match taker.error {
+            None | Some(Errno::AGAIN | Errno::INTR) => {
+                let mut rest = Vec::new();
+                self.take_records(&mut rest);
+                Ok(rest)
+            }
+            Some(error) => Err(error),
+        }
+    }
+
+    /// Whether anything of `from` waits for its turn.
+    pub(crate) fn has_waiting(&self, from: Side) -> bool {
+        match from {
+            Side::Client => !self.outgoing.is_empty(),
+            Side::Target => !self.backlog.is_empty(),
+        }
+    }
+
     /// Keeps `plaintext` until the next ciphertext is taken: what a turn brings is encrypted together.
     pub(crate) fn hold(&mut self, plaintext: Chunk) {
         self.outgoing.push(plaintext);
@@ -176,6 +206,30 @@ impl TlsSession {
             verified: self.verification != Verification::Nothing,
             end_point: channel_binding::end_point(leaf),
         })
+    }
+}
+
+/// Hands records on.
+struct Taker<F> {
+    send: F,
+    /// Why the last ones were not taken.
+    error: Option<Errno>,
+}
+
+impl<F: FnMut(&[IoSlice<'_>]) -> Result<usize, Errno>> Write for Taker<F> {
+    fn write(&mut self, record: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(record)])
+    }
+
+    fn write_vectored(&mut self, records: &[IoSlice<'_>]) -> io::Result<usize> {
+        (self.send)(records).map_err(|error| {
+            self.error = Some(error);
+            error.into()
+        })
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -11,7 +11,6 @@ use std::rc::{Rc, Weak};
 use protocol::Transport;
 use rustix::event::epoll::EventFlags;
 use rustix::io::Errno;
-use rustix::net::{SendAncillaryBuffer, SendFlags, send, sendmsg};
 use slab::Slab;
 
 use super::super::token::Token;
@@ -89,8 +88,12 @@ impl Socket for EpollSocket {
         self.0.descriptor.reset_on_close();
     }
 
-    fn send_at_once(&self, bytes: &[u8]) {
-        self.0.descriptor.send_at_once(bytes);
+    fn receive_at_once(&self, into: &mut [u8]) -> Result<usize, Errno> {
+        self.0.descriptor.receive_at_once(into)
+    }
+
+    fn send_at_once(&self, pieces: &[IoSlice<'_>]) -> Result<usize, Errno> {
+        self.0.descriptor.send_at_once(pieces)
     }
 }
 
@@ -141,13 +144,12 @@ impl Source {
 
     /// Gives the socket as much of `chunks` as it takes at once.
     pub(super) fn send(&self, chunks: &Chunks) -> Result<usize, Errno> {
-        const FLAGS: SendFlags = SendFlags::DONTWAIT.union(SendFlags::NOSIGNAL);
         match chunks.as_slice() {
-            [chunk] => send(&self.descriptor, chunk.bytes(), FLAGS),
+            [chunk] => self.descriptor.send_at_once(&[IoSlice::new(chunk.bytes())]),
             several => {
                 let pieces: Vec<IoSlice<'_>> =
                     several.iter().map(|chunk| IoSlice::new(chunk.bytes())).collect();
-                sendmsg(&self.descriptor, &pieces, &mut SendAncillaryBuffer::default(), FLAGS)
+                self.descriptor.send_at_once(&pieces)
             }
         }
     }
