@@ -83,7 +83,9 @@ impl<I: Io> Session<I> {
         let waits = !tls.backlog.is_empty();
         if !waits && (is_first || !is_late(cx)) {
             self.decrypt(&lease, cx);
-            return drop(lease);
+            let is_full = lease.is_full();
+            drop(lease);
+            return self.on_buffer(Side::Target, is_full, cx);
         }
         tls.backlog.push(&lease);
         if !waits {
