@@ -129,10 +129,10 @@ impl Control {
             Report::DialFailed(service) => self.store.on_dial_failed(service, now),
             Report::Retired(listener) => self.listening.on_retired(listener),
             Report::AcceptPaused(listener, reason) => {
-                self.on_trouble(listener, Some(format!("{reason}; it tries again by itself")));
+                self.on_trouble(listener, &format!("{reason}; it tries again by itself"));
             }
-            Report::AcceptResumed(listener) => self.on_trouble(listener, None),
-            Report::ListenerDead(listener, reason) => self.on_trouble(listener, Some(reason)),
+            Report::AcceptResumed(listener) => self.listening.on_resumed(listener, now),
+            Report::ListenerDead(listener, reason) => self.on_trouble(listener, &reason),
             Report::Failed { service, request_id, error, suppressed } => {
                 let service = self.name(service);
                 let cause = error.label();
@@ -153,13 +153,10 @@ impl Control {
         }
     }
 
-    fn on_trouble(&mut self, listener: dataplane::ListenerId, trouble: Option<String>) {
-        if let Some((service, true)) = self.listening.on_trouble(listener, trouble.clone()) {
+    fn on_trouble(&mut self, listener: dataplane::ListenerId, trouble: &str) {
+        if let Some(service) = self.listening.on_trouble(listener, trouble) {
             let service = self.name(service);
-            match trouble {
-                Some(trouble) => error!(service, "Failed on accept connection: {trouble}"),
-                None => info!(service, "the listener takes connections again"),
-            }
+            error!(service, "Failed on accept connection: {trouble}");
         }
     }
 
@@ -180,6 +177,10 @@ impl Control {
         }
         for listener in self.listening.take_due(now) {
             self.dataplane.retire(listener);
+        }
+        for service in self.listening.take_calm(now) {
+            let service = self.name(service);
+            info!(service, "the listener takes connections again");
         }
         self.tell(now);
         let connections = self.dataplane.connections();

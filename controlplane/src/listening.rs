@@ -27,6 +27,10 @@ struct Entry {
     phase: Phase,
     /// Why it takes no connections at the moment.
     trouble: Option<String>,
+    /// The trouble that was last spoken of, until its end is spoken of too.
+    said: Option<String>,
+    /// Since when it has had no trouble.
+    calm_since: Option<Instant>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -66,7 +70,16 @@ impl Listening {
         let id = ListenerId(self.next_id);
         self.next_id += 1;
         let mail = ListenerMail { id, service, socket: listener.socket() };
-        self.entries.insert(id, Entry { service, listen_on, listener, phase: Phase::Open, trouble: None });
+        let entry = Entry {
+            service,
+            listen_on,
+            listener,
+            phase: Phase::Open,
+            trouble: None,
+            said: None,
+            calm_since: None,
+        };
+        self.entries.insert(id, entry);
         mail
     }
 
@@ -93,11 +106,11 @@ impl Listening {
         .collect()
     }
 
-    /// When [`Listening::take_due`] has something next.
+    /// When [`Listening::take_due`] or [`Listening::take_calm`] has something next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let until = |entry: &Entry| match entry.phase {
             Phase::Refusing(until) => Some(until),
-            Phase::Open | Phase::Retiring(_) => None,
+            Phase::Open | Phase::Retiring(_) => entry.calm_at(),
         };
         self.entries.values().filter_map(until).min()
     }
@@ -114,16 +127,33 @@ impl Listening {
         }
     }
 
-    /// A listener takes no connections, or again: the service, and whether that is news.
-    pub(crate) fn on_trouble(
-        &mut self,
-        id: ListenerId,
-        trouble: Option<String>,
-    ) -> Option<(ServiceId, bool)> {
+    /// A listener takes no connections: the service, if that is worth a word. A trouble that comes and goes is one.
+    pub(crate) fn on_trouble(&mut self, id: ListenerId, trouble: &str) -> Option<ServiceId> {
         let entry = self.entries.get_mut(&id)?;
-        let is_news = entry.trouble != trouble;
-        entry.trouble = trouble;
-        Some((entry.service, is_news))
+        entry.trouble = Some(trouble.to_owned());
+        entry.calm_since = None;
+        let is_news = entry.said.as_deref() != Some(trouble);
+        entry.said = Some(trouble.to_owned());
+        is_news.then_some(entry.service)
+    }
+
+    /// A listener takes connections again.
+    pub(crate) fn on_resumed(&mut self, id: ListenerId, now: Instant) {
+        if let Some(entry) = self.entries.get_mut(&id) {
+            entry.trouble = None;
+            entry.calm_since = Some(now);
+        }
+    }
+
+    /// The services whose listeners have been out of a trouble for so long that it is worth a word.
+    pub(crate) fn take_calm(&mut self, now: Instant) -> Vec<ServiceId> {
+        let is_calm = |entry: &Entry| entry.calm_at().is_some_and(|at| at <= now);
+        let calm = self.entries.values_mut().filter(|entry| is_calm(entry));
+        calm.map(|entry| {
+            entry.said = None;
+            entry.service
+        })
+        .collect()
     }
 
     /// Why the service's listener takes no connections, if it does not.
@@ -143,6 +173,14 @@ impl Listening {
     }
 }
 
+impl Entry {
+    /// When the end of a trouble is worth a word.
+    fn calm_at(&self) -> Option<Instant> {
+        self.said.as_ref()?;
+        self.calm_since.map(|since| since + CALM)
+    }
+}
+
 /// The path of a Unix socket.
 pub(crate) fn unix_path(listen_on: &ListenOn) -> Option<&Path> {
     match listen_on {
@@ -153,6 +191,9 @@ pub(crate) fn unix_path(listen_on: &ListenOn) -> Option<&Path> {
 
 /// A handshake of the kernel takes a round trip; the longest of those that matter for a sidecar is below.
 const GRACE: Duration = Duration::from_millis(200);
+
+/// Descriptors that run out are given back and taken again many times a second.
+const CALM: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {
@@ -208,10 +249,31 @@ mod tests {
         let listener = Bound::new(&listen_on, false).expect("binds").open(&listen_on).expect("listens");
         let mut listening = Listening::new(1);
         let id = listening.add(ServiceId(7), listen_on, listener).id;
-        assert_eq!(listening.on_trouble(id, Some("full".into())), Some((ServiceId(7), true)));
-        assert_eq!(listening.on_trouble(id, Some("full".into())), Some((ServiceId(7), false)));
+        assert_eq!(listening.on_trouble(id, "full"), Some(ServiceId(7)));
         assert_eq!(listening.trouble().get(&ServiceId(7)), Some(&"full"));
-        assert_eq!(listening.on_trouble(id, None), Some((ServiceId(7), true)));
+        listening.on_resumed(id, Instant::now());
         assert!(listening.trouble().is_empty());
+    }
+
+    #[test]
+    fn trouble_that_comes_and_goes_is_spoken_of_once_and_so_is_its_end() {
+        let listen_on = ListenOn::Tcp(([127, 0, 0, 1], 0).into());
+        let listener = Bound::new(&listen_on, false).expect("binds").open(&listen_on).expect("listens");
+        let (mut listening, mut now) = (Listening::new(1), Instant::now());
+        let id = listening.add(ServiceId(7), listen_on, listener).id;
+        assert_eq!(listening.on_trouble(id, "full"), Some(ServiceId(7)));
+        for _ in 0..100 {
+            listening.on_resumed(id, now);
+            assert_eq!(listening.next_deadline(), Some(now + CALM));
+            now += Duration::from_millis(100);
+            assert!(listening.take_calm(now).is_empty());
+            assert_eq!(listening.on_trouble(id, "full"), None);
+        }
+        assert_eq!(listening.next_deadline(), None);
+        assert_eq!(listening.on_trouble(id, "another"), Some(ServiceId(7)), "a new one is news");
+        listening.on_resumed(id, now);
+        assert_eq!(listening.take_calm(now + CALM), [ServiceId(7)]);
+        assert!(listening.take_calm(now + CALM).is_empty());
+        assert_eq!(listening.on_trouble(id, "another"), Some(ServiceId(7)), "and so is one after a calm");
     }
 }

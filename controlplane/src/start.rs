@@ -233,8 +233,11 @@ async fn serve_admin(address: Option<SocketAddr>, control: &Rc<RefCell<Control>>
 /// The system's trusted roots. A machine without any can still verify against a service's own.
 fn system_roots() -> Vec<Vec<u8>> {
     let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        warn!("the system's trusted roots: {error}");
+    if let Some(first) = found.errors.first() {
+        warn!(
+            "the system's trusted roots: {} cannot be used, the first for this: {first}",
+            found.errors.len()
+        );
     }
     found.certs.iter().map(|certificate| certificate.to_vec()).collect()
 }

@@ -54,6 +54,9 @@ const QUIET_MAX: u8 = 4;
 const GATHER_BYTES: usize = 64 * 1024;
 const GATHER_TIME: Duration = Duration::from_micros(100);
 
+/// Wake-ups that are taken as they come after a stream was left to gather in vain.
+const GATHER_PAUSE: u8 = 16;
+
 /// Times in a row that a source says to be readable and has nothing: a byte of urgent data stops splice for good, while
 /// poll goes on about it (tcp(7)).
 const VAIN_MAX: u8 = 2;
@@ -78,8 +81,18 @@ pub(crate) struct Bulk<C> {
     brought: usize,
     quiet: u8,
     vain: u8,
-    /// It has its turn again after all others, and not before.
+    /// It has its turn again after all others, or when it has gathered, and not before.
     queued: bool,
+    gathering: Gathering,
+}
+
+/// Whether a stream of small pieces is left to gather.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Gathering {
+    Worth,
+    UnderWay,
+    /// Nothing came meanwhile: not for so many wake-ups.
+    InVain(u8),
 }
 
 /// Why a direction moves nothing more at the moment.
@@ -164,7 +177,15 @@ impl<I: Io> Session<I> {
             direction.unanswered = 0;
             Gear::new()
         } else {
-            Gear::Bulk(Bulk { conduit, held: 0, brought: 0, quiet: 0, vain: 0, queued: false })
+            Gear::Bulk(Bulk {
+                conduit,
+                held: 0,
+                brought: 0,
+                quiet: 0,
+                vain: 0,
+                queued: false,
+                gathering: Gathering::Worth,
+            })
         };
         self.resume(from, cx);
     }
@@ -279,9 +300,15 @@ impl<I: Io> Session<I> {
         if let Some(conduit) = bulk.conduit.take() {
             cx.io.take_back(conduit, 0);
         }
-        let is_worth_gathering = is_stream && (QUIET_STREAM_BYTES..GATHER_BYTES).contains(&bulk.brought);
+        let is_small = is_stream && (QUIET_STREAM_BYTES..GATHER_BYTES).contains(&bulk.brought);
+        bulk.gathering = match bulk.gathering {
+            Gathering::UnderWay if bulk.brought == 0 => Gathering::InVain(GATHER_PAUSE),
+            Gathering::Worth | Gathering::UnderWay | Gathering::InVain(0) if is_small => Gathering::UnderWay,
+            Gathering::Worth | Gathering::UnderWay | Gathering::InVain(0) => Gathering::Worth,
+            Gathering::InVain(pause) => Gathering::InVain(pause - 1),
+        };
         bulk.brought = 0;
-        if is_worth_gathering {
+        if bulk.gathering == Gathering::UnderWay {
             bulk.queued = true;
             return cx.gathering.push_back((cx.now + GATHER_TIME, self.slot, from));
         }

@@ -223,7 +223,8 @@ impl<I: Io> Leg<I> {
     /// Keeps bytes that the socket does not take, behind nothing else.
     pub(crate) fn keep(&mut self, rest: Vec<u8>) {
         if !rest.is_empty() {
-            self.spilled.push_back(Chunk::Bytes(rest.into()));
+            // What was sent of it takes no memory any more.
+            self.spilled.push_back(Chunk::Bytes(rest.into_boxed_slice().into()));
         }
     }
 

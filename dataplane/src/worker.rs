@@ -152,16 +152,12 @@ impl<I: Io> Worker<I> {
     /// Looks after legs for which the end of the turn means something.
     fn settle(&mut self) {
         // What these ask for themselves is for the end of a later turn.
-        for index in 0..self.cx.settling.len() {
-            let (slot, side) = self.cx.settling[index];
+        for (slot, side) in std::mem::take(&mut self.cx.settling) {
             self.with(slot, |session, cx| session.on_settled(side, cx));
         }
-        self.cx.settling.clear();
-        for index in 0..self.cx.starved.len() {
-            let (slot, side) = self.cx.starved[index];
+        for (slot, side) in std::mem::take(&mut self.cx.starved) {
             self.with(slot, |session, cx| session.receive_again(side, cx));
         }
-        self.cx.starved.clear();
     }
 
     /// Goes on with directions whose last turn was not long enough, and with those that have gathered.
@@ -169,8 +165,12 @@ impl<I: Io> Worker<I> {
         while let Some((_, slot, side)) = self.cx.gathering.pop_front_if(|&mut (at, ..)| at <= self.cx.now) {
             self.with(slot, |session, cx| session.on_turn(side, cx));
         }
-        // What these ask for themselves is for a later round.
-        for (slot, side) in std::mem::take(&mut self.cx.hot) {
+        // What these ask for themselves is for a later round, in which another one comes first: who comes late in a long
+        // round gets less.
+        let mut hot = std::mem::take(&mut self.cx.hot);
+        let first = usize::from(hot.len() > 1);
+        hot.rotate_left(first);
+        for (slot, side) in hot {
             self.with(slot, |session, cx| session.on_turn(side, cx));
         }
     }

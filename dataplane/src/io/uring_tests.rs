@@ -1,6 +1,7 @@
 //! What only a ring can promise.
 
 use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::io::read;
@@ -27,6 +28,20 @@ fn more_requests_than_the_ring_holds_are_all_made() {
         polled += turn(&mut ring, DEADLINE).len();
     }
     assert_eq!(read(&theirs, &mut [0; 8]), Ok(4));
+}
+
+#[test]
+fn a_near_time_limit_leaves_the_far_one_in_the_kernel() {
+    let mut ring = ring();
+    let far = ring.now() + Duration::from_secs(3600);
+    ring.set_timer(far);
+    ring.submit(super::Wait::No);
+    for _ in 0..3 {
+        let near = ring.now() + Duration::from_micros(100);
+        ring.turn(Some(near), &mut Vec::new());
+        let pending: Vec<Instant> = ring.timer.pending.iter().map(|&(_, at)| at).collect();
+        assert_eq!(pending, [far], "one for each turn would wake the worker as often, much later");
+    }
 }
 
 #[test]

@@ -25,6 +25,14 @@ pub(crate) fn text(report: &Report<'_>) -> String {
             "bulk_bytes": options.bulk_bytes(),
             "cores": options.cores(),
         },
+        "units": {
+            "rate": "transactions, connections or GB a second",
+            "latency_ms": "milliseconds",
+            "proxy_cpu_us": "microseconds of processor time of the proxy for each transaction, connection or GB",
+            "machine_cpu_us": "microseconds of processor time of the whole machine for each of them",
+            "resident_kib": "KiB of the proxy at the end",
+            "session_kib": "KiB of the proxy for each idle session",
+        },
         "scenarios": report.outcomes.iter().map(outcome).collect::<Vec<_>>(),
     });
     format!("{document:#}\n")

@@ -82,6 +82,11 @@ fn run(options: &Options) -> Result<()> {
         let names: String = scenarios.iter().map(|scenario| format!("{scenario}\n")).collect();
         return io::stdout().write_all(names.as_bytes()).doing("print the scenarios");
     }
+    if scenarios.is_empty() {
+        return Err(Failure::new(
+            "no scenario has such a name: `cargo load --list` prints those that there are",
+        ));
+    }
     interrupt::watch(|| {})?;
     obtain(&[Part::Postgres])?;
     let mut field = Field::obtain(options)?;
