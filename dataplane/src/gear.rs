@@ -55,7 +55,7 @@ const GATHER_BYTES: usize = 64 * 1024;
 const GATHER_TIME: Duration = Duration::from_micros(100);
 
 /// Wake-ups that are taken as they come after a stream was left to gather in vain.
-const GATHER_PAUSE: u8 = 16;
+const GATHER_PAUSE: u8 = 4;
 
 /// Times in a row that a source says to be readable and has nothing: a byte of urgent data stops splice for good, while
 /// poll goes on about it (tcp(7)).
