@@ -33,6 +33,8 @@ fn assert_runs_on(broker: &Broker, driver: &str, reason: &str) {
     let info = broker.metric("secretless_io_info", &[]).unwrap();
     let ours = broker.metric("secretless_io_info", &[&labels]).unwrap();
     assert_eq!((info, ours), (1.0, 1.0), "{labels} in {}", broker.get("/metrics").unwrap().body);
+    // The log is written beside everything else: it may come after the broker is ready.
+    broker.process().wait_for_words("the driver", |said| said.contains("bytes are moved with")).unwrap();
     let lines = broker.said().matches("bytes are moved with").count();
     assert_eq!(lines, 1, "{}", broker.said());
 }

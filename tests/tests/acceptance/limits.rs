@@ -57,9 +57,8 @@ fn the_listener_recovers_once_descriptors_are_free_again() {
     limited.arg("--nofile=100:100").arg("--").arg(plain.get_program()).args(plain.get_args());
     let broker = started(Broker::launch_with(&mut limited, file.admin(), config));
     broker.wait_until_ready().unwrap();
-    let said = broker.said();
     let warning = "WARN 100 descriptors are room for about 0 sessions, and broker.limits.sessions is 10000";
-    assert!(said.contains(warning), "{said}");
+    broker.process().wait_for_words("how few they are", |said| said.contains(warning)).unwrap();
 
     // Connections that do nothing, until no descriptor is left. The kernel's queue takes what the broker cannot.
     let crowd: Vec<Wire> = (0..200).map(|_| Wire::connect(&service.listen).unwrap()).collect();
