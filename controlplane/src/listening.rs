@@ -176,8 +176,9 @@ impl Listening {
 impl Entry {
     /// When the end of a trouble is worth a word.
     fn calm_at(&self) -> Option<Instant> {
-        self.said.as_ref()?;
-        self.calm_since.map(|since| since + CALM)
+        // Nobody waits for one that is on its way out.
+        let is_spoken_of = self.said.is_some() && self.phase == Phase::Open;
+        self.calm_since.filter(|_| is_spoken_of).map(|since| since + CALM)
     }
 }
 

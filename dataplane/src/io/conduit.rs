@@ -2,12 +2,14 @@
 //!
 //! Owns the pipes and large buffers of one worker, and the bound on them. Knows neither sessions nor gears.
 
+use std::io::IoSlice;
 use std::os::fd::OwnedFd;
 
 use protocol::Transport;
 use rustix::io::{Errno, read};
-use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
+
+use super::Socket;
 
 /// What a pipe should hold. The kernel counts slots, not bytes: a slot takes one piece of what was received, which is a
 /// page or a few, or only a few bytes of one.
@@ -81,7 +83,7 @@ impl Conduit {
             Self::Pipe(pipe) => splice(socket, None, &pipe.entry, None, max.min(pipe.capacity), FLAGS),
             Self::Buffer(buffer) => {
                 let max = max.min(BUFFER_LEN);
-                let (received, _) = recv(socket, &mut buffer.memory[..max], RecvFlags::DONTWAIT)?;
+                let received = socket.receive_at_once(&mut buffer.memory[..max])?;
                 (buffer.start, buffer.end) = (0, received);
                 Ok(received)
             }
@@ -93,9 +95,8 @@ impl Conduit {
         match self {
             Self::Pipe(pipe) => splice(&pipe.exit, None, socket, None, held, FLAGS),
             Self::Buffer(buffer) => {
-                let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
                 let end = buffer.end.min(buffer.start + held);
-                let sent = send(socket, &buffer.memory[buffer.start..end], flags)?;
+                let sent = socket.send_at_once(&[IoSlice::new(&buffer.memory[buffer.start..end])])?;
                 buffer.start += sent;
                 Ok(sent)
             }
