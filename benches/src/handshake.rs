@@ -92,7 +92,7 @@ impl Handshakes {
     }
 
     fn started(&self) -> (Box<dyn Handshake>, Next, Output) {
-        let mut machine = self.protocol.handshake(Arc::clone(&self.route));
+        let mut machine = self.protocol.handshake(Arc::clone(&self.route), Transport::Unix);
         let mut out = Output::default();
         let next = machine.start(Entropy { client: [0; 32], target: [0; 32] }, &mut out);
         let Ok(Next::Want(Side::Client, Want::Bytes)) = next else {
@@ -116,7 +116,7 @@ impl Handshakes {
                 }
                 Next::Want(_, Want::Permission) => Event::Permitted,
                 Next::Want(_, Want::Derive(job)) => Event::Derived(derive(job)),
-                Next::Want(_, Want::Tls(_)) | Next::Refused | Next::Linger => {
+                Next::Want(_, Want::Tls(_) | Want::AcceptTls) | Next::Refused | Next::Linger => {
                     unreachable!("a Unix socket has no TLS, and this target refuses nothing")
                 }
             };

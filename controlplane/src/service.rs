@@ -84,6 +84,7 @@ impl Options {
             service: config.name.clone(),
             cleartext_password: config.cleartext_password,
             channel_binding: config.channel_binding,
+            client_tls: protocol::ClientTls::default(),
         };
         Self {
             name: config.name.clone(),

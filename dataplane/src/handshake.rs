@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use protocol::{
     BrokerFailed, ClientMisbehaved, Dial, Error, Event, Failure, Handshake, Next, Output, RequestId,
-    ServerMisbehaved, Side, Want,
+    ServerMisbehaved, Side, Unsupported, Want,
 };
 use zeroize::Zeroizing;
 
@@ -203,6 +203,7 @@ impl<I: Io> Session<I> {
                     handshaking.waiting = Waiting::Connection(dial);
                     return self.begin_dial(dial, cx);
                 }
+                Want::AcceptTls => return self.fail(&Unsupported::ClientTls.into(), cx),
                 Want::Tls(policy) => {
                     handshaking.waiting = Waiting::Tls;
                     return self.begin_tls(&policy, cx);

@@ -69,12 +69,14 @@ impl<I: Io> Session<I> {
         cx.stats(&service).opened.add(1);
         cx.shared.connections.fetch_add(1, Ordering::Relaxed);
         let name = Token { kind: Kind::ClientReceive, epoch: 0, generation, slot };
-        let handshaking = Handshaking::new(service.protocol.handshake(Arc::clone(&service.route)), cx.now);
+        let client = Leg::new(socket, Side::Client, name);
+        let machine = service.protocol.handshake(Arc::clone(&service.route), client.transport());
+        let handshaking = Handshaking::new(machine, cx.now);
         let mut session = Self {
             slot,
             generation,
             request_id: cx.shared.request_id(),
-            client: Leg::new(socket, Side::Client, name),
+            client,
             target: None,
             tls: None,
             dying: Vec::new(),

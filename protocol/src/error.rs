@@ -31,7 +31,7 @@ pub enum Error {
 }
 
 /// The application broke its protocol.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ClientMisbehaved {
     /// Plaintext sent behind a request for encryption (CVE-2021-23214).
     BytesBehindTlsRequest,
@@ -47,6 +47,9 @@ pub enum ClientMisbehaved {
     Closed,
     /// It did not finish its part in time.
     HandshakeTimeout,
+    /// Its TLS session did not come up, or broke before it was served: the TLS library's words. It may have refused our
+    /// certificate.
+    Tls(String),
 }
 
 /// The target broke its protocol.
@@ -111,6 +114,8 @@ pub enum Denied {
     CleartextPassword,
     /// We refuse to log in to a target that does not do channel binding.
     ChannelBinding,
+    /// We refuse a client that speaks in clear where it must not.
+    PlaintextClient,
 }
 
 /// A limit was reached.
@@ -193,6 +198,7 @@ impl Error {
         match self {
             Self::Client(ClientMisbehaved::Closed) => "client_closed",
             Self::Client(ClientMisbehaved::HandshakeTimeout) => "client_timeout",
+            Self::Client(ClientMisbehaved::Tls(_)) => "client_tls",
             Self::Client(_) => "client_protocol",
             Self::Server(ServerMisbehaved::Closed) => "target_closed",
             Self::Server(ServerMisbehaved::HandshakeTimeout) => "target_timeout",
@@ -204,6 +210,7 @@ impl Error {
             Self::Denied(Denied::ByTarget) => "target_refused",
             Self::Denied(Denied::CleartextPassword) => "cleartext_password",
             Self::Denied(Denied::ChannelBinding) => "channel_binding",
+            Self::Denied(Denied::PlaintextClient) => "client_plaintext",
             Self::Limit(OverLimit::CancelRate) => "cancel_rate",
             Self::Limit(OverLimit::StartupPacket) => "startup_packet",
             Self::Limit(_) => "session_limit",
@@ -233,8 +240,10 @@ impl Error {
         "channel_binding",
         "cleartext_password",
         "client_closed",
+        "client_plaintext",
         "client_protocol",
         "client_timeout",
+        "client_tls",
         "credential_field",
         "credential_missing",
         "credential_refused",
@@ -260,7 +269,9 @@ impl fmt::Display for Error {
     /// What a person may read of it. Where the Go broker has a phrase that its users search for, it is in here.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Client(ClientMisbehaved::Tls(reason)) => write!(f, "TLS with the client failed: {reason}"),
             Self::Client(cause) => f.write_str(match cause {
+                ClientMisbehaved::Tls(_) => "TLS with the client failed",
                 ClientMisbehaved::BytesBehindTlsRequest => "the client sent bytes behind its request for encryption",
                 ClientMisbehaved::SecondTlsRequest => "the client asked for encryption twice",
                 ClientMisbehaved::StartupLength => "invalid length of startup packet",
@@ -317,6 +328,10 @@ impl fmt::Display for Error {
                 Denied::ChannelBinding => {
                     "refusing to log in without channel binding: the target does not offer it, or not over TLS; \
                      see `config: channelBinding`"
+                }
+                Denied::PlaintextClient => {
+                    "this service takes clients in TLS only (`clientTls: required`): connect with sslmode=require, or \
+                     what your client calls it"
                 }
             }),
             Self::Limit(cause) => f.write_str(match cause {
@@ -388,10 +403,11 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 33] = [
+        let errors: [Error; 35] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
+            ClientMisbehaved::Tls("no TLS".into()).into(),
             ServerMisbehaved::UnexpectedMessage.into(),
             ServerMisbehaved::MalformedMessage("x").into(),
             ServerMisbehaved::Scram("x").into(),
@@ -406,6 +422,7 @@ mod tests {
             Denied::ByTarget.into(),
             Denied::CleartextPassword.into(),
             Denied::ChannelBinding.into(),
+            Denied::PlaintextClient.into(),
             OverLimit::Sessions.into(),
             OverLimit::CancelRate.into(),
             OverLimit::StartupPacket.into(),

@@ -32,8 +32,17 @@ pub trait Protocol: Send + Sync {
     /// the field and the remedy, never the value.
     fn check(&self, credential: &Credential) -> Vec<String>;
 
-    /// A machine for one accepted connection.
-    fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake>;
+    /// A machine for one accepted connection, which came over `client`.
+    fn handshake(&self, route: Arc<Route>, client: Transport) -> Box<dyn Handshake>;
+
+    /// Whether a machine may want [`Want::AcceptTls`] of a client that comes over `client`, under this rule: then the
+    /// service needs a certificate.
+    fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool;
+
+    /// The ALPN protocol that a client may ask for in TLS (RFC 7301). One that asks for none is served too.
+    fn alpn(&self) -> Option<&'static [u8]> {
+        None
+    }
 
     /// Handshakes written down, for the tests and fuzz targets that walk all protocols.
     #[cfg(any(test, feature = "testing"))]
@@ -76,6 +85,8 @@ pub struct Route {
     pub cleartext_password: CleartextPassword,
     /// What the target must prove.
     pub channel_binding: ChannelBinding,
+    /// Whether clients speak inside TLS.
+    pub client_tls: ClientTls,
 }
 
 impl Route {
@@ -85,6 +96,7 @@ impl Route {
             service,
             cleartext_password: CleartextPassword::default(),
             channel_binding: ChannelBinding::default(),
+            client_tls: ClientTls::default(),
         }
     }
 
@@ -105,6 +117,18 @@ pub enum ChannelBinding {
     Prefer,
     /// Else it is not talked to.
     Require,
+}
+
+/// Whether a client speaks inside TLS. On a Unix socket none has to: the kernel says who connects, and nobody listens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ClientTls {
+    /// Where the protocol has a use for it: it decides what that means.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// Else it is not served.
+    Required,
 }
 
 /// Where a password may be sent to the target in clear. A Unix socket is always good enough.
@@ -213,8 +237,12 @@ pub enum Want {
     Credential,
     /// A connection to the target: [`Event::Connected`].
     Connection(Dial),
-    /// TLS on the side's connection: [`Event::Encrypted`]. The output so far goes out in clear before it.
+    /// TLS on the target's connection: [`Event::Encrypted`]. The output so far goes out in clear before it.
     Tls(TlsPolicy),
+    /// TLS on the client's connection, with us as the server: [`Event::Encrypted`] with a peer that is not verified. The
+    /// output so far goes out in clear before it. Input that is unused begins the client's TLS stream; a protocol that
+    /// does not allow it to be there already must have refused it.
+    AcceptTls,
     /// Leave to prove the credential, asked for right before the first byte that the target can hold against the
     /// account: [`Event::Permitted`], or [`Handshake::retry`] with another one, or [`Handshake::give_up`]. A credential
     /// that nobody knows to work is tried by one session at a time, and one that was refused not at once again.
@@ -233,7 +261,7 @@ pub enum Dial {
     OpenSessions,
 }
 
-/// What the connection to the target runs over.
+/// What a connection runs over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A TCP connection.

@@ -12,7 +12,8 @@
 //!    [`Output::used`] bytes from the front of the input that was shown.
 //! 4. [`Next::Want`] names a side and what it waits for. Answer with [`Handshake::handle`], that side, and the
 //!    matching [`Event`]. For [`Want::Bytes`] show *all* unused input of that side; a machine that could not
-//!    use what it was shown says [`Want::Bytes`] again and must be shown more than before.
+//!    use what it was shown says [`Want::Bytes`] again and must be shown more than before. From
+//!    [`Event::Encrypted`] on, a side's input and output are what is inside TLS.
 //!    [`Want::Permission`] may also be answered with what [`Next::Refused`] is.
 //! 5. [`Next::Refused`]: the target refused the credential. Either call [`Handshake::retry`] with fresh entropy
 //!    once a newer credential is there, on a new connection to the target, or [`Handshake::give_up`].
@@ -51,8 +52,8 @@ pub use error::{
     Unsupported,
 };
 pub use handshake::{
-    ChannelBinding, CleartextPassword, Destination, Dial, Entropy, Event, Failure, Handshake, KnownField,
-    Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
+    ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Entropy, Event, Failure, Handshake,
+    KnownField, Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
 pub use secret::{Secret, SecretMemory, WipedBytes};

@@ -5,7 +5,7 @@
 
 use alloc::sync::Arc;
 
-use crate::{Bug, Entropy, Error, Event, Failure, Handshake, Next, Output, Route, Side, Want};
+use crate::{Bug, Entropy, Error, Event, Failure, Handshake, Next, Output, Route, Side, Transport, Want};
 
 /// The half that speaks to the application. It always begins; a protocol whose server speaks first begins by
 /// giving the target half a value that means "dial".
@@ -15,8 +15,8 @@ pub trait ClientHalf: Send {
     /// What it is told in return: what the server said.
     type Reply: Send;
 
-    /// A half for one accepted connection.
-    fn new(route: &Arc<Route>, entropy: [u8; 32]) -> Self;
+    /// A half for one accepted connection, which came over `client`.
+    fn new(route: &Arc<Route>, client: Transport, entropy: [u8; 32]) -> Self;
 
     /// The first step, before any input.
     fn start(&mut self, out: &mut Output) -> Result<ClientStep<Self::Request>, Error>;
@@ -83,6 +83,7 @@ pub enum TargetStep<R> {
 /// A client half and a target half that speak of the same values.
 pub struct Pair<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> {
     route: Arc<Route>,
+    transport: Transport,
     client: C,
     target: Option<T>,
     target_entropy: [u8; 32],
@@ -97,10 +98,11 @@ struct Refusal {
 }
 
 impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<C, T> {
-    /// A pair for one accepted connection.
-    pub fn new(route: Arc<Route>) -> Self {
+    /// A pair for one accepted connection, which came over `transport`.
+    pub fn new(route: Arc<Route>, transport: Transport) -> Self {
         Self {
-            client: C::new(&route, [0; 32]),
+            transport,
+            client: C::new(&route, transport, [0; 32]),
             target: None,
             target_entropy: [0; 32],
             request: None,
@@ -145,7 +147,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
 impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Handshake for Pair<C, T> {
     fn start(&mut self, entropy: Entropy, out: &mut Output) -> Result<Next, Error> {
         out.used = 0;
-        self.client = C::new(&self.route, entropy.client);
+        self.client = C::new(&self.route, self.transport, entropy.client);
         self.target_entropy = entropy.target;
         let step = self.client.start(out)?;
         self.on_client(step, out)
@@ -210,7 +212,7 @@ mod tests {
     use crate::testing::{describe, route};
     use crate::{
         Bug, CleartextPassword, Denied, Entropy, Error, Event, Failure, Handshake, Next, Output, RequestId,
-        Route, ServerMisbehaved, Side, Want,
+        Route, ServerMisbehaved, Side, Transport, Want,
     };
 
     /// Gives the first byte of each half's entropy on, and relays when it comes back as a capital.
@@ -220,7 +222,7 @@ mod tests {
         type Request = u8;
         type Reply = Vec<u8>;
 
-        fn new(_: &Arc<Route>, entropy: [u8; 32]) -> Self {
+        fn new(_: &Arc<Route>, _: Transport, entropy: [u8; 32]) -> Self {
             Self(entropy[0])
         }
 
@@ -283,7 +285,8 @@ mod tests {
 
     fn called() -> (Box<dyn Handshake>, Output) {
         let mut out = Output::default();
-        let mut pair = Box::new(Pair::<Caller, Callee>::new(route(CleartextPassword::Verified)));
+        let mut pair =
+            Box::new(Pair::<Caller, Callee>::new(route(CleartextPassword::Verified), Transport::Tcp));
         let next = pair.start(Entropy { client: [b'c'; 32], target: [b't'; 32] }, &mut out);
         assert_eq!(describe(&next), "wants bytes of Client");
         let next = pair.handle(Side::Client, Event::Bytes(b"hello"), &mut out);
@@ -360,7 +363,7 @@ mod tests {
     fn an_answer_that_nobody_waits_for_is_a_bug_and_no_panic() {
         let bug = Some(Error::from(Bug::UnexpectedEvent));
         let mut out = Output::default();
-        let mut pair = Pair::<Caller, Callee>::new(route(CleartextPassword::Verified));
+        let mut pair = Pair::<Caller, Callee>::new(route(CleartextPassword::Verified), Transport::Tcp);
         assert_eq!(pair.handle(Side::Target, Event::Bytes(b""), &mut out).err(), bug);
         assert_eq!(pair.retry([0; 32], &mut out).err(), bug);
     }
@@ -370,10 +373,10 @@ mod tests {
         for protocol in crate::protocols::ALL {
             for transcript in protocol.transcripts().into_iter().take(1) {
                 let mut out = Output::default();
-                let mut machine = protocol.handshake(route(CleartextPassword::Verified));
+                let mut machine = protocol.handshake(route(CleartextPassword::Verified), Transport::Unix);
                 machine.start(Entropy { client: [0; 32], target: [0; 32] }, &mut out).unwrap_or(Next::Linger);
                 for side in [Side::Client, Side::Target] {
-                    let next = machine.handle(side, Event::Connected(crate::Transport::Tcp), &mut out);
+                    let next = machine.handle(side, Event::Connected(Transport::Tcp), &mut out);
                     assert_eq!(next.err(), Some(Bug::UnexpectedEvent.into()), "{}", protocol.name());
                 }
                 let mut next = Ok(Next::Want(Side::Client, Want::Bytes));
@@ -381,7 +384,7 @@ mod tests {
                     next = machine.handle(Side::Client, Event::Bytes(bytes), &mut out);
                 }
                 assert_eq!(describe(&next), "wants the credential");
-                let next = machine.handle(Side::Target, Event::Connected(crate::Transport::Tcp), &mut out);
+                let next = machine.handle(Side::Target, Event::Connected(Transport::Tcp), &mut out);
                 assert_eq!(next.err(), Some(Bug::UnexpectedEvent.into()));
                 let credential = crate::testing::credential(&[("username", b"svc")]);
                 let next = machine.handle(Side::Target, Event::Credential(credential), &mut out);

@@ -1,4 +1,4 @@
-//! What a machine asks of TLS towards the target, and what it learns from it.
+//! What a machine asks of TLS towards the target, and what it learns from it of either side.
 //!
 //! Owns the `sslmode` family that PostgreSQL and MySQL services share. Knows no TLS library: the data plane
 //! turns a [`TlsPolicy`] and the credential's PEM values into a session.
@@ -102,6 +102,11 @@ pub struct TlsPeer {
     /// `tls-server-end-point` channel binding data (RFC 5929 section 4.1): the hash of the leaf certificate,
     /// or `None` where its signature algorithm defines no hash (Ed25519).
     pub end_point: Option<Box<[u8]>>,
+}
+
+impl TlsPeer {
+    /// Somebody who has shown no certificate: a client.
+    pub const UNKNOWN: Self = Self { verified: false, end_point: None };
 }
 
 #[cfg(test)]

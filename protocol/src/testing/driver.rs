@@ -12,8 +12,10 @@ use core::mem;
 
 use zeroize::Zeroizing;
 
+use crate::tls::TlsPeer;
 use crate::{
-    Dial, Entropy, Error, Event, Failure, Handshake, Next, Output, Protocol, RequestId, Route, Side, Want,
+    Dial, Entropy, Error, Event, Failure, Handshake, Next, Output, Protocol, RequestId, Route, Side,
+    Transport, Want,
 };
 
 /// More than any handshake says at once: a refusal that is passed on is the longest.
@@ -26,6 +28,8 @@ pub struct Driver {
     out: Output,
     client_in: Vec<u8>,
     target_in: Vec<u8>,
+    /// How many bytes of the client are still the TLS handshake's, and not the machine's.
+    hello_left: usize,
     /// How many bytes the machine has been shown and could not use.
     seen: Option<(Side, usize)>,
     /// Whether the machine is told at once that it may prove the credential.
@@ -39,14 +43,25 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A machine that has been started with `entropy` for both halves.
+    /// A machine for a client that comes over TCP. It has been started with `entropy` for both halves.
     pub fn start(protocol: &dyn Protocol, route: &Arc<Route>, entropy: [u8; 32]) -> Self {
+        Self::start_over(Transport::Tcp, protocol, route, entropy)
+    }
+
+    /// The same for a client that comes over `client`.
+    pub fn start_over(
+        client: Transport,
+        protocol: &dyn Protocol,
+        route: &Arc<Route>,
+        entropy: [u8; 32],
+    ) -> Self {
         let mut driver = Self {
-            machine: protocol.handshake(Arc::clone(route)),
+            machine: protocol.handshake(Arc::clone(route), client),
             service: route.service.clone(),
             out: Output::default(),
             client_in: Vec::new(),
             target_in: Vec::new(),
+            hello_left: 0,
             seen: None,
             permits: true,
             to_client: Vec::new(),
@@ -64,9 +79,13 @@ impl Driver {
     }
 
     /// `side` sends something.
-    pub fn receive(&mut self, side: Side, bytes: &[u8]) {
+    pub fn receive(&mut self, side: Side, mut bytes: &[u8]) {
         match side {
-            Side::Client => self.client_in.extend_from_slice(bytes),
+            Side::Client => {
+                let hello = bytes.split_off(..self.hello_left.min(bytes.len())).unwrap_or_default();
+                self.hello_left -= hello.len();
+                self.client_in.extend_from_slice(bytes);
+            }
             Side::Target => self.target_in.extend_from_slice(bytes),
         }
         let wants_it = matches!(self.next, Ok(Next::Want(wanted, Want::Bytes)) if wanted == side);
@@ -80,6 +99,17 @@ impl Driver {
     pub fn answer(&mut self, event: Event<'_>) {
         self.seen = None;
         let next = self.machine.handle(Side::Target, event, &mut self.out);
+        self.obey(next);
+    }
+
+    /// TLS with the client is up, after `hello` bytes that it has sent or will send. All others stand for what is
+    /// inside TLS.
+    pub fn accept_tls(&mut self, hello: usize) {
+        let there = hello.min(self.client_in.len());
+        self.client_in.drain(..there);
+        self.hello_left = hello - there;
+        self.seen = None;
+        let next = self.machine.handle(Side::Client, Event::Encrypted(TlsPeer::UNKNOWN), &mut self.out);
         self.obey(next);
     }
 
@@ -169,6 +199,7 @@ pub fn describe(next: &Result<Next, Error>) -> String {
             "wants connections of open sessions".to_owned()
         }
         Ok(Next::Want(_, Want::Tls(policy))) => format!("wants TLS: {policy:?}"),
+        Ok(Next::Want(side, Want::AcceptTls)) => format!("wants TLS of {side:?}"),
         Ok(Next::Want(_, Want::Permission)) => "wants permission".to_owned(),
         Ok(Next::Want(_, Want::Derive(job))) => format!("wants keys: {} iterations", job.iterations),
         Ok(Next::Refused) => "was refused".to_owned(),

@@ -17,8 +17,8 @@ use crate::auth::scram::{self, ScramKeys};
 use crate::protocols::ALL;
 use crate::tls::TlsPeer;
 use crate::{
-    BrokerFailed, CleartextPassword, ClientMisbehaved, Error, Event, Next, Protocol, Secret, Side, Transport,
-    Want,
+    BrokerFailed, CleartextPassword, ClientMisbehaved, ClientTls, Error, Event, Next, Protocol, Route,
+    Secret, Side, Transport, Want,
 };
 
 /// Nothing that a fuzzer writes by accident.
@@ -29,9 +29,10 @@ const PASSWORD: &[u8] = b"correct horse battery staple";
 /// No client talks itself in without a target, and how its bytes are cut makes no difference.
 pub fn handshake_client(data: &[u8]) {
     let Some((&cut, bytes)) = data.split_first() else { return };
-    for &protocol in ALL {
-        let whole = client_alone(protocol, bytes, bytes.len().max(1));
-        let pieces = client_alone(protocol, bytes, usize::from(cut).max(1));
+    let modes = [ClientTls::Auto, ClientTls::Required];
+    for (&protocol, mode) in ALL.iter().flat_map(|protocol| modes.map(|mode| (protocol, mode))) {
+        let whole = client_alone(protocol, mode, bytes, bytes.len().max(1));
+        let pieces = client_alone(protocol, mode, bytes, usize::from(cut).max(1));
         // What a client sends behind a request for encryption is refused only while it can be seen to be early.
         let is_about_time =
             |outcome: &ClientAlone| outcome.error == Some(ClientMisbehaved::BytesBehindTlsRequest.into());
@@ -47,8 +48,9 @@ struct ClientAlone {
     error: Option<Error>,
 }
 
-fn client_alone(protocol: &dyn Protocol, bytes: &[u8], cut: usize) -> ClientAlone {
-    let mut driver = Driver::start(protocol, &route(CleartextPassword::Always), [0; 32]);
+fn client_alone(protocol: &dyn Protocol, client_tls: ClientTls, bytes: &[u8], cut: usize) -> ClientAlone {
+    let route = Route { client_tls, ..(*route(CleartextPassword::Always)).clone() };
+    let mut driver = Driver::start(protocol, &Arc::new(route), [0; 32]);
     for piece in bytes.chunks(cut) {
         driver.receive(Side::Client, piece);
         answer_without_a_target(&mut driver);
@@ -73,6 +75,8 @@ fn answer_without_a_target(driver: &mut Driver) {
             Ok(Next::Want(Side::Target, Want::Connection(_))) => {
                 driver.answer(Event::Connected(Transport::Unix));
             }
+            // A TLS handshake of one byte: what comes behind it is inside.
+            Ok(Next::Want(Side::Client, Want::AcceptTls)) => driver.accept_tls(1),
             next => {
                 assert!(!matches!(next, Ok(Next::Relay | Next::Refused)), "no target has spoken");
                 return;

@@ -12,7 +12,8 @@ use core::mem;
 use super::{Cut, Driver, Wire, credential, describe, hex};
 use crate::tls::{TlsPeer, TlsPolicy};
 use crate::{
-    ChannelBinding, CleartextPassword, Dial, Error, Event, Next, Protocol, Route, Side, Transport, Want,
+    ChannelBinding, CleartextPassword, ClientTls, Dial, Error, Event, Next, Protocol, Route, Side, Transport,
+    Want,
 };
 
 /// A handshake from its first byte to its end. Each step is checked against what the machine really does.
@@ -20,6 +21,7 @@ pub struct Transcript {
     /// What it shows, as a sentence.
     pub name: &'static str,
     route: Route,
+    transport: Transport,
     credential: Vec<(&'static str, Vec<u8>)>,
     steps: Vec<Step>,
     /// Whether it shows where permission is asked for; else it is given at once.
@@ -34,6 +36,7 @@ enum Step {
     Credential,
     Connection(Dial, Transport),
     Tls(TlsPolicy, TlsPeer),
+    AcceptTls,
     Keys { salt: Vec<u8>, iterations: u32 },
     Refused { certain: bool },
     Retry(Vec<(&'static str, Vec<u8>)>),
@@ -53,6 +56,7 @@ impl Transcript {
         Self {
             name,
             route: Route::new("books".into()),
+            transport: Transport::Tcp,
             credential: alloc::vec![("username", b"svc".to_vec()), ("password", b"pencil".to_vec())],
             steps: Vec::new(),
             shows_permission: false,
@@ -79,6 +83,20 @@ impl Transcript {
     #[must_use]
     pub fn channel_binding(mut self, rule: ChannelBinding) -> Self {
         self.route.channel_binding = rule;
+        self
+    }
+
+    /// Sets whether clients speak inside TLS.
+    #[must_use]
+    pub fn client_tls(mut self, mode: ClientTls) -> Self {
+        self.route.client_tls = mode;
+        self
+    }
+
+    /// Sets what the client comes over; else it is TCP.
+    #[must_use]
+    pub fn client_transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
         self
     }
 
@@ -135,6 +153,13 @@ impl Transcript {
     #[must_use]
     pub fn tls(self, policy: TlsPolicy, peer: TlsPeer) -> Self {
         self.step(Step::Tls(policy, peer))
+    }
+
+    /// The machine wants TLS with the client and gets it. What the client has sent and the machine has not used is what
+    /// begins TLS; what it sends from now on stands for what is inside.
+    #[must_use]
+    pub fn accepts_tls(self) -> Self {
+        self.step(Step::AcceptTls)
     }
 
     /// The machine wants keys for this salt and gets them.
@@ -251,7 +276,7 @@ impl Transcript {
 
     /// Plays the transcript. The error names the step that went otherwise.
     pub fn play(&self, protocol: &dyn Protocol, cut: Cut) -> Result<(), String> {
-        let mut driver = Driver::start(protocol, &Arc::new(self.route.clone()), [0; 32]);
+        let mut driver = Driver::start_over(self.transport, protocol, &Arc::new(self.route.clone()), [0; 32]);
         if self.shows_permission {
             driver.hold_permission();
         }
@@ -320,6 +345,9 @@ fn play_step(driver: &mut Driver, step: &Step, fields: &[(&'static str, Vec<u8>)
             }
             driver.answer(Event::Encrypted(peer.clone()));
         }
+        (Step::AcceptTls, Ok(Next::Want(Side::Client, Want::AcceptTls))) => {
+            driver.accept_tls(driver.unused(Side::Client).len());
+        }
         (Step::Keys { salt, iterations }, Ok(Next::Want(Side::Target, Want::Derive(job))))
             if *job.salt == **salt && job.iterations == *iterations =>
         {
@@ -371,6 +399,7 @@ impl Step {
             Self::Credential => "wants the credential".to_owned(),
             Self::Connection(dial, _) => format!("wants a connection: {dial:?}"),
             Self::Tls(policy, _) => format!("wants TLS: {policy:?}"),
+            Self::AcceptTls => "wants TLS of Client".to_owned(),
             Self::Keys { salt, iterations } => format!("wants keys: {}, {iterations} iterations", hex(salt)),
             Self::Refused { certain } => format!("was refused, certain: {certain}"),
             Self::Retry(_) | Self::GiveUp(None, _) => "was refused".to_owned(),

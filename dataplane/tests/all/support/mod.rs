@@ -19,8 +19,8 @@ use dataplane::{
 };
 use protocol::tls::{TlsPolicy, Verification};
 use protocol::{
-    Bug, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake, Next, Output,
-    Protocol, Route, Side, Want,
+    Bug, ClientTls, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake,
+    Next, Output, Protocol, Route, Side, Transport, Want,
 };
 
 /// Makes a test of each function for each driver.
@@ -65,8 +65,12 @@ impl Protocol for OneByte {
         Vec::new()
     }
 
-    fn handshake(&self, _: Arc<Route>) -> Box<dyn Handshake> {
+    fn handshake(&self, _: Arc<Route>, _: Transport) -> Box<dyn Handshake> {
         Box::new(OneByteHandshake { is_encrypted: self.is_encrypted })
+    }
+
+    fn offers_client_tls(&self, _: ClientTls, _: Transport) -> bool {
+        false
     }
 }
 

@@ -6,12 +6,12 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::messages::{NO_ENCRYPTION, write_authentication_ok, write_negotiation};
+use super::messages::{ENCRYPTION, NO_ENCRYPTION, write_authentication_ok, write_negotiation};
 use super::startup::{Opening, Startup};
-use super::{Ready, Reply, Request, errors};
+use super::{Ready, Reply, Request, errors, offers_client_tls};
 use crate::{
-    Bug, ClientHalf, ClientMisbehaved, ClientStep, Denied, Error, Event, Failure, Output, Route, Unsupported,
-    Want,
+    Bug, ClientHalf, ClientMisbehaved, ClientStep, Denied, Error, Event, Failure, Output, Route, Transport,
+    Unsupported, Want,
 };
 
 pub(super) struct PostgresClient {
@@ -20,7 +20,9 @@ pub(super) struct PostgresClient {
 
 /// ```text
 ///   start ──► ExpectOpening ◄─────┐ SSLRequest, GSSENCRequest: N
-///               │   │   └─────────┘
+///               │   │   ├─────────┘
+///               │   │   │ where TLS is required: SSLRequest: S, or a TLS record
+///               │   │   └──► ExpectTls ── TLS is up ──► ExpectOpening
 ///               │   │ StartupMessage                  Ready: [v] R 0
 ///               │   └──────────────► ExpectSession ──────────────────► Ended ──► relay
 ///               │                      └─ refused: the target's E ───► Ended
@@ -31,6 +33,7 @@ pub(super) struct PostgresClient {
 /// ```
 enum State {
     ExpectOpening(ExpectOpening),
+    ExpectTls,
     ExpectSession(ExpectSession),
     ExpectCancelSent,
     /// The client broke the protocol and has not been told yet.
@@ -45,8 +48,10 @@ impl ClientHalf for PostgresClient {
     type Request = Request;
     type Reply = Reply;
 
-    fn new(_route: &Arc<Route>, _entropy: [u8; 32]) -> Self {
-        Self { state: State::ExpectOpening(ExpectOpening::default()) }
+    fn new(route: &Arc<Route>, client: Transport, _entropy: [u8; 32]) -> Self {
+        let is_required = offers_client_tls(route.client_tls, client);
+        let line = if is_required { Line::MustEncrypt } else { Line::Plain };
+        Self { state: State::ExpectOpening(ExpectOpening::on(line)) }
     }
 
     fn start(&mut self, _out: &mut Output) -> Result<Step, Error> {
@@ -59,6 +64,10 @@ impl ClientHalf for PostgresClient {
                 let (state, step) = state.on_bytes(input, out)?;
                 self.state = state;
                 Ok(step)
+            }
+            (State::ExpectTls, Event::Encrypted(_)) => {
+                self.state = State::ExpectOpening(ExpectOpening::on(Line::Tls));
+                Ok(ClientStep::Want(Want::Bytes))
             }
             (state, _) => {
                 self.state = state;
@@ -108,9 +117,11 @@ impl ClientHalf for PostgresClient {
             // A cancel request has no answer, not even this.
             (State::Violated, Error::Client(ClientMisbehaved::MalformedCancel)) => false,
             (State::Violated, _) => true,
-            // Before its startup packet a client waits for N or for nothing: libpq takes an error here for that of
-            // an old server and does not show it (CVE-2024-10977).
-            (State::ExpectOpening(_) | State::ExpectCancelSent | State::Ended, _) => false,
+            // Inside TLS it can be nobody's words but ours.
+            (State::ExpectOpening(ExpectOpening { line: Line::Tls, .. }), _) => true,
+            // Before its startup packet a client waits for an answer of one byte, for TLS or for nothing: libpq takes
+            // an error here for that of an old server and does not show it (CVE-2024-10977).
+            (State::ExpectOpening(_) | State::ExpectTls | State::ExpectCancelSent | State::Ended, _) => false,
         };
         if can_read_error {
             errors::write_failure(&mut out.client, failure);
@@ -118,9 +129,20 @@ impl ClientHalf for PostgresClient {
     }
 }
 
+/// What the client's bytes come over.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Line {
+    /// In clear, for good.
+    Plain,
+    /// In clear, until the client asks for TLS; a session needs it.
+    MustEncrypt,
+    /// Inside TLS.
+    Tls,
+}
+
 /// Waiting for the client's first packet that is not a request for encryption.
-#[derive(Default)]
 struct ExpectOpening {
+    line: Line,
     /// The requests that have been answered: either may follow the other, and neither itself. Two bits of one state,
     /// for all that differs is which request would be the second.
     ssl_answered: bool,
@@ -128,6 +150,12 @@ struct ExpectOpening {
 }
 
 impl ExpectOpening {
+    /// Inside TLS no request for encryption may follow.
+    fn on(line: Line) -> Self {
+        let is_encrypted = line == Line::Tls;
+        Self { line, ssl_answered: is_encrypted, gss_answered: is_encrypted }
+    }
+
     fn on_bytes(self, input: &[u8], out: &mut Output) -> Result<(State, Step), Error> {
         let Some((opening, len)) = Opening::read(input)? else {
             return Ok((State::ExpectOpening(self), ClientStep::Want(Want::Bytes)));
@@ -135,15 +163,32 @@ impl ExpectOpening {
         out.used = len;
         let bytes_behind = input.len() > len;
         match opening {
+            // Direct TLS, the first thing on the connection (documentation, "SSL Session Encryption").
+            Opening::Tls if self.line == Line::MustEncrypt && !self.ssl_answered && !self.gss_answered => {
+                Ok((State::ExpectTls, ClientStep::Want(Want::AcceptTls)))
+            }
+            Opening::Tls if self.line == Line::Tls => Err(ClientMisbehaved::SecondTlsRequest.into()),
+            Opening::Tls => Err(Unsupported::ClientTls.into()),
             Opening::SslRequest if self.ssl_answered => Err(ClientMisbehaved::SecondTlsRequest.into()),
             Opening::GssEncRequest if self.gss_answered => Err(ClientMisbehaved::SecondTlsRequest.into()),
+            Opening::SslRequest if self.line == Line::MustEncrypt => {
+                // Whoever sits on the line could have put them there, to be read as if they came from inside TLS
+                // (CVE-2021-23214).
+                if bytes_behind {
+                    return Err(ClientMisbehaved::BytesBehindTlsRequest.into());
+                }
+                out.client.push(ENCRYPTION);
+                Ok((State::ExpectTls, ClientStep::Want(Want::AcceptTls)))
+            }
             Opening::SslRequest => Self { ssl_answered: true, ..self }.refuse_encryption(bytes_behind, out),
             Opening::GssEncRequest => {
                 Self { gss_answered: true, ..self }.refuse_encryption(bytes_behind, out)
             }
+            // Also in clear where sessions need TLS, as PostgreSQL does: an older libpq sends it so.
             Opening::Cancel(packet) => {
                 Ok((State::ExpectCancelSent, ClientStep::Give(Request::Cancel(packet))))
             }
+            Opening::Startup(_) if self.line == Line::MustEncrypt => Err(Denied::PlaintextClient.into()),
             Opening::Startup(startup) => {
                 let startup = Arc::new(startup);
                 let request = Request::Session(Arc::clone(&startup));

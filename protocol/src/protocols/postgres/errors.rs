@@ -76,7 +76,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_sqlstate() {
         let name = || TargetFailed::Name { host: "db".into(), reason: "no such host".into() };
-        let cases: [(Error, &str); 24] = [
+        let cases: [(Error, &str); 25] = [
             (ClientMisbehaved::MalformedStartup.into(), "08P01"),
             (ClientMisbehaved::HandshakeTimeout.into(), "08P01"),
             (ServerMisbehaved::Closed.into(), "08006"),
@@ -88,6 +88,7 @@ mod tests {
             (Denied::CleartextPassword.into(), "28000"),
             (Denied::ChannelBinding.into(), "28000"),
             (Denied::CredentialRefused.into(), "28000"),
+            (Denied::PlaintextClient.into(), "28000"),
             (OverLimit::Sessions.into(), "53300"),
             (OverLimit::ServiceSessions.into(), "53300"),
             (OverLimit::StartupPacket.into(), "54000"),
@@ -141,6 +142,7 @@ mod tests {
         for error in [
             Error::from(Unsupported::SslMode),
             Denied::CleartextPassword.into(),
+            Denied::PlaintextClient.into(),
             OverLimit::StartupPacket.into(),
             ServerMisbehaved::Scram("the iteration count is not a positive number").into(),
             ServerMisbehaved::MalformedMessage("the end of the authentication request").into(),

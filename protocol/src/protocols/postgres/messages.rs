@@ -144,6 +144,8 @@ fn malformed(Missing(what): Missing) -> Error {
     ServerMisbehaved::MalformedMessage(what).into()
 }
 
+/// The answer to a request for TLS that is granted.
+pub(super) const ENCRYPTION: u8 = b'S';
 /// The answer to a request for encryption that we do not have.
 pub(super) const NO_ENCRYPTION: u8 = b'N';
 

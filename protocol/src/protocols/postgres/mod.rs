@@ -21,7 +21,9 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::{Credential, Destination, Error, Handshake, KnownField, Pair, Protocol, Route};
+use crate::{
+    ClientTls, Credential, Destination, Error, Handshake, KnownField, Pair, Protocol, Route, Transport,
+};
 use client::PostgresClient;
 use login::Authenticated;
 use startup::Startup;
@@ -51,8 +53,18 @@ impl Protocol for Postgres {
         check::findings(credential)
     }
 
-    fn handshake(&self, route: Arc<Route>) -> Box<dyn Handshake> {
-        Box::new(Pair::<PostgresClient, PostgresTarget>::new(route))
+    fn handshake(&self, route: Arc<Route>, client: Transport) -> Box<dyn Handshake> {
+        Box::new(Pair::<PostgresClient, PostgresTarget>::new(route, client))
+    }
+
+    fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool {
+        offers_client_tls(mode, client)
+    }
+
+    fn alpn(&self) -> Option<&'static [u8]> {
+        // Documentation, "SSL Session Encryption": "The ALPN protocol name is postgresql". libpq insists on it where it
+        // begins with TLS.
+        Some(b"postgresql")
     }
 
     #[cfg(any(test, feature = "testing"))]
@@ -64,6 +76,12 @@ impl Protocol for Postgres {
     fn lets_client_in(&self, to_client: &[u8]) -> bool {
         transcripts::lets_client_in(to_client)
     }
+}
+
+/// libpq asks for TLS whenever it may, and would get it where nobody wants it: so nobody gets it who does not have to.
+/// On a Unix socket it never asks.
+fn offers_client_tls(mode: ClientTls, client: Transport) -> bool {
+    mode == ClientTls::Required && client == Transport::Tcp
 }
 
 /// What the client half asks the target half for.

@@ -11,6 +11,8 @@ use crate::{ClientMisbehaved, Error, Unsupported};
 
 /// The first packet of a client (documentation, "Message Formats").
 pub(super) enum Opening {
+    /// No packet: a TLS record. Nothing of it is read.
+    Tls,
     /// `SSLRequest`
     SslRequest,
     /// `GSSENCRequest`
@@ -22,14 +24,14 @@ pub(super) enum Opening {
 }
 
 impl Opening {
-    /// Reads the packet at the front of `input` and says how long it is. `None` until all of it is there; what is
-    /// wrong with it is said as early as it can be seen.
+    /// Reads what is at the front of `input` and says how much of it has been read. `None` until all of a packet is
+    /// there; what is wrong with it is said as early as it can be seen.
     pub(super) fn read(input: &[u8]) -> Result<Option<(Self, usize)>, Error> {
         match input.first() {
             None => return Ok(None),
             // A length below 10,000 begins with a zero. A TLS record begins with its type, 22 for a handshake.
             Some(0) => {}
-            Some(&TLS_HANDSHAKE) => return Err(Unsupported::ClientTls.into()),
+            Some(&TLS_HANDSHAKE) => return Ok(Some((Self::Tls, 0))),
             Some(_) => return Err(ClientMisbehaved::StartupLength.into()),
         }
         let length = match stated_length(input, CODE_END, POSTGRES_STARTUP_MAX) {

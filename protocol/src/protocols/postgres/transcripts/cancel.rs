@@ -7,7 +7,7 @@ use super::{GSSENC_REQUEST, SSL_REQUEST, any_tls, unverified};
 use crate::testing::Transcript;
 use crate::{ClientMisbehaved, ServerMisbehaved, Transport};
 
-const CANCEL: &str = "00000010 | 04D2162E | 11223344 | 55667788";
+pub(super) const CANCEL: &str = "00000010 | 04D2162E | 11223344 | 55667788";
 
 fn forwards(transcript: Transcript, packet: &str) -> Transcript {
     transcript

@@ -4,6 +4,7 @@
 //! another language.
 
 mod cancel;
+mod client_encryption;
 mod encryption;
 mod opening;
 mod parameters;
@@ -22,6 +23,7 @@ pub(super) fn all() -> Vec<Transcript> {
         opening::all(),
         parameters::all(),
         encryption::all(),
+        client_encryption::all(),
         password::all(),
         scram::all(),
         refusal::all(),
@@ -35,7 +37,7 @@ pub(super) fn all() -> Vec<Transcript> {
 /// See [`crate::Protocol::lets_client_in`].
 pub(super) fn lets_client_in(mut to_client: &[u8]) -> bool {
     // The answers to requests for encryption, which are no messages.
-    while let [b'N', rest @ ..] = to_client {
+    while let [b'N' | b'S', rest @ ..] = to_client {
         to_client = rest;
     }
     while let [kind, a, b, c, d, ..] = *to_client {
