@@ -342,6 +342,7 @@ impl ServiceState {
             route: Arc::clone(&options.route),
             sessions_max: options.sessions_max,
             timeouts: options.timeouts,
+            client_tls: None,
             runtime: Arc::clone(&self.runtime),
         });
         service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {

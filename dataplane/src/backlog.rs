@@ -1,6 +1,6 @@
 //! Ciphertext of one session that waits for its turn.
 //!
-//! Owns the order of it, and of the end that came behind it. Decrypting takes time that a target chooses: a full
+//! Owns the order of it, and of the end that came behind it. Decrypting takes time that a peer chooses: a full
 //! receive buffer may hold one large record or hundreds of tiny ones. A session that has had its share of a round goes
 //! on in the next one, and is not received from meanwhile, so this is never more than what one turn of the driver
 //! still delivers: at most all receive buffers of the worker.

@@ -84,12 +84,15 @@ impl<I: Io> Session<I> {
     pub(crate) fn linger(&mut self, cx: &mut Context<I>) {
         let Some(side) = self.lingering() else { return self.bury_all(cx) };
         if side == Side::Target {
-            self.close_tls(cx);
+            self.client.say_last_of_tls();
             self.client.abandon(&mut cx.io);
         }
+        let is_cut_off = matches!(&self.stage, Stage::Closing(closing) if closing.cut_off);
+        if !is_cut_off {
+            self.close_tls(side, cx);
+        }
         // A Unix socket has no reset.
-        let resets = matches!(&self.stage, Stage::Closing(closing) if closing.cut_off)
-            && self.client.transport() == Transport::Tcp;
+        let resets = is_cut_off && self.client.transport() == Transport::Tcp;
         let Some(leg) = self.leg(side) else { return self.bury_all(cx) };
         if !resets {
             leg.finish();

@@ -80,8 +80,8 @@ pub(crate) struct Context<I> {
     pub(crate) hot: Vec<(u32, Side)>,
     /// Directions that are left to gather more, and until when; in this order.
     pub(crate) gathering: VecDeque<(Instant, u32, Side)>,
-    /// Sessions whose ciphertext waits for the next round.
-    pub(crate) behind: Vec<u32>,
+    /// Legs whose ciphertext waits for the next round.
+    pub(crate) behind: Vec<(u32, Side)>,
     /// Sessions that wait for something of the snapshot.
     pub(crate) parked: BTreeSet<u32>,
     pub(crate) keys: KeyCache,

@@ -1,28 +1,29 @@
-//! TLS towards the target, as a session needs it.
+//! TLS on either leg, as a session needs it.
 //!
-//! Owns when a TLS session begins and when its machine is told that it is up, and what the relay does with ciphertext.
-//! What TLS says is `tls`'s.
+//! Owns when a TLS session begins, when its machine is told that it is up, and how plaintext gets onto a leg that has
+//! one. What TLS says is `tls`'s; what the relay does with ciphertext is `ciphertext.rs`'s.
 //!
-//! What the client sends is held until the end of the round, so that the leases of one turn become as few and as large
-//! records as they fit into, and one send. A direction with TLS always goes through memory of ours, piece by piece: in the
-//! bulk gear through the worker's scratch memory, straight from one socket to the other.
+//! What one side sends is held for the other until the end of the round, so that the leases of one turn become as few
+//! and as large records as they fit into, and one send.
 
 use std::io::IoSlice;
 
-use bytes::Bytes;
 use protocol::tls::TlsPolicy;
-use protocol::{BrokerFailed, Event, ServerMisbehaved, Side};
+use protocol::{BrokerFailed, Error, Event, Side, Unsupported};
 use rustix::io::Errno;
 
-use crate::backlog::ROUND_MAX;
-use crate::closing::Closing;
 use crate::context::Context;
-use crate::gear::Obstacle;
-use crate::io::{Chunk, Io, Lease, Socket};
+use crate::io::{Chunk, Io, Socket};
 use crate::leg::Leg;
 use crate::session::{Session, Stage};
+use crate::tls::TlsSession;
 
 impl<I: Io> Session<I> {
+    /// The TLS session with `side`, if there is one.
+    pub(crate) fn tls(&mut self, side: Side) -> Option<&mut TlsSession> {
+        self.leg(side)?.tls.as_deref_mut()
+    }
+
     /// The machine wants TLS towards the target.
     pub(crate) fn begin_tls(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
         let service = self.service.id;
@@ -34,229 +35,115 @@ impl<I: Io> Session<I> {
             Some(credential) => cx.tls.session(service, credential, policy, cx.now),
             None => Err(BrokerFailed::CredentialMissing.into()),
         };
+        match (session, &mut self.target) {
+            (Ok(session), Some(leg)) => leg.tls = Some(session),
+            (Ok(_), None) => {}
+            (Err(error), _) => return self.fail(&error, cx),
+        }
+        self.flush_tls(Side::Target, cx);
+    }
+
+    /// The machine wants TLS towards the client. What the client has sent and nobody has used is the beginning of that.
+    pub(crate) fn accept_tls(&mut self, cx: &mut Context<I>) {
+        let session = match &self.service.client_tls {
+            Some(server) => server.session(),
+            None => Err(Unsupported::ClientTls.into()),
+        };
         match session {
-            Ok(session) => self.tls = Some(session),
+            Ok(session) => self.client.tls = Some(session),
             Err(error) => return self.fail(&error, cx),
         }
-        self.flush_tls(cx);
-    }
-
-    /// Sees to it that what the TLS session has to say by itself is sent.
-    pub(crate) fn flush_tls(&mut self, cx: &mut Context<I>) {
-        if self.seal() {
-            cx.dirty.push((self.slot, Side::Target));
+        let Some(handshaking) = self.handshaking() else { return };
+        let begun = std::mem::take(handshaking.input(Side::Client));
+        if begun.is_empty() || self.client.has_ended() {
+            self.await_input(Side::Client, cx);
+        } else {
+            // It may have been paused while nobody used its input.
+            self.client.receive(&mut cx.io);
+            self.on_handshake_data(Side::Client, &begun, cx);
         }
     }
 
-    /// Says to the target that we will send nothing more.
-    pub(crate) fn close_tls(&mut self, cx: &mut Context<I>) {
-        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return };
+    /// What has come of `side` in the handshake becomes its machine's input, decrypted where there is TLS.
+    pub(crate) fn take_in(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) -> Result<(), Error> {
+        let Stage::Handshake(handshaking) = &mut self.stage else { return Ok(()) };
+        let input = handshaking.input(side);
+        let leg = match side {
+            Side::Client => Some(&mut self.client),
+            Side::Target => self.target.as_mut(),
+        };
+        match leg.and_then(|leg| leg.tls.as_mut()) {
+            None => input.extend_from_slice(data),
+            Some(tls) => {
+                tls.decrypt(data, input)?;
+                self.flush_tls(side, cx);
+            }
+        }
+        Ok(())
+    }
+
+    /// The TLS session with `side` may be up.
+    pub(crate) fn go_on_with_tls(&mut self, side: Side, cx: &mut Context<I>) {
+        if let Some(peer) = self.tls(side).and_then(|tls| tls.peer()) {
+            self.answer(side, Event::Encrypted(peer), cx);
+        }
+    }
+
+    /// Whether `side` has said inside TLS that it sends nothing more, and has not been heeded.
+    pub(crate) fn has_said_end(&mut self, side: Side) -> bool {
+        self.leg(side)
+            .is_some_and(|leg| !leg.has_ended() && leg.tls.as_ref().is_some_and(|tls| tls.is_closed()))
+    }
+
+    /// Sees to it that what the TLS session with `side` has to say by itself is sent.
+    pub(crate) fn flush_tls(&mut self, side: Side, cx: &mut Context<I>) {
+        if self.leg(side).is_some_and(Leg::seal) {
+            cx.dirty.push((self.slot, side));
+        }
+    }
+
+    /// Says to `side`, if there is TLS with it, that we will send nothing more.
+    pub(crate) fn close_tls(&mut self, side: Side, cx: &mut Context<I>) {
+        let Some(leg) = self.leg(side) else { return };
+        let Some(tls) = &mut leg.tls else { return };
         let ciphertext = tls.close();
         if !ciphertext.is_empty() {
             leg.enqueue(Chunk::Bytes(ciphertext));
-            cx.dirty.push((self.slot, Side::Target));
+            cx.dirty.push((self.slot, side));
         }
     }
+}
 
+impl<I: Io> Leg<I> {
     /// Puts everything that is to be encrypted on its way, and tells whether there was anything.
     pub(crate) fn seal(&mut self) -> bool {
-        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return false };
+        let Some(tls) = &mut self.tls else { return false };
         let ciphertext = tls.take_ciphertext();
         if ciphertext.is_empty() {
             return false;
         }
-        leg.enqueue(Chunk::Bytes(ciphertext));
+        self.enqueue(Chunk::Bytes(ciphertext));
         true
     }
 
-    pub(crate) fn go_on_with_tls(&mut self, cx: &mut Context<I>) {
-        let Some(tls) = &mut self.tls else { return };
-        if let Some(peer) = tls.peer() {
-            self.answer(Side::Target, Event::Encrypted(peer), cx);
+    /// The leg is let go of: an alert that says what is wrong with the peer's side, or that this is the end.
+    pub(crate) fn say_last_of_tls(&mut self) {
+        if let Some(mut tls) = self.tls.take() {
+            self.say_last(&tls.close());
         }
     }
 
-    /// Ciphertext of the target, in the relay.
-    pub(crate) fn on_ciphertext(&mut self, lease: Lease, cx: &mut Context<I>) {
-        let Some(tls) = &mut self.tls else { return };
-        let is_first = tls.backlog.is_first_of(cx.round);
-        let waits = !tls.backlog.is_empty();
-        if !waits && (is_first || !is_late(cx)) {
-            self.decrypt(&lease, cx);
-            let is_full = lease.is_full();
-            drop(lease);
-            return self.on_buffer(Side::Target, is_full, cx);
-        }
-        tls.backlog.push(&lease);
-        if !waits {
-            cx.behind.push(self.slot);
-            if let Some(leg) = &mut self.target {
-                leg.pause(&mut cx.io);
-            }
-        }
-    }
-
-    /// Goes on with ciphertext that has waited, as long as the client takes what comes of it.
-    pub(crate) fn catch_up(&mut self, cx: &mut Context<I>) {
-        if !matches!(self.stage, Stage::Relay(_))
-            && let Some(tls) = &mut self.tls
-        {
-            tls.backlog.forget_pieces();
-        }
-        while !self.client.is_congested()
-            && let Some(piece) = self.tls.as_mut().and_then(|tls| tls.backlog.pop())
-        {
-            self.decrypt(&piece, cx);
-            if is_late(cx) {
-                break;
-            }
-        }
-        let Some(tls) = &mut self.tls else { return };
-        if !tls.backlog.is_empty() {
-            if !self.client.is_congested() {
-                cx.behind.push(self.slot);
-            }
-        } else if let Some(end) = tls.backlog.take_end() {
-            self.on_end(Side::Target, end, cx);
-        } else {
-            self.resume(Side::Target, cx);
-        }
-    }
-
-    /// Whether ciphertext of `side` waits for its turn; if so, it gets one.
-    pub(crate) fn is_behind(&self, side: Side, cx: &mut Context<I>) -> bool {
-        let is_behind = side == Side::Target && self.tls.as_ref().is_some_and(|tls| !tls.backlog.is_empty());
-        if is_behind {
-            cx.behind.push(self.slot);
-        }
-        is_behind
-    }
-
-    /// Takes a piece of what `from` has through TLS and gives it to the other side at once: how much it was.
-    pub(crate) fn pass(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
-        let len = self.scoop(from, cx)?;
-        let scratch = std::mem::take(&mut cx.scratch);
-        let passed = match from {
-            Side::Client => self.pass_encrypted(&scratch[..len], cx),
-            Side::Target => self.pass_decrypted(&scratch[..len], cx),
-        };
-        cx.scratch = scratch;
-        passed?;
-        Ok(if is_late(cx) { usize::MAX } else { len })
-    }
-
-    fn pass_encrypted(&mut self, plaintext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
-        self.count(Side::Client, plaintext.len(), cx);
-        let (Some(tls), Some(leg)) = (&mut self.tls, &mut self.target) else { return Err(Obstacle::Over) };
-        let sent = tls.encrypt_to(plaintext, |records| leg.socket().send_at_once(records));
-        on_sent(sent, leg, cx)
-    }
-
-    fn pass_decrypted(&mut self, ciphertext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
-        let Some((mut plaintext, word)) = self.decipher(ciphertext, cx) else { return Err(Obstacle::Over) };
-        let mut given = Ok(());
-        if !plaintext.is_empty() {
-            self.count(Side::Target, plaintext.len(), cx);
-            let sent = match self.client.socket().send_at_once(&[IoSlice::new(&plaintext)]) {
-                Ok(sent) => {
-                    plaintext.drain(..sent);
-                    Ok(plaintext)
-                }
-                Err(Errno::AGAIN | Errno::INTR) => Ok(plaintext),
+    /// Gives `plaintext` to the socket at once, encrypted where there is TLS: what the socket does not take. Nothing may
+    /// be on its way that it would overtake.
+    pub(crate) fn give(&mut self, plaintext: &[u8]) -> Result<Vec<u8>, Errno> {
+        let (socket, tls) = self.socket_and_tls();
+        match tls {
+            Some(tls) => tls.encrypt_to(plaintext, |records| socket.send_at_once(records)),
+            None => match socket.send_at_once(&[IoSlice::new(plaintext)]) {
+                Ok(sent) => Ok(plaintext[sent..].to_vec()),
+                Err(Errno::AGAIN | Errno::INTR) => Ok(plaintext.to_vec()),
                 Err(error) => Err(error),
-            };
-            given = on_sent(sent, &mut self.client, cx);
-        }
-        let goes_on = self.heed(word, cx);
-        if goes_on || (matches!(given, Err(Obstacle::Broken)) && matches!(self.stage, Stage::Relay(_))) {
-            given
-        } else {
-            Err(Obstacle::Over)
+            },
         }
     }
-
-    fn decrypt(&mut self, ciphertext: &[u8], cx: &mut Context<I>) {
-        let Some((plaintext, word)) = self.decipher(ciphertext, cx) else { return };
-        if !plaintext.is_empty() {
-            self.deliver(Side::Target, Chunk::Bytes(Bytes::from(plaintext)), cx);
-        }
-        self.heed(word, cx);
-    }
-
-    /// The plaintext of a piece of the target's stream, and what else it says.
-    fn decipher(&mut self, ciphertext: &[u8], cx: &mut Context<I>) -> Option<(Vec<u8>, Word)> {
-        let tls = self.tls.as_mut()?;
-        let mut plaintext = Vec::new();
-        let word = match tls.decrypt(ciphertext, &mut plaintext) {
-            // What the TLS session has to say to that goes out when the target is let go of.
-            Err(_) => return Some((plaintext, Word::Unreadable)),
-            Ok(()) if tls.is_closed() => Word::Closed,
-            Ok(()) => Word::More,
-        };
-        self.flush_tls(cx);
-        Some((plaintext, word))
-    }
-
-    /// Does what the target's stream has said, behind its data: whether the stream goes on.
-    fn heed(&mut self, word: Word, cx: &mut Context<I>) -> bool {
-        match word {
-            Word::More => return true,
-            Word::Closed => {
-                self.leave_bulk(Side::Target, cx);
-                if let Some(leg) = &mut self.target {
-                    leg.on_end();
-                    leg.pause(&mut cx.io);
-                }
-                self.on_relay_end(Side::Target, None, cx);
-            }
-            Word::Unreadable => self.on_cut_off(cx),
-        }
-        false
-    }
-
-    /// Whether the end of `side`'s stream is not the one that its owner said: somebody else may have cut it off.
-    pub(crate) fn is_cut_off(&self, side: Side) -> bool {
-        side == Side::Target && self.tls.as_ref().is_some_and(|tls| !tls.is_closed())
-    }
-
-    /// The target's stream has ended without its word that this is the end, or cannot be read any further. The client
-    /// gets what came, and must not take it for the whole.
-    pub(crate) fn on_cut_off(&mut self, cx: &mut Context<I>) {
-        // A client that had nothing more to ask has not been kept from anything that it was waiting for, most likely.
-        if !self.client.has_ended() {
-            cx.stats(&self.service).on_failed(&ServerMisbehaved::CutOff.into());
-        }
-        self.close(Closing::cut_off(), cx);
-    }
-}
-
-/// What a piece of the target's stream says besides its data.
-#[derive(Clone, Copy)]
-enum Word {
-    /// There will be more.
-    More,
-    /// This was the end.
-    Closed,
-    /// Nobody can read what comes now.
-    Unreadable,
-}
-
-/// Bytes were given to `leg` at once, and the socket did not take this `rest`, or has failed.
-fn on_sent<I: Io>(
-    rest: Result<Vec<u8>, Errno>,
-    leg: &mut Leg<I>,
-    cx: &mut Context<I>,
-) -> Result<(), Obstacle> {
-    let rest = rest.map_err(|_| Obstacle::Broken)?;
-    if rest.is_empty() {
-        return Ok(());
-    }
-    leg.keep(rest);
-    leg.await_room(&mut cx.io);
-    Err(Obstacle::Stalled)
-}
-
-/// Whether this round has taken so long that everybody should have had a turn first.
-fn is_late<I: Io>(cx: &Context<I>) -> bool {
-    cx.io.now().saturating_duration_since(cx.now) >= ROUND_MAX
 }

@@ -60,7 +60,7 @@ impl<I: Io> Session<I> {
     /// `side` sends nothing more, or its socket has failed.
     pub(crate) fn on_end(&mut self, side: Side, error: Option<Errno>, cx: &mut Context<I>) {
         if matches!(self.stage, Stage::Relay(_)) && self.is_behind(side, cx) {
-            if let Some(tls) = &mut self.tls {
+            if let Some(tls) = self.tls(side) {
                 tls.backlog.on_end(error);
             }
             return;
@@ -155,10 +155,8 @@ impl<I: Io> Session<I> {
     /// Hands what is queued for `side` to the kernel.
     pub(crate) fn flush(&mut self, side: Side, cx: &mut Context<I>) {
         let slot = self.slot;
-        if side == Side::Target {
-            self.seal();
-        }
         if let Some(leg) = self.leg(side) {
+            leg.seal();
             if leg.wants_finish() {
                 cx.settling.push((slot, side));
             }

@@ -14,7 +14,7 @@
 //!
 //! In the *message gear* data is received into the worker's buffers and sent from there. In the *bulk gear* it goes from
 //! socket to socket through a conduit (a pipe, or a large buffer where splice loses), which is lent only while there is
-//! something in it; where TLS is to be passed, through the worker's scratch memory (`encryption.rs`). Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
+//! something in it; where TLS is to be passed, through the worker's scratch memory (`ciphertext.rs`). Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
 //! everything that was received to be sent; down, it happens only with an empty conduit.
 
 use std::time::Duration;
@@ -166,11 +166,12 @@ impl<I: Io> Session<I> {
         if !matches!(direction.gear, Gear::Shifting) || !source.is_receive_over() || sink.is_congested() {
             return;
         }
-        let waits = self.tls.as_ref().is_some_and(|tls| tls.has_waiting(from));
-        if waits || !sink.is_clear() {
+        let is_behind = source.tls.as_ref().is_some_and(|tls| !tls.backlog.is_empty());
+        let is_held = sink.tls.as_ref().is_some_and(|tls| tls.is_holding());
+        if is_behind || is_held || !sink.is_clear() {
             return cx.settling.push((self.slot, from.other()));
         }
-        let needs_conduit = self.tls.is_none();
+        let needs_conduit = source.tls.is_none() && sink.tls.is_none();
         let conduit = if needs_conduit && !source.has_ended() { cx.io.lend(way(source, sink)) } else { None };
         direction.gear = if source.has_ended() || (needs_conduit && conduit.is_none()) {
             // Not with each buffer anew.
@@ -204,7 +205,8 @@ impl<I: Io> Session<I> {
                 // Words of the TLS layer, which go out in the next turn.
                 break;
             }
-            let step = if self.tls.is_some() { self.pass(from, cx) } else { self.transfer(from, cx) };
+            let is_encrypted = source.tls.is_some() || sink.tls.is_some();
+            let step = if is_encrypted { self.pass(from, cx) } else { self.transfer(from, cx) };
             match step {
                 Ok(moved) => left = left.saturating_sub(moved),
                 Err(obstacle) => return self.on_obstacle(from, obstacle, cx),

@@ -8,7 +8,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use protocol::{
     BrokerFailed, ClientMisbehaved, Dial, Error, Event, Failure, Handshake, Next, Output, RequestId,
-    ServerMisbehaved, Side, Unsupported, Want,
+    ServerMisbehaved, Side, Want,
 };
 use zeroize::Zeroizing;
 
@@ -30,7 +30,7 @@ const INPUT_MAX: usize = 64 * 1024;
 pub(crate) struct Handshaking {
     pub(crate) machine: Box<dyn Handshake>,
     pub(crate) out: Output,
-    /// Unused input of the client.
+    /// Unused input of the client, decrypted where there is TLS.
     client_in: Vec<u8>,
     /// Unused input of the target, decrypted where there is TLS.
     pub(crate) target_in: Vec<u8>,
@@ -50,7 +50,8 @@ pub(crate) enum Waiting {
     Input(Side),
     Credential,
     Connection(Dial),
-    Tls,
+    /// The end of the TLS handshake with this side.
+    Tls(Side),
     /// Leave to prove the credential.
     Permission,
     Keys(KeyJobId),
@@ -87,7 +88,7 @@ impl Handshaking {
         !self.is_errand && !self.attempt.is_awaited()
     }
 
-    fn input(&mut self, side: Side) -> &mut Vec<u8> {
+    pub(crate) fn input(&mut self, side: Side) -> &mut Vec<u8> {
         if side == Side::Client { &mut self.client_in } else { &mut self.target_in }
     }
 
@@ -203,9 +204,12 @@ impl<I: Io> Session<I> {
                     handshaking.waiting = Waiting::Connection(dial);
                     return self.begin_dial(dial, cx);
                 }
-                Want::AcceptTls => return self.fail(&Unsupported::ClientTls.into(), cx),
+                Want::AcceptTls => {
+                    handshaking.waiting = Waiting::Tls(Side::Client);
+                    return self.accept_tls(cx);
+                }
                 Want::Tls(policy) => {
-                    handshaking.waiting = Waiting::Tls;
+                    handshaking.waiting = Waiting::Tls(Side::Target);
                     return self.begin_tls(&policy, cx);
                 }
             };
@@ -223,10 +227,14 @@ impl<I: Io> Session<I> {
         }
     }
 
-    /// Sends bytes of our own to the client.
+    /// Sends bytes of our own to the client, encrypted where there is TLS.
     pub(crate) fn send_client(&mut self, bytes: Vec<u8>, cx: &mut Context<I>) {
         if !bytes.is_empty() {
-            self.client.enqueue(Chunk::Bytes(Bytes::from(bytes)));
+            let chunk = match &mut self.client.tls {
+                None => Bytes::from(bytes),
+                Some(tls) => tls.encrypt(&bytes),
+            };
+            self.client.enqueue(Chunk::Bytes(chunk));
             cx.dirty.push((self.slot, Side::Client));
         }
     }
@@ -234,7 +242,7 @@ impl<I: Io> Session<I> {
     /// Sends bytes of our own to the target, encrypted where there is TLS.
     fn send_target(&mut self, bytes: Zeroizing<Vec<u8>>, cx: &mut Context<I>) {
         let Some(leg) = &mut self.target else { return };
-        let chunk = match &mut self.tls {
+        let chunk = match &mut leg.tls {
             None => Chunk::Wiped { bytes, sent: 0 },
             Some(tls) => Chunk::Bytes(tls.encrypt(&bytes)),
         };
@@ -243,7 +251,7 @@ impl<I: Io> Session<I> {
     }
 
     /// The machine waits for input of `side`. If that side has ended, it waits in vain.
-    fn await_input(&mut self, side: Side, cx: &mut Context<I>) {
+    pub(crate) fn await_input(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(leg) = self.leg(side) else { return };
         if leg.has_ended() {
             return self.on_handshake_end(side, cx);
@@ -255,18 +263,15 @@ impl<I: Io> Session<I> {
     /// Data of either side.
     pub(crate) fn on_handshake_data(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
-        match (side, &mut self.tls) {
-            // What a target says to a request that has no answer, nobody reads.
-            (Side::Target, _) if handshaking.waiting == Waiting::TargetEnd => return,
-            (Side::Target, Some(tls)) => {
-                if let Err(error) = tls.decrypt(data, &mut handshaking.target_in) {
-                    // What the TLS session has to say to that goes out when the target is let go of.
-                    return self.fail(&error, cx);
-                }
-                self.flush_tls(cx);
-            }
-            _ => handshaking.input(side).extend_from_slice(data),
+        // What a target says to a request that has no answer, nobody reads.
+        if side == Side::Target && handshaking.waiting == Waiting::TargetEnd {
+            return;
         }
+        if let Err(error) = self.take_in(side, data, cx) {
+            // What the TLS session has to say to that goes out when the side is let go of.
+            return self.fail(&error, cx);
+        }
+        let has_said_end = side == Side::Client && self.has_said_end(side);
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let full = handshaking.input(side).len() > INPUT_MAX;
         let has_input = !handshaking.input(side).is_empty();
@@ -275,13 +280,16 @@ impl<I: Io> Session<I> {
                 let next = handshaking.show(side);
                 self.obey(next, cx);
             }
-            Waiting::Tls if side == Side::Target => self.go_on_with_tls(cx),
+            Waiting::Tls(wanted) if wanted == side => self.go_on_with_tls(side, cx),
             _ if full => {
                 if let Some(leg) = self.leg(side) {
                     leg.pause(&mut cx.io);
                 }
             }
             _ => {}
+        }
+        if has_said_end {
+            self.on_end(side, None, cx);
         }
     }
 
@@ -305,7 +313,7 @@ impl<I: Io> Session<I> {
             (Side::Target, _) => self.fail(&ServerMisbehaved::Closed.into(), cx),
             // What the client has sent already is still worth an answer.
             (Side::Client, waiting) => {
-                let expected = waiting == Waiting::Input(Side::Client);
+                let expected = matches!(waiting, Waiting::Input(Side::Client) | Waiting::Tls(Side::Client));
                 if expected || handshaking.client_in.is_empty() && handshaking.ends_with_client() {
                     self.fail(&ClientMisbehaved::Closed.into(), cx);
                 }
@@ -350,7 +358,9 @@ impl<I: Io> Session<I> {
             return self.on_dial_deadline(cx);
         }
         let error = match handshaking.waiting {
-            Waiting::Input(Side::Client) => ClientMisbehaved::HandshakeTimeout.into(),
+            Waiting::Input(Side::Client) | Waiting::Tls(Side::Client) => {
+                ClientMisbehaved::HandshakeTimeout.into()
+            }
             Waiting::Credential | Waiting::Keys(_) => BrokerFailed::CredentialMissing.into(),
             Waiting::Connection(_) => match &handshaking.dialing {
                 Some(dialing) => dialing.timeout(),
@@ -363,7 +373,7 @@ impl<I: Io> Session<I> {
             }
             Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
             // Who waits for permission waits for what the target says to somebody else.
-            Waiting::Input(Side::Target) | Waiting::Tls | Waiting::Permission => {
+            Waiting::Input(Side::Target) | Waiting::Tls(Side::Target) | Waiting::Permission => {
                 ServerMisbehaved::HandshakeTimeout.into()
             }
         };

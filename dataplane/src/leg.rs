@@ -1,7 +1,8 @@
 //! One connection of a session, to its client or to its target.
 //!
 //! Owns the socket, what is on its way to it, and which requests about it the kernel still holds. Knows nothing of
-//! what the bytes mean.
+//! what the bytes mean. With TLS on it they are ciphertext; who goes through the TLS session and when is
+//! `encryption.rs`'s.
 //!
 //! Bytes on their way out take one of two ways. As long as the socket takes everything, they are *queued*: sent in
 //! this very turn, straight from the buffer they were received into. When it does not, the rest is *spilled*:
@@ -15,6 +16,7 @@ use std::io::IoSlice;
 use protocol::{Side, Transport};
 
 use crate::io::{Chunk, Chunks, Interest, Io, Kind, Socket, Token};
+use crate::tls::TlsSession;
 
 /// Chunks of one send; the kernel takes at most 1,024 pieces (`UIO_MAXIOV`).
 const CHUNKS_MAX: usize = 512;
@@ -24,6 +26,8 @@ pub(crate) struct Leg<I: Io> {
     socket: I::Socket,
     side: Side,
     transport: Transport,
+    /// TLS with the peer. With it, what the socket carries is ciphertext.
+    pub(crate) tls: Option<Box<TlsSession>>,
     /// Names the leg in tokens; its kind is replaced by each request's own.
     name: Token,
     receiving: Receiving,
@@ -69,6 +73,7 @@ impl<I: Io> Leg<I> {
             transport,
             socket,
             side,
+            tls: None,
             name,
             receiving: Receiving::Off,
             polling: false,
@@ -85,6 +90,11 @@ impl<I: Io> Leg<I> {
 
     pub(crate) fn socket(&self) -> &I::Socket {
         &self.socket
+    }
+
+    /// The socket, and the TLS session whose records it carries.
+    pub(crate) fn socket_and_tls(&mut self) -> (&I::Socket, Option<&mut TlsSession>) {
+        (&self.socket, self.tls.as_deref_mut())
     }
 
     pub(crate) fn side(&self) -> Side {

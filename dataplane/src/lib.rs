@@ -5,6 +5,7 @@
 //! anything but its driver.
 
 mod backlog;
+mod ciphertext;
 mod closing;
 mod context;
 mod credentials;
@@ -39,5 +40,6 @@ pub use snapshot::{
     Address, CredentialState, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts,
 };
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
+pub use tls::ServerTls;
 
 pub use io::socket::refuse_new_connections;

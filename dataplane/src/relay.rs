@@ -79,8 +79,8 @@ impl<I: Io> Session<I> {
 
     /// Data of `from`.
     pub(crate) fn on_relay_data(&mut self, from: Side, lease: Lease, cx: &mut Context<I>) {
-        if from == Side::Target && self.tls.is_some() {
-            return self.on_ciphertext(lease, cx);
+        if self.tls(from).is_some() {
+            return self.on_ciphertext(from, lease, cx);
         }
         let is_full = lease.is_full();
         self.deliver(from, Chunk::Lease(lease), cx);
@@ -90,12 +90,8 @@ impl<I: Io> Session<I> {
     /// Moves a chunk of plaintext of `from` to the other side, encrypted where that side wants it.
     pub(crate) fn deliver(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
         self.count(from, chunk.bytes().len(), cx);
-        let (to, tls) = match from {
-            Side::Client => (self.target.as_mut(), self.tls.as_mut()),
-            Side::Target => (Some(&mut self.client), None),
-        };
-        let Some(to) = to else { return };
-        match tls {
+        let Some(to) = self.leg(from.other()) else { return };
+        match &mut to.tls {
             Some(tls) => tls.hold(chunk),
             None => to.enqueue(chunk),
         }
@@ -147,9 +143,7 @@ impl<I: Io> Session<I> {
             // Nothing can be sent to `side` any more: what it has sent is delivered, and that is all.
             return self.begin_closing(Some(side.other()), cx);
         }
-        if side == Side::Client {
-            self.close_tls(cx);
-        }
+        self.close_tls(side.other(), cx);
         if let Some(other) = self.leg(side.other()) {
             other.finish();
         }

@@ -23,7 +23,6 @@ use crate::leg::Leg;
 use crate::mailbox::{Report, SessionRef};
 use crate::relay::Relay;
 use crate::snapshot::{Endpoint, ServiceOptions};
-use crate::tls::TlsSession;
 
 /// One connection of a client.
 pub(crate) struct Session<I: Io> {
@@ -35,8 +34,6 @@ pub(crate) struct Session<I: Io> {
     pub(crate) service: Arc<ServiceOptions>,
     pub(crate) client: Leg<I>,
     pub(crate) target: Option<Leg<I>>,
-    /// TLS towards the target. With it, what the target leg carries is ciphertext.
-    pub(crate) tls: Option<Box<TlsSession>>,
     /// Legs that are closed as soon as the kernel holds nothing of them.
     pub(crate) dying: Vec<Leg<I>>,
     /// Connections to targets so far.
@@ -78,7 +75,6 @@ impl<I: Io> Session<I> {
             request_id: cx.shared.request_id(),
             client,
             target: None,
-            tls: None,
             dying: Vec::new(),
             epoch: 0,
             stage: Stage::Handshake(Box::new(handshaking)),
@@ -141,12 +137,8 @@ impl<I: Io> Session<I> {
 
     /// Lets go of the connection to the target: it is closed when the kernel holds nothing of it any more.
     pub(crate) fn detach_target(&mut self, cx: &mut Context<I>) {
-        let tls = self.tls.take();
         if let Some(mut leg) = self.target.take() {
-            if let Some(mut tls) = tls {
-                // An alert that says what is wrong with the target's side, or that this is the end.
-                leg.say_last(&tls.close());
-            }
+            leg.say_last_of_tls();
             leg.abandon(&mut cx.io);
             self.bury(leg);
         }
@@ -201,7 +193,7 @@ impl<I: Io> Session<I> {
         cx.on_failed(&self.service, self.request_id, error);
         if let Stage::Handshake(handshaking) = &mut self.stage {
             // Unless it was the client's own fault: else any client could make all others do without tickets.
-            if let Some(tls) = &self.tls
+            if let Some(tls) = self.target.as_ref().and_then(|leg| leg.tls.as_ref())
                 && !matches!(error, Error::Client(_))
             {
                 tls.distrust();

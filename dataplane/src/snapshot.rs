@@ -14,6 +14,7 @@ use std::time::Duration;
 use protocol::{Credential, Error, Generation, Protocol, Route, TargetFailed};
 
 use crate::stats::ServiceRuntime;
+use crate::tls::ServerTls;
 
 /// Names a service for as long as the process runs; never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -84,6 +85,8 @@ pub struct ServiceOptions {
     pub sessions_max: u32,
     /// Its deadlines.
     pub timeouts: Timeouts,
+    /// What its clients are shown in TLS, where its protocol takes them in TLS.
+    pub client_tls: Option<ServerTls>,
     /// Counters that outlive the snapshot.
     pub runtime: Arc<ServiceRuntime>,
 }

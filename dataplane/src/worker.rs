@@ -178,8 +178,8 @@ impl<I: Io> Worker<I> {
     /// Goes on with ciphertext that had to wait until everybody had a turn.
     fn catch_up(&mut self) {
         // What is still not done asks for the next round.
-        for slot in std::mem::take(&mut self.cx.behind) {
-            self.with(slot, Session::catch_up);
+        for (slot, side) in std::mem::take(&mut self.cx.behind) {
+            self.with(slot, |session, cx| session.catch_up(side, cx));
         }
     }
 

@@ -185,6 +185,7 @@ impl Control {
             route: Arc::new(route),
             sessions_max: 1000,
             timeouts: self.timeouts,
+            client_tls: None,
             runtime: Arc::clone(&self.runtime),
         });
         if let Some(credential) = &self.credential {

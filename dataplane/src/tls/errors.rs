@@ -2,8 +2,9 @@
 //!
 //! Owns the translation into the words that users of the Go broker search for.
 
+use protocol::limits::ERROR_CAUSE_MAX;
 use protocol::tls::Verification;
-use protocol::{Error, TargetFailed};
+use protocol::{ClientMisbehaved, Error, TargetFailed};
 use rustls::{AlertDescription, CertificateError};
 
 /// A failure of TLS in these words.
@@ -35,6 +36,29 @@ pub(super) fn describe(error: &rustls::Error, verification: Verification) -> Err
         }
         other => tls(format!("tls: {other}")),
     }
+}
+
+/// What came from a client is not TLS.
+pub(super) fn malformed_client() -> Error {
+    client("it does not speak TLS")
+}
+
+/// The failure that `error` is, for a session with a client.
+pub(super) fn describe_client(error: &rustls::Error) -> Error {
+    match error {
+        rustls::Error::AlertReceived(alert) => client(format!("remote error: tls: {}", alert_words(*alert))),
+        rustls::Error::InvalidMessage(_) => malformed_client(),
+        rustls::Error::PeerIncompatible(cause) => {
+            client(format!("it offers nothing that we accept: {cause:?}"))
+        }
+        other => client(other.to_string()),
+    }
+}
+
+/// A failure in these words, or as many of them as a line of the log should have: a client may have a say in them.
+fn client(words: impl Into<String>) -> Error {
+    let words: String = words.into().chars().take(ERROR_CAUSE_MAX).collect();
+    ClientMisbehaved::Tls(words).into()
 }
 
 fn certificate(cause: &CertificateError) -> String {

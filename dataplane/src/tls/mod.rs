@@ -1,10 +1,12 @@
-//! TLS towards the target.
+//! TLS towards either side.
 //!
-//! Owns what sessions are made from: settings are built from a credential's PEM values by the first session that needs
-//! them, and shared by all later ones of that credential. Does no I/O.
+//! Owns what sessions are made from. Towards the target, settings are built from a credential's PEM values by the first
+//! session that needs them, and shared by all later ones of that credential; towards clients they come with the service.
+//! Does no I/O.
 
 mod errors;
 mod identity;
+mod server;
 mod session;
 mod settings;
 mod tickets;
@@ -20,6 +22,7 @@ use protocol::{Credential, Error, Generation};
 use rustls::client::Resumption;
 use rustls::{ClientConfig, ClientConnection};
 
+pub use server::ServerTls;
 pub(crate) use session::TlsSession;
 pub(crate) use settings::SystemRoots;
 
@@ -29,7 +32,7 @@ use tickets::{SessionTickets, Tickets};
 /// Settings that a worker keeps; more services than that in use at once build theirs anew.
 const SETTINGS_MAX: usize = 8192;
 
-/// A worker's TLS settings, by service.
+/// A worker's TLS settings towards targets, by service.
 pub(crate) struct TlsCache {
     roots: SystemRoots,
     settings: HashMap<ServiceId, Settings>,
@@ -69,7 +72,8 @@ impl TlsCache {
         let name = settings::server_name(policy)?;
         let connection = ClientConnection::new(Arc::new(config), name)
             .map_err(|error| errors::describe(&error, policy.verification))?;
-        Ok(Box::new(TlsSession::new(connection, policy.verification, Arc::clone(&settings.tickets))))
+        let tickets = Arc::clone(&settings.tickets);
+        Ok(Box::new(TlsSession::towards_target(connection, policy.verification, tickets)))
     }
 
     fn settings(&mut self, service: ServiceId, credential: &Credential, policy: &TlsPolicy) -> &Settings {

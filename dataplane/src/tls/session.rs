@@ -8,11 +8,11 @@ use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::sync::Arc;
 
 use bytes::Bytes;
+use protocol::Error;
 use protocol::auth::channel_binding;
 use protocol::tls::{TlsPeer, Verification};
-use protocol::{Error, Side};
 use rustix::io::Errno;
-use rustls::{ClientConnection, ConnectionCommon, SideData};
+use rustls::{ClientConnection, Connection, ServerConnection};
 
 use super::errors;
 use super::tickets::Tickets;
@@ -31,34 +31,43 @@ const RECORD_OVERHEAD: usize = 5 + 8 + 1 + 16;
 
 /// One TLS session.
 pub(crate) struct TlsSession {
-    connection: ClientConnection,
-    verification: Verification,
+    connection: Connection,
+    role: Role,
     /// Plaintext that is encrypted when the next ciphertext is taken, as few and as large records.
     outgoing: Chunks,
     /// The peer has said that it will send nothing more.
     closed: bool,
-    tickets: Arc<Tickets>,
     /// Ciphertext of the peer that waits for its turn.
     pub(crate) backlog: Backlog,
 }
 
+/// Which end of the session is ours.
+enum Role {
+    /// We are the client of a target.
+    Client { verification: Verification, tickets: Arc<Tickets> },
+    /// We are the server of a client.
+    Server,
+}
+
 impl TlsSession {
-    /// A session that has its first message ready.
-    pub(super) fn new(
-        mut connection: ClientConnection,
+    /// A session with a target that has its first message ready.
+    pub(super) fn towards_target(
+        connection: ClientConnection,
         verification: Verification,
         tickets: Arc<Tickets>,
     ) -> Self {
+        Self::new(connection.into(), Role::Client { verification, tickets })
+    }
+
+    /// A session with a client, which speaks first.
+    pub(super) fn towards_client(connection: ServerConnection) -> Self {
+        Self::new(connection.into(), Role::Server)
+    }
+
+    fn new(mut connection: Connection, role: Role) -> Self {
         // What is encrypted is taken at once, so the library never holds more than it was given.
         connection.set_buffer_limit(None);
-        Self {
-            connection,
-            verification,
-            outgoing: Chunks::None,
-            closed: false,
-            tickets,
-            backlog: Backlog::default(),
-        }
+        Self { connection, role, outgoing: Chunks::None, closed: false, backlog: Backlog::default() }
     }
 
     /// Takes ciphertext in and appends the plaintext that it holds. Answers of the TLS layer itself wait in
@@ -67,14 +76,14 @@ impl TlsSession {
         while !ciphertext.is_empty() && !self.closed {
             let taken = self.connection.read_tls(&mut ciphertext);
             if taken.is_err() {
-                return Err(errors::malformed());
+                return Err(self.role.malformed());
             }
             let processed = self.connection.process_new_packets();
             // Also what was good before an error is the peer's word.
             take_plaintext(&mut self.connection, ciphertext.len(), plaintext);
             match processed {
                 Ok(state) => self.closed = state.peer_has_closed(),
-                Err(error) => return Err(errors::describe(&error, self.verification)),
+                Err(error) => return Err(self.role.describe(&error)),
             }
         }
         self.shrink();
@@ -125,12 +134,9 @@ impl TlsSession {
         }
     }
 
-    /// Whether anything of `from` waits for its turn.
-    pub(crate) fn has_waiting(&self, from: Side) -> bool {
-        match from {
-            Side::Client => !self.outgoing.is_empty(),
-            Side::Target => !self.backlog.is_empty(),
-        }
+    /// Whether plaintext is held that is still to be encrypted.
+    pub(crate) fn is_holding(&self) -> bool {
+        !self.outgoing.is_empty()
     }
 
     /// Keeps `plaintext` until the next ciphertext is taken: what a turn brings is encrypted together.
@@ -193,7 +199,10 @@ impl TlsSession {
     /// The session has led to nothing: none like it is resumed, for that may have been why. A server with a new
     /// certificate that honours old tickets binds a login to the new one, which we have not seen.
     pub(crate) fn distrust(&self) {
-        self.tickets.forget();
+        match &self.role {
+            Role::Client { tickets, .. } => tickets.forget(),
+            Role::Server => {}
+        }
     }
 
     /// Who is at the other end, once the handshake is over.
@@ -201,11 +210,34 @@ impl TlsSession {
         if self.connection.is_handshaking() {
             return None;
         }
-        let leaf = self.connection.peer_certificates()?.first()?;
-        Some(TlsPeer {
-            verified: self.verification != Verification::Nothing,
-            end_point: channel_binding::end_point(leaf),
-        })
+        match &self.role {
+            Role::Client { verification, .. } => {
+                let leaf = self.connection.peer_certificates()?.first()?;
+                Some(TlsPeer {
+                    verified: *verification != Verification::Nothing,
+                    end_point: channel_binding::end_point(leaf),
+                })
+            }
+            Role::Server => Some(TlsPeer::UNKNOWN),
+        }
+    }
+}
+
+impl Role {
+    /// The failure that `error` is. Each side has its own to answer for.
+    fn describe(&self, error: &rustls::Error) -> Error {
+        match self {
+            Self::Client { verification, .. } => errors::describe(error, *verification),
+            Self::Server => errors::describe_client(error),
+        }
+    }
+
+    /// What came is not TLS.
+    fn malformed(&self) -> Error {
+        match self {
+            Self::Client { .. } => errors::malformed(),
+            Self::Server => errors::malformed_client(),
+        }
     }
 }
 
@@ -235,7 +267,7 @@ impl<F: FnMut(&[IoSlice<'_>]) -> Result<usize, Errno>> Write for Taker<F> {
 
 /// Appends what has been decrypted, record by record: no byte is written twice. `behind` is how much ciphertext is
 /// still to come in the same piece.
-fn take_plaintext<S: SideData>(connection: &mut ConnectionCommon<S>, behind: usize, plaintext: &mut Vec<u8>) {
+fn take_plaintext(connection: &mut Connection, behind: usize, plaintext: &mut Vec<u8>) {
     let mut reader = connection.reader();
     // It ends with "would block", or with nothing once the peer has closed.
     while let Ok(record) = reader.fill_buf()

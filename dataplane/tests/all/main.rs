@@ -5,6 +5,7 @@
 #[macro_use]
 mod support;
 mod bulk;
+mod client_tls;
 mod memory;
 mod relay;
 mod tls;

@@ -39,9 +39,10 @@ macro_rules! on_both_drivers {
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up, the target's in TLS
-/// if that is wanted. Failures are told to the client as `!` and their words.
+/// if that is wanted, and the client's before anything else. Failures are told to the client as `!` and their words.
 pub(crate) struct OneByte {
     is_encrypted: bool,
+    takes_tls: bool,
 }
 
 impl Protocol for OneByte {
@@ -66,25 +67,27 @@ impl Protocol for OneByte {
     }
 
     fn handshake(&self, _: Arc<Route>, _: Transport) -> Box<dyn Handshake> {
-        Box::new(OneByteHandshake { is_encrypted: self.is_encrypted })
+        Box::new(OneByteHandshake { is_encrypted: self.is_encrypted, takes_tls: self.takes_tls })
     }
 
     fn offers_client_tls(&self, _: ClientTls, _: Transport) -> bool {
-        false
+        self.takes_tls
     }
 }
 
 struct OneByteHandshake {
     is_encrypted: bool,
+    takes_tls: bool,
 }
 
 impl Handshake for OneByteHandshake {
     fn start(&mut self, _: Entropy, _: &mut Output) -> Result<Next, Error> {
-        Ok(Next::Want(Side::Client, Want::Bytes))
+        Ok(Next::Want(Side::Client, if self.takes_tls { Want::AcceptTls } else { Want::Bytes }))
     }
 
     fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
         match (side, event) {
+            (Side::Client, Event::Encrypted(_)) => Ok(Next::Want(Side::Client, Want::Bytes)),
             (Side::Client, Event::Bytes(bytes)) if !bytes.is_empty() => {
                 out.used = 1;
                 Ok(Next::Want(Side::Target, Want::Credential))
@@ -142,6 +145,7 @@ pub(crate) struct Options {
     pub(crate) timeouts: Timeouts,
     pub(crate) with_credential: bool,
     pub(crate) is_encrypted: bool,
+    pub(crate) takes_tls: bool,
 }
 
 impl Options {
@@ -158,6 +162,16 @@ impl Options {
             },
             with_credential: true,
             is_encrypted: false,
+            takes_tls: false,
+        }
+    }
+
+    fn protocol(&self) -> &'static OneByte {
+        match (self.is_encrypted, self.takes_tls) {
+            (false, false) => &OneByte { is_encrypted: false, takes_tls: false },
+            (false, true) => &OneByte { is_encrypted: false, takes_tls: true },
+            (true, false) => &OneByte { is_encrypted: true, takes_tls: false },
+            (true, true) => &OneByte { is_encrypted: true, takes_tls: true },
         }
     }
 }
@@ -213,14 +227,11 @@ impl Bed {
         let route = Route::new("bed".into());
         let mut service = Service::new(ServiceOptions {
             id: ServiceId(1),
-            protocol: if self.options.is_encrypted {
-                &OneByte { is_encrypted: true }
-            } else {
-                &OneByte { is_encrypted: false }
-            },
+            protocol: self.options.protocol(),
             route: Arc::new(route),
             sessions_max: self.options.sessions_max,
             timeouts: self.options.timeouts,
+            client_tls: self.options.takes_tls.then(tls::shown_to_clients),
             runtime: Arc::clone(&self.runtime),
         });
         if let Some(generation) = generation {
