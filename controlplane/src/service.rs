@@ -8,12 +8,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dataplane::{
-    Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
-    Timeouts,
+    Address, CredentialState, ServerTls, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef,
+    Target, Timeouts,
 };
 use protocol::{Credential, Destination, Error, Generation, Protocol, Route, TargetFailed};
 use tracing::{info, warn};
 
+use crate::certificate;
 use crate::config::ServiceConfig;
 use crate::endpoints::Endpoints;
 use crate::fetch::{Answer, Sources, describe};
@@ -30,6 +31,7 @@ pub(crate) struct Options {
     pub route: Arc<Route>,
     pub sessions_max: u32,
     pub timeouts: Timeouts,
+    pub client_tls: Option<ServerTls>,
     pub required: bool,
 }
 
@@ -84,7 +86,7 @@ impl Options {
             service: config.name.clone(),
             cleartext_password: config.cleartext_password,
             channel_binding: config.channel_binding,
-            client_tls: protocol::ClientTls::default(),
+            client_tls: config.client_tls.mode,
         };
         Self {
             name: config.name.clone(),
@@ -92,6 +94,7 @@ impl Options {
             route: Arc::new(route),
             sessions_max: config.sessions_max,
             timeouts: config.timeouts,
+            client_tls: certificate::shown_by(config),
             required: config.required,
         }
     }
@@ -342,7 +345,7 @@ impl ServiceState {
             route: Arc::clone(&options.route),
             sessions_max: options.sessions_max,
             timeouts: options.timeouts,
-            client_tls: None,
+            client_tls: options.client_tls.clone(),
             runtime: Arc::clone(&self.runtime),
         });
         service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {

@@ -441,6 +441,7 @@ mod tests {
             required: true,
             cleartext_password: CleartextPassword::default(),
             channel_binding: ChannelBinding::default(),
+            client_tls: crate::config::ClientTlsConfig::default(),
         };
         Entry {
             options: Options::of(&config),

@@ -7,6 +7,7 @@ mod accounts;
 mod broker;
 mod check;
 mod claims;
+mod client_tls;
 mod cores;
 mod credentials;
 mod listen;
@@ -37,7 +38,10 @@ use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
 
 pub(crate) use broker::IO_WORDS;
-pub use model::{BrokerConfig, Config, CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source};
+pub(crate) use client_tls::transport;
+pub use model::{
+    BrokerConfig, ClientTlsConfig, Config, CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source,
+};
 pub use place::Place;
 
 /// What to load.

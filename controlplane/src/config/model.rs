@@ -7,8 +7,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dataplane::{IoChoice, Timeouts};
-use protocol::{ChannelBinding, CleartextPassword, Protocol, Secret};
+use dataplane::{IoChoice, ServerTls, Timeouts};
+use protocol::{ChannelBinding, CleartextPassword, ClientTls, Protocol, Secret};
 
 use super::place::Place;
 use crate::providers::Provider;
@@ -60,6 +60,17 @@ pub struct ServiceConfig {
     pub cleartext_password: CleartextPassword,
     /// What its target must prove.
     pub channel_binding: ChannelBinding,
+    /// Whether its clients speak inside TLS.
+    pub client_tls: ClientTlsConfig,
+}
+
+/// TLS towards the clients of a service.
+#[derive(Clone, Default)]
+pub struct ClientTlsConfig {
+    /// When.
+    pub mode: ClientTls,
+    /// What they are shown; without it, the certificate of the process.
+    pub shown: Option<ServerTls>,
 }
 
 /// Where a service listens: a listener's identity over reloads.

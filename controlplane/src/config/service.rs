@@ -5,6 +5,7 @@ use protocol::{ChannelBinding, CleartextPassword, Protocol, protocols};
 use super::Place;
 use super::broker::{self, BrokerSection};
 use super::claims::Claims;
+use super::client_tls;
 use super::credentials::{self, LiteralSecrets};
 use super::listen;
 use super::model::{ListenOn, ServiceConfig};
@@ -53,7 +54,10 @@ pub(super) fn read<'d>(
         claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
     let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
-    let (cleartext_password, channel_binding) = read_config(reader, &section);
+    let config = read_config(reader, &section);
+    let own_client_tls = section.take(reader, client_tls::KEY);
+    let about = client_tls::About { protocol, listen_on: listen_on.as_ref().map(|(_, listen_on)| listen_on) };
+    let client_tls = client_tls::read(reader, own_client_tls.as_ref(), config.client_tls.as_ref(), &about);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section, shared.broker.timeouts);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
@@ -67,8 +71,9 @@ pub(super) fn read<'d>(
         sessions_max,
         timeouts,
         required,
-        cleartext_password,
-        channel_binding,
+        cleartext_password: config.cleartext_password,
+        channel_binding: config.channel_binding,
+        client_tls,
     })
 }
 
@@ -192,9 +197,18 @@ fn claim(
     }
 }
 
+/// What `config:` says.
+#[derive(Default)]
+struct ConnectorConfig<'d> {
+    cleartext_password: CleartextPassword,
+    channel_binding: ChannelBinding,
+    /// Unread: the same key may stand on the service.
+    client_tls: Option<Field<'d>>,
+}
+
 /// Reads `config:`, which belongs to the connector.
-fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (CleartextPassword, ChannelBinding) {
-    let default = <(CleartextPassword, ChannelBinding)>::default();
+fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> ConnectorConfig<'d> {
+    let default = ConnectorConfig::default();
     let Some(field) = section.take(reader, "config") else { return default };
     if !reader.is_mapping(&field) {
         if reader.kind(&field) != "nothing" {
@@ -203,7 +217,7 @@ fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (Cleartext
         return default;
     }
     let Some(config) = reader.section(&field) else { return default };
-    config.finish(reader, &["cleartextPassword", "channelBinding"], Unknown::Ignored);
+    config.finish(reader, &["cleartextPassword", "channelBinding", client_tls::KEY], Unknown::Ignored);
     let cleartext_password = read_word(
         reader,
         &config,
@@ -222,7 +236,8 @@ fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (Cleartext
         &[("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)],
         "`prefer`: where the target offers it; `require`: no login without it",
     );
-    (cleartext_password, channel_binding)
+    let client_tls = config.take(reader, client_tls::KEY);
+    ConnectorConfig { cleartext_password, channel_binding, client_tls }
 }
 
 /// `debug` was left over in files of the Go broker, which ignored it.
@@ -232,6 +247,7 @@ const KEYS: &[&str] = &[
     "listenOn",
     "credentials",
     "config",
+    client_tls::KEY,
     "limits",
     "timeouts",
     "socket",

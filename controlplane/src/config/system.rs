@@ -4,7 +4,13 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
+use protocol::Secret;
+
 use super::accounts;
+use crate::providers;
+
+/// What a file holds, and what its owner should know about it.
+pub(super) type FileRead = (Secret, Option<String>);
 
 /// The questions.
 pub(super) struct System {
@@ -14,16 +20,28 @@ pub(super) struct System {
     pub(super) user_id: fn(&str) -> Option<u32>,
     /// The id of a group.
     pub(super) group_id: fn(&str) -> Option<u32>,
+    /// What a file holds; `true` for one that anybody may read.
+    pub(super) file: fn(&str, bool) -> Result<FileRead, String>,
 }
 
 impl System {
     /// This machine.
-    pub(super) const REAL: Self = Self { resolve, user_id: accounts::user_id, group_id: accounts::group_id };
+    pub(super) const REAL: Self =
+        Self { resolve, user_id: accounts::user_id, group_id: accounts::group_id, file };
 
-    /// A machine that knows no name.
-    pub(super) const NONE: Self = Self { resolve: |_, _| Vec::new(), user_id: |_| None, group_id: |_| None };
+    /// A machine that knows no name and has no file.
+    pub(super) const NONE: Self = Self {
+        resolve: |_, _| Vec::new(),
+        user_id: |_| None,
+        group_id: |_| None,
+        file: |_, _| Err("there are no files".to_owned()),
+    };
 }
 
 fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
     (host, port).to_socket_addrs().map(Iterator::collect).unwrap_or_default()
+}
+
+fn file(path: &str, is_public: bool) -> Result<FileRead, String> {
+    providers::read_whole(path, is_public).map_err(|error| error.to_string())
 }

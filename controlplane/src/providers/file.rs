@@ -59,6 +59,12 @@ impl Provider for File {
     }
 }
 
+/// One file as it is, for who needs it now and may wait for it, and what its owner should know about it.
+pub(crate) fn read_whole(path: &str, is_public: bool) -> Result<(Secret, Option<String>), FetchError> {
+    let (value, note, _) = read(&Item { id: path.to_owned(), raw: true, is_public })?;
+    Ok((value, note))
+}
+
 fn names(request: &Request) -> String {
     let ids: Vec<&str> = request.items.iter().map(|item| item.id.as_str()).collect();
     ids.join(", ")

@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use protocol::Secret;
 
+pub(crate) use file::read_whole;
+
 /// Every provider, in the order of the documentation.
 pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File];
 

@@ -1,5 +1,6 @@
 //! Whole files: what loads, and what each finding says.
 
+mod client_tls;
 mod errors;
 mod go_files;
 mod hostile;
