@@ -3,6 +3,12 @@
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::broker::Listen;
 use crate::wait::GENEROUS;
@@ -24,17 +30,24 @@ pub struct Wire {
 }
 
 trait Stream: Read + Write + Send {
-    fn shutdown_write(&self) -> io::Result<()>;
+    fn shutdown_write(&mut self) -> io::Result<()>;
+}
+
+impl Stream for StreamOwned<ClientConnection, Box<dyn Stream>> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.conn.send_close_notify();
+        self.flush()
+    }
 }
 
 impl Stream for TcpStream {
-    fn shutdown_write(&self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 }
 
 impl Stream for UnixStream {
-    fn shutdown_write(&self) -> io::Result<()> {
+    fn shutdown_write(&mut self) -> io::Result<()> {
         self.shutdown(Shutdown::Write)
     }
 }
@@ -65,6 +78,39 @@ impl Wire {
             }
         };
         Ok(Self { stream })
+    }
+
+    /// Asks for TLS and begins it, with whom `authority`'s certificate (PEM) calls localhost.
+    pub fn connect_in_tls(listen: &Listen, authority: &str) -> io::Result<Self> {
+        let mut wire = Self::connect(listen)?;
+        wire.send(&packet(SSL_REQUEST, b""))?;
+        match wire.byte()? {
+            b'S' => wire.in_tls(authority),
+            answer => Err(io::Error::other(format!("the answer to SSLRequest is {:?}", char::from(answer)))),
+        }
+    }
+
+    /// The same connection in TLS, which begins now.
+    pub fn in_tls(self, authority: &str) -> io::Result<Self> {
+        let authority = CertificateDer::from_pem_slice(authority.as_bytes()).map_err(io::Error::other)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority).map_err(io::Error::other)?;
+        let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .map_err(io::Error::other)?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        let name = ServerName::try_from("localhost").map_err(io::Error::other)?;
+        let connection = ClientConnection::new(Arc::new(config), name).map_err(io::Error::other)?;
+        let mut stream = StreamOwned::new(connection, self.stream);
+        while stream.conn.is_handshaking() {
+            stream.conn.complete_io(&mut stream.sock)?;
+        }
+        if stream.conn.alpn_protocol() != Some(b"postgresql") {
+            return Err(io::Error::other("the broker does not say what it speaks"));
+        }
+        Ok(Self { stream: Box::new(stream) })
     }
 
     /// Sends bytes as they are.

@@ -13,7 +13,7 @@ use crate::support::{broker, psql, session, started};
 
 /// Waits until the login has a query that sleeps.
 #[track_caller]
-fn wait_for_sleeper(cluster: &Cluster, login: &Login) {
+pub(crate) fn wait_for_sleeper(cluster: &Cluster, login: &Login) {
     let sql = format!(
         "SELECT count(*) FROM pg_stat_activity WHERE usename = '{}' AND wait_event = 'PgSleep'",
         login.name
@@ -23,7 +23,7 @@ fn wait_for_sleeper(cluster: &Cluster, login: &Login) {
 
 /// Starts psql with a query that would take ten minutes, and presses Ctrl-C.
 #[track_caller]
-fn press_ctrl_c(psql: &Psql, cluster: &Cluster, login: &Login) {
+pub(crate) fn press_ctrl_c(psql: &Psql, cluster: &Cluster, login: &Login) {
     let mut command = psql.command();
     command.args(["--command", "SELECT pg_sleep(600)"]);
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -62,7 +62,7 @@ fn long_keys_of_protocol_3_2_work() {
 }
 
 /// The bytes of a cancel request for a session that began with these messages.
-fn cancel_of(opening: &[Message]) -> Vec<u8> {
+pub(crate) fn cancel_of(opening: &[Message]) -> Vec<u8> {
     let key = opening.iter().find(|message| message.kind == 'K').expect("a cancel key");
     packet(CANCEL_REQUEST, &key.body)
 }
@@ -78,7 +78,7 @@ fn sleeper(service: &Service, cluster: &Cluster, login: &Login) -> (Wire, Vec<u8
 }
 
 #[track_caller]
-fn assert_is_cancelled(mut wire: Wire) {
+pub(crate) fn assert_is_cancelled(mut wire: Wire) {
     let answer = wire.messages_until('Z').unwrap();
     let error = answer.iter().find(|message| message.kind == 'E').expect("the query fails");
     assert_eq!(error.field('C'), "57014");

@@ -9,6 +9,7 @@
 )]
 
 mod cancel;
+mod client_encryption;
 mod clients;
 mod copy;
 mod drivers;
