@@ -1,17 +1,15 @@
 //! TLS towards the client: order, new keys, ends of every kind, and what a client does wrong.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use dataplane::IoChoice;
-use protocol::Error;
-use rustls::SupportedProtocolVersion;
 use rustls::version::{TLS12, TLS13};
 
-use crate::support::tls::{self, TlsClient, TlsTarget};
-use crate::support::{Bed, Options, accept, await_that};
+use crate::support::client_tls::{Stage, Target};
+use crate::support::{Options, accept, tls};
 
 on_both_drivers! {
     much_data_in_both_directions_survives_new_keys_and_either_kind_of_target,
@@ -27,95 +25,6 @@ on_both_drivers! {
     a_tls_handshake_that_is_not_finished_meets_the_deadline,
     a_failure_is_told_inside_tls,
     data_behind_the_handshake_is_not_lost,
-}
-
-/// A data plane whose clients speak TLS.
-struct Stage {
-    bed: Bed,
-    listener: TcpListener,
-    is_encrypted: bool,
-}
-
-/// Either kind of target.
-enum Target {
-    Plain(TcpStream),
-    Encrypted(Box<TlsTarget>),
-}
-
-impl Stage {
-    fn new(io: IoChoice, is_encrypted: bool) -> Self {
-        Self::with(Options { is_encrypted, ..Options::on(io) })
-    }
-
-    fn with(mut options: Options) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        options.takes_tls = true;
-        let is_encrypted = options.is_encrypted;
-        let bed = Bed::new(listener.local_addr().unwrap(), options);
-        Self { bed, listener, is_encrypted }
-    }
-
-    fn session(&self, version: &'static SupportedProtocolVersion) -> (TlsClient, Target) {
-        let mut client = tls::connect(self.bed.address, version);
-        client.write_all(b"x").unwrap();
-        let target = if self.is_encrypted {
-            Target::Encrypted(Box::new(tls::accept(&self.listener, &tls::server(version))))
-        } else {
-            Target::Plain(accept(&self.listener))
-        };
-        (client, target)
-    }
-
-    fn failed(&self, label: &str) -> u64 {
-        let index = Error::LABELS.iter().position(|known| *known == label).unwrap();
-        self.bed.runtime.totals().failed[index]
-    }
-
-    fn await_end(&self) {
-        await_that("the session to end", || self.bed.plane.connections() == 0);
-    }
-}
-
-impl Target {
-    /// Says that nothing more comes.
-    fn close(&mut self) {
-        match self {
-            Self::Plain(socket) => socket.shutdown(Shutdown::Write).unwrap(),
-            Self::Encrypted(tls) => tls::close(tls),
-        }
-    }
-
-    fn socket(&self) -> &TcpStream {
-        match self {
-            Self::Plain(socket) => socket,
-            Self::Encrypted(tls) => &tls.sock,
-        }
-    }
-}
-
-impl Read for Target {
-    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.read(buf),
-            Self::Encrypted(tls) => tls.read(buf),
-        }
-    }
-}
-
-impl Write for Target {
-    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
-        match self {
-            Self::Plain(socket) => socket.write(buf),
-            Self::Encrypted(tls) => tls.write(buf),
-        }
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        match self {
-            Self::Plain(socket) => socket.flush(),
-            Self::Encrypted(tls) => tls.flush(),
-        }
-    }
 }
 
 /// A sequence of bytes of which every part can be told from every other.

@@ -6,6 +6,7 @@ mod cut;
 mod driver;
 pub mod fuzz;
 mod scram_server;
+mod step;
 mod transcript;
 mod wire;
 

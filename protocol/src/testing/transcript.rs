@@ -1,6 +1,6 @@
 //! Handshakes written down: who sends what, and what the machine does about it.
 //!
-//! Owns the script and its playing, whole or cut into pieces. Knows no protocol.
+//! Owns the script and its playing, whole or cut into pieces; a step of it is `step.rs`'s. Knows no protocol.
 
 use alloc::borrow::ToOwned;
 use alloc::format;
@@ -9,6 +9,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
+use super::step::Step;
 use super::{Cut, Driver, Wire, credential, describe, hex};
 use crate::tls::{TlsPeer, TlsPolicy};
 use crate::{
@@ -28,26 +29,6 @@ pub struct Transcript {
     shows_permission: bool,
     /// Why it cannot be cut: what counts is what comes together.
     whole: Option<&'static str>,
-}
-
-enum Step {
-    Sends(Side, Vec<u8>),
-    IsSent(Side, Vec<u8>),
-    Credential,
-    Connection(Dial, Transport),
-    Tls(TlsPolicy, TlsPeer),
-    AcceptTls,
-    Keys { salt: Vec<u8>, iterations: u32 },
-    Refused { certain: bool },
-    Retry(Vec<(&'static str, Vec<u8>)>),
-    GiveUp(Option<Vec<u8>>, Error),
-    Permission,
-    Fails(Error),
-    FailsOutside(Error),
-    Relays { from_client: Vec<u8>, from_target: Vec<u8> },
-    Lingers,
-    Again,
-    Waits(Side),
 }
 
 impl Transcript {
@@ -390,25 +371,4 @@ fn play_step(driver: &mut Driver, step: &Step, fields: &[(&'static str, Vec<u8>)
         }
     }
     Ok(())
-}
-
-impl Step {
-    fn expectation(&self) -> String {
-        match self {
-            Self::Sends(side, _) | Self::IsSent(side, _) => format!("speaks with {side:?}"),
-            Self::Credential => "wants the credential".to_owned(),
-            Self::Connection(dial, _) => format!("wants a connection: {dial:?}"),
-            Self::Tls(policy, _) => format!("wants TLS: {policy:?}"),
-            Self::AcceptTls => "wants TLS of Client".to_owned(),
-            Self::Keys { salt, iterations } => format!("wants keys: {}, {iterations} iterations", hex(salt)),
-            Self::Refused { certain } => format!("was refused, certain: {certain}"),
-            Self::Retry(_) | Self::GiveUp(None, _) => "was refused".to_owned(),
-            Self::Permission | Self::GiveUp(Some(_), _) => "wants permission".to_owned(),
-            Self::Fails(error) => format!("failed: {error:?}"),
-            Self::FailsOutside(_) => "goes on".to_owned(),
-            Self::Relays { .. } => "relays".to_owned(),
-            Self::Lingers | Self::Again => "lingers".to_owned(),
-            Self::Waits(side) => format!("wants bytes of {side:?}"),
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! A data plane under test: a protocol whose handshake is as short as can be, and real sockets around it.
 
+pub(crate) mod client_tls;
 pub(crate) mod tls;
 
 use std::collections::BTreeMap;
