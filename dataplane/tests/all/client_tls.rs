@@ -275,7 +275,7 @@ fn what_is_no_tls_is_answered_by_an_alert_and_counted(io: IoChoice) {
     {
         let before = stage.failed("client_tls");
         let mut client = TcpStream::connect(stage.bed.address).unwrap();
-        client.write_all(hostile).unwrap();
+        client.write_all(&[b"t", hostile].concat()).unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         let (data, end) = read_all(&mut client);
         assert_eq!((data.first(), end.is_ok()), (Some(&0x15), true), "{data:x?}");
@@ -290,8 +290,9 @@ fn a_tls_handshake_that_is_not_finished_meets_the_deadline(io: IoChoice) {
     options.timeouts.handshake = Duration::from_millis(300);
     let stage = Stage::with(options);
     let mut silent = TcpStream::connect(stage.bed.address).unwrap();
+    silent.write_all(b"t").unwrap();
     let mut slow = TcpStream::connect(stage.bed.address).unwrap();
-    slow.write_all(&[0x16, 3, 1, 0, 200]).unwrap();
+    slow.write_all(&[b't', 0x16, 3, 1, 0, 200]).unwrap();
     for client in [&mut silent, &mut slow] {
         client.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
         let (_, end) = read_all(client);

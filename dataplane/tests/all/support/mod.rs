@@ -40,7 +40,7 @@ macro_rules! on_both_drivers {
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up, the target's in TLS
-/// if that is wanted, and the client's before anything else. Failures are told to the client as `!` and their words.
+/// if that is wanted; and a byte before that one if the client's leg is to be in TLS, which begins right behind it. Failures are told to the client as `!` and their words.
 pub(crate) struct OneByte {
     is_encrypted: bool,
     takes_tls: bool,
@@ -83,12 +83,17 @@ struct OneByteHandshake {
 
 impl Handshake for OneByteHandshake {
     fn start(&mut self, _: Entropy, _: &mut Output) -> Result<Next, Error> {
-        Ok(Next::Want(Side::Client, if self.takes_tls { Want::AcceptTls } else { Want::Bytes }))
+        Ok(Next::Want(Side::Client, Want::Bytes))
     }
 
     fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
         match (side, event) {
             (Side::Client, Event::Encrypted(_)) => Ok(Next::Want(Side::Client, Want::Bytes)),
+            (Side::Client, Event::Bytes(bytes)) if self.takes_tls && !bytes.is_empty() => {
+                out.used = 1;
+                self.takes_tls = false;
+                Ok(Next::Want(Side::Client, Want::AcceptTls))
+            }
             (Side::Client, Event::Bytes(bytes)) if !bytes.is_empty() => {
                 out.used = 1;
                 Ok(Next::Want(Side::Target, Want::Credential))

@@ -53,6 +53,10 @@ pub(crate) fn connect(address: SocketAddr, version: &'static SupportedProtocolVe
     let mut socket = TcpStream::connect(address).expect("the broker listens");
     socket.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket can have a deadline");
     socket.set_write_timeout(Some(Duration::from_secs(30))).expect("a socket can have a deadline");
+    // The broker is asked for TLS, and does not have to answer before it begins.
+    let mut hello = b"t".to_vec();
+    connection.write_tls(&mut hello).expect("memory takes everything");
+    socket.write_all(&hello).expect("the broker receives");
     while connection.is_handshaking() {
         connection.complete_io(&mut socket).expect("the broker finishes the TLS handshake");
     }
