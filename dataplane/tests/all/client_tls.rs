@@ -195,8 +195,12 @@ fn records_that_nobody_can_read_end_the_session_behind_what_was_good(io: IoChoic
             // In the handshake it would be another story: nothing would have been delivered yet.
             target.write_all(b"!").unwrap();
             client.read_exact(&mut [0]).unwrap();
-            client.write_all(b"good").unwrap();
-            client.sock.write_all(&hostile).unwrap();
+            // In one segment: what was good is still held when it turns out that the rest is not.
+            let mut sent = Vec::new();
+            client.conn.writer().write_all(b"good").unwrap();
+            client.conn.write_tls(&mut sent).unwrap();
+            sent.extend_from_slice(&hostile);
+            client.sock.write_all(&sent).unwrap();
             assert_eq!(read_all(&mut target), (b"good".to_vec(), Ok(4)));
             // It is told what was wrong.
             let told = client.read(&mut [0]).unwrap_err().to_string();
