@@ -15,16 +15,16 @@ use tests::psql::clean;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, NoTls};
 
-/// Runs a driver's program against `listen` and checks that it did these steps.
+/// Runs a driver's program against `listen` with this `sslmode`, and checks that it did these steps.
 #[track_caller]
-fn drive(command: &mut Command, listen: &Listen, login: &Login, steps: &[&str]) {
+fn drive(command: &mut Command, listen: &Listen, login: &Login, sslmode: &str, steps: &[&str]) {
     let (host, port) = listen.host_and_port();
     clean(command)
         .env("PGHOST", host)
         .env("PGPORT", port)
         .env("PGUSER", "nobody-in-particular")
         .env("PGDATABASE", &login.name)
-        .env("PGSSLMODE", "disable")
+        .env("PGSSLMODE", sslmode)
         .env("EXPECTED_USER", &login.name);
     let finished = process::run(command).unwrap();
     assert!(finished.status.success(), "{finished}");
@@ -32,19 +32,35 @@ fn drive(command: &mut Command, listen: &Listen, login: &Login, steps: &[&str]) 
     assert_eq!(finished.stdout, expected, "{finished}");
 }
 
-/// Through a broker of its own, to PostgreSQL of both majors, with TLS to the newer one.
+/// Through a broker of its own, to PostgreSQL of both majors, with TLS to the newer one; then with TLS between the driver
+/// and the broker, too.
 #[track_caller]
 fn drive_through_broker(command: impl Fn() -> Command, steps: &[&str]) {
-    for major in Major::ALL {
+    drive_with_modes(command, "require", steps);
+}
+
+/// The same for a driver that calls TLS without a verified certificate `encrypted`.
+#[track_caller]
+fn drive_with_modes(command: impl Fn() -> Command, encrypted: &str, steps: &[&str]) {
+    let cases = [
+        (Major::Distribution, "disable"),
+        (Major::Newer, "disable"),
+        (Major::Distribution, encrypted),
+        (Major::Newer, encrypted),
+    ];
+    for (major, sslmode) in cases {
         let cluster = shared(major);
         let login = cluster.user(None).unwrap();
         let mut service = pg("db", cluster, &login);
         if major == Major::Newer {
             service = service.literal("sslmode", "require");
         }
+        if sslmode != "disable" {
+            service = service.line("clientTls: required");
+        }
         let listen = service.listen.clone();
         let broker = Broker::start(&File::with([service]).unwrap()).unwrap();
-        drive(&mut command(), &listen, &login, steps);
+        drive(&mut command(), &listen, &login, sslmode, steps);
         assert!(broker.stop().unwrap().success(), "{}", broker.said());
     }
 }
@@ -90,10 +106,8 @@ fn node_postgres_does_its_work() {
         command.arg(program).arg(packages);
         command
     };
-    drive_through_broker(
-        command,
-        &["user", "prepared", "error", "transaction", "large", "notify", "concurrent"],
-    );
+    let steps = ["user", "prepared", "error", "transaction", "large", "notify", "concurrent"];
+    drive_with_modes(command, "no-verify", &steps);
 }
 
 #[test]
