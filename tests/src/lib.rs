@@ -1,6 +1,6 @@
 //! What the black-box tests stand on: real servers and clients, obtained and started.
 //!
-//! [`obtain`] brings what cargo does not; [`postgres`] starts servers, [`broker`] the broker; [`wait`] waits for
+//! [`obtain`] brings what cargo does not; [`postgres`] and [`mysql`] start servers, [`broker`] the broker; [`wait`] waits for
 //! conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
 
 #![expect(
@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod failure;
 pub mod http;
 pub mod interrupt;
+pub mod mysql;
 pub mod obtain;
 pub mod places;
 pub mod ports;
@@ -21,5 +22,6 @@ pub mod pretend;
 pub mod process;
 pub mod psql;
 pub mod say;
+pub mod unprivileged;
 pub mod wait;
 pub mod wire;

@@ -1,6 +1,6 @@
-// Drives pgx or lib/pq against the server that PGHOST and PGPORT name, and prints "ok: STEP" for each step that
-// gave what it must. The first argument names the driver; PGUSER need not be the user that the session runs as,
-// which is in EXPECTED_USER.
+// Drives pgx or lib/pq against the server that PGHOST and PGPORT name, or go-sql-driver/mysql (see mysql.go), and
+// prints "ok: STEP" for each step that gave what it must. The first argument names the driver; PGUSER need not be the
+// user that the session runs as, which is in EXPECTED_USER.
 package main
 
 import (
@@ -20,10 +20,10 @@ import (
 )
 
 func main() {
-	drivers := map[string]func() error{"pgx": drivePgx, "pq": drivePq}
+	drivers := map[string]func() error{"pgx": drivePgx, "pq": drivePq, "mysql": driveMysql}
 	drive, known := drivers[strings.Join(os.Args[1:], " ")]
 	if !known {
-		fmt.Fprintln(os.Stderr, "usage: session pgx|pq")
+		fmt.Fprintln(os.Stderr, "usage: session pgx|pq|mysql")
 		os.Exit(2)
 	}
 	if err := drive(); err != nil {

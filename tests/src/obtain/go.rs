@@ -1,4 +1,4 @@
-//! pgx and lib/pq, compiled into one program.
+//! pgx, lib/pq and go-sql-driver/mysql, compiled into one program.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +9,9 @@ use crate::failure::Result;
 pub(super) fn bundle() -> Bundle {
     Bundle {
         name: "go",
-        title: "pgx and lib/pq (Go modules)",
-        inputs: &["go/go.mod", "go/go.sum", "go/main.go"],
+        title: "pgx, lib/pq and go-sql-driver (Go modules)",
+        inputs: &["go/go.mod", "go/go.sum", "go/main.go", "go/mysql.go"],
+        optional: false,
         fetch,
     }
 }
@@ -26,7 +27,7 @@ fn fetch(directory: &Path) -> Result<()> {
     )
 }
 
-/// The program that drives both.
+/// The program that drives them.
 pub fn driver() -> Result<PathBuf> {
     obtained_file(&bundle(), "session")
 }

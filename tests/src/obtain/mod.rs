@@ -1,5 +1,5 @@
-//! Obtains what the tests need and cargo does not bring: a PostgreSQL of the distribution, a newer one, and
-//! drivers in other languages; and for the load bench, the proxies that the broker is measured beside.
+//! Obtains what the tests need and cargo does not bring: servers of the distribution and newer ones, drivers in
+//! other languages and their own tests; and for the load bench, the proxies that the broker is measured beside.
 //!
 //! This is the only part of the tests that uses the network, and it is a step of its own: `cargo suite` does it
 //! before the first test. What was obtained is kept (`.obtained/`), so the next run needs no network at all.
@@ -7,8 +7,13 @@
 mod debian;
 mod envoy;
 mod go;
+mod java;
+mod mariadb;
+mod mysql;
 mod node;
 mod python;
+mod release;
+mod suites;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -21,20 +26,35 @@ use crate::say::say;
 pub use debian::program;
 pub use envoy::envoy;
 pub use go::driver as go_driver;
-pub use node::{driver as node_driver, postgres as newer_postgres};
+pub use java::classpath as java_classpath;
+pub use mariadb::{check as check_mariadb, newer as newer_mariadb};
+pub use mysql::mysql;
+pub use node::{driver as node_driver, packages as node_packages, postgres as newer_postgres};
 pub use python::{interpreter as python, psql as newer_psql};
+pub use release::Unpacked;
+pub use suites::{aiomysql as aiomysql_suite, interpreter as suites_python, pymysql as pymysql_suite};
 
 /// Something to obtain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Part {
     /// The distribution's PostgreSQL: server, psql, pgbench.
     Postgres,
-    /// asyncpg, psycopg2 and a newer psql, from PyPI.
+    /// The distribution's MariaDB, server and clients, and sysbench.
+    MariaDb,
+    /// A newer MariaDB, from Debian 13.
+    NewerMariaDb,
+    /// MySQL 9, from Debian's unstable release. Optional.
+    MySql,
+    /// Drivers of PostgreSQL and MySQL and a newer psql, from PyPI.
     Python,
-    /// node-postgres and a newer server, from npm.
+    /// node-postgres, mysql2 and a newer PostgreSQL, from npm.
     Node,
-    /// pgx and lib/pq, as Go modules.
+    /// pgx, lib/pq and go-sql-driver, as Go modules.
     Go,
+    /// The JDBC drivers of MySQL and MariaDB, from Maven.
+    Java,
+    /// The tests that PyMySQL and aiomysql have of their own.
+    Suites,
     /// The distribution's PgBouncer.
     PgBouncer,
     /// The distribution's HAProxy.
@@ -46,26 +66,34 @@ pub enum Part {
 }
 
 /// Everything that the tests need; the proxies are for the load bench alone.
-pub const ALL: &[Part] = &[Part::Postgres, Part::Python, Part::Node, Part::Go];
+pub const ALL: &[Part] = &[
+    Part::Postgres,
+    Part::MariaDb,
+    Part::NewerMariaDb,
+    Part::MySql,
+    Part::Python,
+    Part::Node,
+    Part::Go,
+    Part::Java,
+    Part::Suites,
+];
 
 impl Part {
     /// The distribution's packages that are missing for it.
     fn missing_packages(self) -> Vec<&'static str> {
         match self {
             Self::Postgres if debian::newest_postgres().is_none() => vec!["postgresql"],
-            Self::Python | Self::Envoy if !debian::answers("python3", &["-c", "import ensurepip, venv"]) => {
+            Self::MariaDb => mariadb::missing_packages(),
+            Self::Python | Self::Envoy | Self::Suites
+                if !debian::answers("python3", &["-c", "import ensurepip, venv"]) =>
+            {
                 vec!["python3-venv"]
             }
-            Self::Node => {
-                let mut missing = Vec::new();
-                if !debian::answers("node", &["--version"]) {
-                    missing.push("nodejs");
-                }
-                if !debian::answers("npm", &["--version"]) {
-                    missing.push("npm");
-                }
-                missing
-            }
+            Self::Node => [("node", "nodejs"), ("npm", "npm")].into_iter().filter_map(package_of).collect(),
+            Self::Java => [("javac", "default-jdk-headless"), ("mvn", "maven")]
+                .into_iter()
+                .filter_map(package_of)
+                .collect(),
             Self::Go if !debian::answers("go", &["version"]) => vec!["golang-go"],
             Self::PgBouncer if program("pgbouncer").is_none() => vec!["pgbouncer"],
             Self::HaProxy if program("haproxy").is_none() => vec!["haproxy"],
@@ -79,13 +107,22 @@ impl Part {
     /// What it fetches from a language's package registry.
     fn bundle(self) -> Option<Bundle> {
         match self {
-            Self::Postgres | Self::PgBouncer | Self::HaProxy | Self::Nginx => None,
+            Self::Postgres | Self::MariaDb | Self::PgBouncer | Self::HaProxy | Self::Nginx => None,
+            Self::NewerMariaDb => Some(mariadb::bundle()),
+            Self::MySql => Some(mysql::bundle()),
+            Self::Java => Some(java::bundle()),
+            Self::Suites => Some(suites::bundle()),
             Self::Envoy => Some(envoy::bundle()),
             Self::Python => Some(python::bundle()),
             Self::Node => Some(node::bundle()),
             Self::Go => Some(go::bundle()),
         }
     }
+}
+
+/// The package that has a program, unless the program answers.
+fn package_of((program, package): (&str, &'static str)) -> Option<&'static str> {
+    (!debian::answers(program, &["--version"])).then_some(package)
 }
 
 /// Packages of one language, fetched together into one directory of the cache.
@@ -96,6 +133,8 @@ struct Bundle {
     title: &'static str,
     /// The files under `tests/drivers/` that say what is in it: when one changes, it is fetched again.
     inputs: &'static [&'static str],
+    /// Whether the tests do without when it cannot be had, and say so.
+    optional: bool,
     /// Fetches it into an empty directory.
     fetch: fn(&Path) -> Result<()>,
 }
@@ -135,7 +174,13 @@ impl Bundle {
             fs::remove_dir_all(&directory).doing(format_args!("remove {}", directory.display()))?;
         }
         fs::create_dir_all(&directory).doing(format_args!("create {}", directory.display()))?;
-        (self.fetch)(&directory)?;
+        match (self.fetch)(&directory) {
+            Err(failure) if self.optional => {
+                say(format!("  cannot be had: {failure}\n  Tests that need it will not run, and say so."));
+                return fs::remove_dir_all(&directory).doing(format_args!("remove {}", directory.display()));
+            }
+            fetched => fetched?,
+        }
         // The stamp comes last: what was interrupted is fetched again.
         fs::write(self.stamp(), self.fingerprint()?).doing("write the cache's stamp")?;
         say(format!("  done in {:.0} s.", began.elapsed().as_secs_f32()));
@@ -155,6 +200,7 @@ pub fn obtain(parts: &[Part]) -> Result<()> {
     lock.lock().doing("lock the cache")?;
 
     let mut packages: Vec<&str> = parts.iter().flat_map(|part| part.missing_packages()).collect();
+    packages.sort_unstable();
     packages.dedup();
     debian::install(&packages)?;
     for bundle in parts.iter().filter_map(|part| part.bundle()) {
@@ -173,6 +219,11 @@ fn obtained_file(bundle: &Bundle, file: &str) -> Result<PathBuf> {
         "{} is not there yet: `cargo suite` obtains it, then runs the tests",
         bundle.title
     )))
+}
+
+/// The file in which tests note that something optional was missing.
+pub fn not_run_notes() -> PathBuf {
+    places::obtained().join("not-run")
 }
 
 /// Where the distribution's newest PostgreSQL has its programs.

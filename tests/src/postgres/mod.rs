@@ -11,7 +11,7 @@ use std::process::Command;
 
 use crate::failure::{Doing, Failure, Result};
 use crate::process::{self, User};
-use crate::{obtain, places};
+use crate::{obtain, places, unprivileged};
 
 /// The programs of one version of PostgreSQL.
 #[derive(Clone, Debug)]
@@ -59,18 +59,12 @@ impl Installation {
 
 /// Who servers run as: PostgreSQL refuses root.
 fn server_user() -> User {
-    if !rustix::process::geteuid().is_root() {
-        return User::Same;
-    }
-    let exists = Command::new("id").arg("postgres").output().is_ok_and(|output| output.status.success());
-    User::Named(if exists { "postgres" } else { "nobody" }.to_owned())
+    unprivileged::user("postgres")
 }
 
 /// Gives `path` to the user that servers run as.
 fn give_to_server(path: &Path) -> Result<()> {
-    let User::Named(name) = server_user() else { return Ok(()) };
-    process::run(Command::new("chown").arg("-R").arg(name).arg(path))?.succeeded()?;
-    Ok(())
+    unprivileged::give(path, &server_user())
 }
 
 fn make_executable(path: &Path) -> Result<()> {
