@@ -10,10 +10,10 @@ use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
 use benches::handshake::Handshakes;
-use protocol::auth::scram::ScramKeys;
+use protocol::work::Product;
 
 /// A hot path: its name, and how it is taken once.
-type Path = (&'static str, fn(&Handshakes, &Arc<ScramKeys>));
+type Path = (&'static str, fn(&Handshakes, &Arc<Product>));
 
 const PATHS: [Path; 4] = [
     ("startup", |handshakes, _| handshakes.start_up()),
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
 
 fn take(name: &str, times: u64) {
     let handshakes = Handshakes::new();
-    let keys = Arc::new(handshakes.derivation().derive());
+    let keys = Arc::new(Product::Scram(handshakes.derivation().derive()));
     if let Some((_, path)) = PATHS.iter().find(|(known, _)| *known == name) {
         for _ in 0..times {
             path(&handshakes, &keys);

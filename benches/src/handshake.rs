@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 
-use protocol::auth::scram::{ScramDerivation, ScramKeys};
+use protocol::auth::scram::ScramDerivation;
+use protocol::work::{Product, Work};
 use protocol::{
     Credential, Denied, Entropy, Event, Failure, Generation, Handshake, Next, Output, Protocol, RequestId,
     Route, Secret, Side, Transport, Want,
@@ -87,8 +88,8 @@ impl Handshakes {
     ///
     /// # Panics
     /// If the handshake fails.
-    pub fn scram(&self, derive: impl FnMut(ScramDerivation) -> Arc<ScramKeys>) {
-        self.connect(&[SASL, SERVER_FIRST, SERVER_FINAL, AUTHENTICATION_OK], derive);
+    pub fn scram(&self, compute: impl FnMut(Work) -> Arc<Product>) {
+        self.connect(&[SASL, SERVER_FIRST, SERVER_FINAL, AUTHENTICATION_OK], compute);
     }
 
     fn started(&self) -> (Box<dyn Handshake>, Next, Output) {
@@ -103,19 +104,19 @@ impl Handshakes {
     }
 
     /// One connection: the target says each of `messages` when it is asked for more.
-    fn connect(&self, messages: &[&[u8]], mut derive: impl FnMut(ScramDerivation) -> Arc<ScramKeys>) {
+    fn connect(&self, messages: &[&[u8]], mut compute: impl FnMut(Work) -> Arc<Product>) {
         let (mut machine, mut next, mut out) = self.started();
         let mut messages = messages.iter();
         loop {
             let event = match next {
-                Next::Relay => break,
+                Next::Relay(_) => break,
                 Next::Want(_, Want::Credential) => Event::Credential(Arc::clone(&self.credential)),
                 Next::Want(_, Want::Connection(_)) => Event::Connected(Transport::Unix),
                 Next::Want(_, Want::Bytes) => {
                     Event::Bytes(messages.next().expect("the target has more to say"))
                 }
                 Next::Want(_, Want::Permission) => Event::Permitted,
-                Next::Want(_, Want::Derive(job)) => Event::Derived(derive(job)),
+                Next::Want(_, Want::Compute(work)) => Event::Computed(compute(work)),
                 Next::Want(_, Want::Tls(_) | Want::AcceptTls) | Next::Refused | Next::Linger => {
                     unreachable!("a Unix socket has no TLS, and this target refuses nothing")
                 }

@@ -144,6 +144,11 @@ impl Control {
                     info!(service, request_id, cause, suppressed, "Failed on handle connection: {error}");
                 }
             }
+            Report::Remark { service, request_id, remark } => {
+                let service = self.name(service);
+                let request_id = request_id.to_string();
+                info!(service, request_id, "{remark}");
+            }
             Report::Ended { service, request_id, lasted, to_target, to_client, cut_off } => {
                 let service = self.name(service);
                 let request_id = request_id.to_string();

@@ -16,6 +16,7 @@ mod listeners;
 mod listening;
 mod logging;
 mod offload;
+mod options;
 mod os_words;
 mod process;
 pub mod providers;

@@ -15,7 +15,7 @@ use crate::diagnostics::Report;
 use crate::fetch::{Answer, Sources};
 use crate::listeners::Bound;
 use crate::listening::{Listening, unix_path};
-use crate::service::Options;
+use crate::options::Options;
 use crate::store::{Entry, Store};
 use crate::watch::Watcher;
 

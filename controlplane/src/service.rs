@@ -8,32 +8,18 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use dataplane::{
-    Address, CredentialState, ServerTls, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef,
-    Target, Timeouts,
+    Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
 };
-use protocol::{Credential, Destination, Error, Generation, Protocol, Route, TargetFailed};
+use protocol::{Credential, Destination, Error, Generation, TargetFailed};
 use tracing::{info, warn};
 
-use crate::certificate;
-use crate::config::ServiceConfig;
 use crate::endpoints::Endpoints;
 use crate::fetch::{Answer, Sources, describe};
+use crate::options::Options;
 use crate::resolve::{Names, numeric};
 use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
-
-/// What a service's file entry says, but for its sources.
-#[derive(Clone)]
-pub(crate) struct Options {
-    pub name: String,
-    pub protocol: &'static dyn Protocol,
-    pub route: Arc<Route>,
-    pub sessions_max: u32,
-    pub timeouts: Timeouts,
-    pub client_tls: Option<ServerTls>,
-    pub required: bool,
-}
 
 /// One service.
 pub(crate) struct ServiceState {
@@ -77,27 +63,6 @@ enum Place {
         port: u16,
     },
     Here,
-}
-
-impl Options {
-    /// Takes the options out of a file entry.
-    pub(crate) fn of(config: &ServiceConfig) -> Self {
-        let route = Route {
-            service: config.name.clone(),
-            cleartext_password: config.cleartext_password,
-            channel_binding: config.channel_binding,
-            client_tls: config.client_tls.mode,
-        };
-        Self {
-            name: config.name.clone(),
-            protocol: config.protocol,
-            route: Arc::new(route),
-            sessions_max: config.sessions_max,
-            timeouts: config.timeouts,
-            client_tls: certificate::shown_by(config),
-            required: config.required,
-        }
-    }
 }
 
 impl ServiceState {

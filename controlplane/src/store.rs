@@ -13,10 +13,11 @@ use protocol::Generation;
 
 use crate::fetch::{self, Asked, Sources};
 use crate::fetch_counts::FetchCounts;
+use crate::options::Options;
 use crate::publish::{News, Publication};
 use crate::resolve::{Names, Resolution};
 use crate::rotation::{Action, Answer, Outcome, Rotation};
-use crate::service::{Options, ServiceState};
+use crate::service::ServiceState;
 use crate::timers::Timers;
 
 /// Every service.
@@ -403,10 +404,10 @@ mod tests {
     use std::time::Duration;
 
     use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
-    use protocol::{ChannelBinding, CleartextPassword, Secret};
+    use protocol::Secret;
 
     use super::*;
-    use crate::config::{CredentialConfig, ListenOn, Place, ServiceConfig, Source};
+    use crate::config::{ConnectorConfig, CredentialConfig, ListenOn, Place, ServiceConfig, Source};
     use crate::testing::{TempDir, block_on};
     use crate::watch::Watcher;
 
@@ -439,8 +440,7 @@ mod tests {
             sessions_max: 10,
             timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
             required: true,
-            cleartext_password: CleartextPassword::default(),
-            channel_binding: ChannelBinding::default(),
+            connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };
         Entry {

@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::gear::Obstacle;
 use crate::io::{Chunk, Io, Lease};
 use crate::session::{Session, Stage};
+use crate::watching::Sifted;
 
 impl<I: Io> Session<I> {
     /// Ciphertext of `from`, in the relay.
@@ -109,6 +110,24 @@ impl<I: Io> Session<I> {
 
     /// Gives plaintext of `from` to the other side at once. What its socket does not take is kept.
     fn give(&mut self, from: Side, plaintext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
+        if from == Side::Target {
+            return self.give_all(from, plaintext, cx);
+        }
+        let Sifted { passes, held } = self.sift(plaintext);
+        let given = self.give_all(from, passes.as_deref().unwrap_or(plaintext), cx);
+        match held {
+            Some(held) if !matches!(given, Err(Obstacle::Broken)) => {
+                self.begin_again(&held, cx);
+                Err(Obstacle::Over)
+            }
+            _ => given,
+        }
+    }
+
+    fn give_all(&mut self, from: Side, plaintext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
+        if plaintext.is_empty() {
+            return Ok(());
+        }
         self.count(from, plaintext.len(), cx);
         let leg = self.leg(from.other()).ok_or(Obstacle::Over)?;
         let rest = leg.give(plaintext).map_err(|_| Obstacle::Broken)?;
@@ -146,6 +165,8 @@ impl<I: Io> Session<I> {
     fn heed(&mut self, from: Side, word: Word, cx: &mut Context<I>) -> bool {
         match word {
             Word::More => return true,
+            // It has begun another login, and ends the connection behind that.
+            Word::Closed if matches!(self.stage, Stage::Handshake(_)) => self.on_end(from, None, cx),
             Word::Closed => {
                 self.leave_bulk(from, cx);
                 if let Some(leg) = self.leg(from) {

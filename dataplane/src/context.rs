@@ -9,11 +9,11 @@ use std::time::Instant;
 
 use protocol::{Entropy, Error, RequestId, Side};
 
-use crate::credentials::{KeyCache, Proofs};
-use crate::failures::{CancelRate, FailureLog};
+use crate::failures::{CancelRate, DialPace, FailureLog};
 use crate::io::Io;
-use crate::keys::KeyClient;
+use crate::jobs::JobClient;
 use crate::mailbox::{Mail, Queue, Report};
+use crate::products::{Products, Proofs};
 use crate::snapshot::{Service, ServiceId, ServiceOptions, Snapshot};
 use crate::stats::WorkerStats;
 use crate::timers::Timers;
@@ -84,11 +84,12 @@ pub(crate) struct Context<I> {
     pub(crate) behind: Vec<(u32, Side)>,
     /// Sessions that wait for something of the snapshot.
     pub(crate) parked: BTreeSet<u32>,
-    pub(crate) keys: KeyCache,
+    pub(crate) products: Products,
     pub(crate) tls: TlsCache,
     pub(crate) proofs: Proofs,
     pub(crate) failures: FailureLog,
     pub(crate) cancels: CancelRate,
+    pub(crate) pace: DialPace,
     pub(crate) reports: Arc<Queue<Report>>,
     /// Reports that must not be lost and found the queue full.
     pub(crate) unsent: VecDeque<Report>,
@@ -105,7 +106,7 @@ pub(crate) struct Parts {
     /// Which worker it is.
     pub(crate) worker: usize,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) keys: KeyClient,
+    pub(crate) jobs: JobClient,
     pub(crate) roots: SystemRoots,
     pub(crate) reports: Arc<Queue<Report>>,
     pub(crate) mailbox: Arc<Queue<Mail>>,
@@ -130,11 +131,12 @@ impl<I: Io> Context<I> {
             gathering: VecDeque::new(),
             behind: Vec::new(),
             parked: BTreeSet::new(),
-            keys: KeyCache::new(parts.keys),
+            products: Products::new(parts.jobs),
             tls: TlsCache::new(parts.roots),
             proofs: Proofs::default(),
             failures: FailureLog::default(),
             cancels: CancelRate::default(),
+            pace: DialPace::default(),
             reports: parts.reports,
             unsent: VecDeque::new(),
             draining: false,

@@ -9,8 +9,9 @@
 use std::io::IoSlice;
 
 use protocol::tls::TlsPolicy;
-use protocol::{BrokerFailed, Error, Event, Side, Unsupported};
+use protocol::{BrokerFailed, Error, Event, ServerMisbehaved, Side, Unsupported};
 use rustix::io::Errno;
+use zeroize::Zeroizing;
 
 use crate::context::Context;
 use crate::io::{Chunk, Io, Socket};
@@ -28,9 +29,10 @@ impl<I: Io> Session<I> {
     pub(crate) fn begin_tls(&mut self, policy: &TlsPolicy, cx: &mut Context<I>) {
         let service = self.service.id;
         let Some(handshaking) = self.handshaking() else { return };
-        // The machine has refused bytes behind the answer to its TLS request, so nothing in clear is left.
-        debug_assert!(handshaking.target_in.is_empty(), "nothing in clear may reach the TLS session");
-        handshaking.target_in.clear();
+        if !handshaking.target_in.bytes().is_empty() {
+            // Nothing in clear may reach the TLS session (CVE-2021-23222).
+            return self.fail(&ServerMisbehaved::BytesBehindTlsAnswer.into(), cx);
+        }
         let session = match handshaking.attempt.credential() {
             Some(credential) => cx.tls.session(service, credential, policy, cx.now),
             None => Err(BrokerFailed::CredentialMissing.into()),
@@ -54,7 +56,7 @@ impl<I: Io> Session<I> {
             Err(error) => return self.fail(&error, cx),
         }
         let Some(handshaking) = self.handshaking() else { return };
-        let begun = std::mem::take(handshaking.input(Side::Client));
+        let begun = handshaking.input(Side::Client).take();
         if begun.is_empty() || self.client.has_ended() {
             self.await_input(Side::Client, cx);
         } else {
@@ -73,9 +75,12 @@ impl<I: Io> Session<I> {
             Side::Target => self.target.as_mut(),
         };
         match leg.and_then(|leg| leg.tls.as_mut()) {
-            None => input.extend_from_slice(data),
+            None => input.append(data),
             Some(tls) => {
-                tls.decrypt(data, input)?;
+                let mut plaintext = Zeroizing::default();
+                let decrypted = tls.decrypt(data, &mut plaintext);
+                input.append(&plaintext);
+                decrypted?;
                 self.flush_tls(side, cx);
             }
         }

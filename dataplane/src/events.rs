@@ -37,7 +37,10 @@ impl<I: Io> Session<I> {
             Received::Failed(error) => return self.on_end(side, Some(error), cx),
             Received::Cancelled => {}
             Received::Data(lease) => match &mut self.stage {
-                Stage::Handshake(_) => self.on_handshake_data(side, &lease, cx),
+                Stage::Handshake(_) => {
+                    self.on_handshake_data(side, &lease, cx);
+                    lease.wipe();
+                }
                 Stage::Relay(_) => self.on_relay_data(side, lease, cx),
                 Stage::Closing(_) => self.on_closing_data(side, lease.len(), cx),
             },
@@ -146,7 +149,10 @@ impl<I: Io> Session<I> {
             None => return,
         }
         if self.is_current(token, side) {
-            self.on_readable(side, cx);
+            match &self.stage {
+                Stage::Relay(_) => self.on_readable(side, cx),
+                Stage::Handshake(_) | Stage::Closing(_) => self.receive_again(side, cx),
+            }
         } else {
             self.dying.retain(|leg| !leg.is_joined());
         }

@@ -1,7 +1,8 @@
-//! What is done only so often: lines about failures, and cancel requests.
+//! What is done only so often: lines about failures, cancel requests, and dials for clients that keep leaving.
 //!
-//! Owns the rate limits: a thousand clients that fail for one reason make one line a second, with a count, and
-//! cancel requests are forwarded only so often.
+//! Owns the rate limits: a thousand clients that fail for one reason make one line a second, with a count; cancel requests
+//! are forwarded only so often; and where clients leave the target in the middle of its handshake, one after the other, it
+//! is dialled no faster than it may forgive.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -81,13 +82,46 @@ impl CancelRate {
     }
 }
 
+/// Handshakes in a row that may leave the target in the middle. A MySQL server blocks a host behind 100
+/// (`max_connect_errors`) and forgets them with each that succeeds; other brokers may come from the same host.
+const ABANDONED_MAX: u32 = 32;
+
+/// Between two dials of a worker once there were more.
+const ABANDONED_PAUSE: Duration = Duration::from_secs(1);
+
+/// When each service may be dialled again.
+#[derive(Default)]
+pub(crate) struct DialPace(HashMap<ServiceId, Instant>);
+
+impl DialPace {
+    /// Whether a target may be dialled that was left in the middle so many times in a row; else when to ask again.
+    pub(crate) fn admit(&mut self, service: ServiceId, abandoned: u32, now: Instant) -> Result<(), Instant> {
+        if abandoned < ABANDONED_MAX {
+            self.0.remove(&service);
+            return Ok(());
+        }
+        match self.0.get(&service) {
+            Some(&next) if now < next => Err(next),
+            _ => {
+                self.0.insert(service, now + ABANDONED_PAUSE);
+                Ok(())
+            }
+        }
+    }
+
+    /// Forgets services that are gone.
+    pub(crate) fn retain(&mut self, in_force: impl Fn(ServiceId) -> bool) {
+        self.0.retain(|service, _| in_force(*service));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::{Duration, Instant};
 
     use protocol::{BrokerFailed, Denied};
 
-    use super::{CancelRate, FailureLog};
+    use super::{CancelRate, DialPace, FailureLog};
     use crate::snapshot::ServiceId;
 
     #[test]
@@ -108,6 +142,19 @@ mod tests {
         assert_eq!(log.admit(ServiceId(1), &BrokerFailed::CredentialMissing.into(), start), Some(0));
         assert_eq!(log.admit(ServiceId(1), &Denied::CredentialRefused.into(), start), Some(0));
         assert_eq!(log.admit(ServiceId(2), &Denied::CredentialRefused.into(), start), Some(0));
+    }
+
+    #[test]
+    fn a_target_that_is_left_again_and_again_is_dialled_once_a_second() {
+        let mut pace = DialPace::default();
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        assert_eq!((0..200).filter(|_| pace.admit(ServiceId(1), 31, start).is_ok()).count(), 200);
+        assert_eq!(pace.admit(ServiceId(1), 32, start), Ok(()));
+        assert_eq!(pace.admit(ServiceId(1), 33, start), Err(start + second));
+        assert_eq!(pace.admit(ServiceId(2), 33, start), Ok(()), "another service has its own");
+        assert_eq!(pace.admit(ServiceId(1), 33, start + second), Ok(()));
+        assert_eq!(pace.admit(ServiceId(1), 0, start + second), Ok(()), "one has succeeded");
     }
 
     #[test]

@@ -14,7 +14,8 @@
 //!
 //! In the *message gear* data is received into the worker's buffers and sent from there. In the *bulk gear* it goes from
 //! socket to socket through a conduit (a pipe, or a large buffer where splice loses), which is lent only while there is
-//! something in it; where TLS is to be passed, through the worker's scratch memory (`ciphertext.rs`). Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
+//! something in it; where TLS is to be passed or heads are to be seen, through the worker's scratch memory
+//! (`ciphertext.rs`). Nothing is reordered by a shift: up, it waits for the receive's own last completion and for
 //! everything that was received to be sent; down, it happens only with an empty conduit.
 
 use std::time::Duration;
@@ -206,7 +207,8 @@ impl<I: Io> Session<I> {
                 break;
             }
             let is_encrypted = source.tls.is_some() || sink.tls.is_some();
-            let step = if is_encrypted { self.pass(from, cx) } else { self.transfer(from, cx) };
+            let is_seen = bulk.held == 0 && !self.may_pass_unseen(from);
+            let step = if is_encrypted || is_seen { self.pass(from, cx) } else { self.transfer(from, cx) };
             match step {
                 Ok(moved) => left = left.saturating_sub(moved),
                 Err(obstacle) => return self.on_obstacle(from, obstacle, cx),
@@ -220,6 +222,7 @@ impl<I: Io> Session<I> {
 
     /// Fills the conduit of `from`, or empties it: how much has arrived.
     fn transfer(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
+        let unseen = self.unseen(from);
         let Stage::Relay(relay) = &mut self.stage else { return Err(Obstacle::Over) };
         let Gear::Bulk(bulk) = &mut relay.direction(from).gear else { return Err(Obstacle::Over) };
         let (source, sink) = ends(from, &mut self.client, &mut self.target).ok_or(Obstacle::Over)?;
@@ -227,9 +230,10 @@ impl<I: Io> Session<I> {
         let conduit = bulk.conduit.insert(conduit);
         if bulk.held == 0 {
             let fill_max = if cx.io.is_scarce() { FILL_SCARCE_MAX } else { FILL_MAX };
-            let filled = filled(cx.io.fill(source.socket(), conduit, fill_max))?;
+            let filled = filled(cx.io.fill(source.socket(), conduit, fill_max.min(unseen)))?;
             bulk.held = filled;
             bulk.brought += filled;
+            self.on_passed_unseen(from, filled);
             return Ok(0);
         }
         match cx.io.drain(conduit, bulk.held, sink.socket()) {

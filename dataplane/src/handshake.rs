@@ -8,15 +8,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use protocol::{
     BrokerFailed, ClientMisbehaved, Dial, Error, Event, Failure, Handshake, Next, Output, RequestId,
-    ServerMisbehaved, Side, Want,
+    ServerMisbehaved, Side, Want, Watch,
 };
 use zeroize::Zeroizing;
 
 use crate::context::Context;
-use crate::credentials::Lookup;
+use crate::input::Input;
 use crate::io::{Chunk, Io};
-use crate::keys::KeyJobId;
-use crate::mailbox::{Report, Verdict};
+use crate::jobs::JobId;
+use crate::mailbox::Report;
+use crate::products::Lookup;
 use crate::proof::Attempt;
 use crate::session::{Session, Stage};
 use crate::snapshot::{CredentialState, ServiceOptions};
@@ -31,9 +32,9 @@ pub(crate) struct Handshaking {
     pub(crate) machine: Box<dyn Handshake>,
     pub(crate) out: Output,
     /// Unused input of the client, decrypted where there is TLS.
-    client_in: Vec<u8>,
+    client_in: Input,
     /// Unused input of the target, decrypted where there is TLS.
-    pub(crate) target_in: Vec<u8>,
+    pub(crate) target_in: Input,
     /// The side whose input the machine was shown last, and used nothing of: it must be shown more.
     pub(crate) shown_in_vain: Option<Side>,
     pub(crate) waiting: Waiting,
@@ -41,6 +42,8 @@ pub(crate) struct Handshaking {
     /// The client asked for something that has no answer, and may be gone before it is done.
     pub(crate) is_errand: bool,
     pub(crate) attempt: Attempt,
+    /// If a session has begun before, what was moved in it: bytes of the client, bytes of the target.
+    pub(crate) moved_before: Option<[u64; 2]>,
 }
 
 /// What the machine waits for.
@@ -54,7 +57,7 @@ pub(crate) enum Waiting {
     Tls(Side),
     /// Leave to prove the credential.
     Permission,
-    Keys(KeyJobId),
+    Work(JobId),
     /// What becomes of a credential that the target refused.
     Verdict,
     /// Nothing: the target closes when it is done.
@@ -67,19 +70,25 @@ impl Handshaking {
         Self {
             machine,
             out: Output::default(),
-            client_in: Vec::new(),
-            target_in: Vec::new(),
+            client_in: Input::default(),
+            target_in: Input::default(),
             shown_in_vain: None,
             waiting: Waiting::Input(Side::Client),
             dialing: None,
             is_errand: false,
             attempt: Attempt::new(now),
+            moved_before: None,
         }
+    }
+
+    /// A handshake in the middle of a session.
+    pub(crate) fn again(machine: Box<dyn Handshake>, moved: [u64; 2], now: Instant) -> Self {
+        Self { moved_before: Some(moved), ..Self::new(machine, now) }
     }
 
     /// Whether the client has said nothing that is still worth an answer.
     pub(crate) fn has_no_client_input(&self) -> bool {
-        self.client_in.is_empty()
+        self.client_in.bytes().is_empty()
     }
 
     /// Whether nobody needs the handshake once the client has gone. One whose proof others wait for goes on until the
@@ -88,7 +97,7 @@ impl Handshaking {
         !self.is_errand && !self.attempt.is_awaited()
     }
 
-    pub(crate) fn input(&mut self, side: Side) -> &mut Vec<u8> {
+    pub(crate) fn input(&mut self, side: Side) -> &mut Input {
         if side == Side::Client { &mut self.client_in } else { &mut self.target_in }
     }
 
@@ -96,8 +105,8 @@ impl Handshaking {
     fn show(&mut self, side: Side) -> Result<Next, Error> {
         self.out.used = 0;
         let input = if side == Side::Client { &mut self.client_in } else { &mut self.target_in };
-        let next = self.machine.handle(side, Event::Bytes(input), &mut self.out);
-        input.drain(..self.out.used.min(input.len()));
+        let next = self.machine.handle(side, Event::Bytes(input.bytes()), &mut self.out);
+        input.use_up(self.out.used);
         self.shown_in_vain = (self.out.used == 0).then_some(side);
         next
     }
@@ -121,8 +130,8 @@ impl Handshaking {
     }
 
     /// What each side has sent beyond its handshake.
-    pub(crate) fn into_residues(self) -> (Vec<u8>, Vec<u8>) {
-        (self.client_in, self.target_in)
+    pub(crate) fn into_residues(mut self) -> (Vec<u8>, Vec<u8>) {
+        (self.client_in.take(), self.target_in.take())
     }
 }
 
@@ -157,14 +166,14 @@ impl<I: Io> Session<I> {
             let Stage::Handshake(handshaking) = &mut self.stage else { return };
             let want = match next {
                 Err(error) => return self.fail(&error, cx),
-                Ok(Next::Relay) => return self.on_both_up(cx),
+                Ok(Next::Relay(watch)) => return self.on_both_up(watch, cx),
                 Ok(Next::Linger) => {
                     handshaking.waiting = Waiting::TargetEnd;
                     return self.await_input(Side::Target, cx);
                 }
                 Ok(Next::Refused) => return self.on_refused(cx),
                 Ok(Next::Want(side, Want::Bytes)) => {
-                    if handshaking.input(side).is_empty() || handshaking.shown_in_vain == Some(side) {
+                    if handshaking.input(side).bytes().is_empty() || handshaking.shown_in_vain == Some(side) {
                         handshaking.waiting = Waiting::Input(side);
                         return self.await_input(side, cx);
                     }
@@ -195,9 +204,9 @@ impl<I: Io> Session<I> {
                     }
                     self.tell_permitted(cx.now)
                 }
-                Want::Derive(derivation) => match cx.keys.find(service, derivation, session, &cx.mailbox) {
-                    Lookup::Here(keys) => handshaking.tell(Side::Target, Event::Derived(keys)),
-                    Lookup::Waiting(job) => return handshaking.waiting = Waiting::Keys(job),
+                Want::Compute(work) => match cx.products.find(service, work, session, &cx.mailbox) {
+                    Lookup::Here(product) => handshaking.tell(Side::Target, Event::Computed(product)),
+                    Lookup::Waiting(job) => return handshaking.waiting = Waiting::Work(job),
                     Lookup::Busy => return self.fail(&BrokerFailed::Resources.into(), cx),
                 },
                 Want::Connection(dial) => {
@@ -258,6 +267,9 @@ impl<I: Io> Session<I> {
         }
         // It may have been paused while nobody used its input.
         leg.receive(&mut cx.io);
+        if side == Side::Client {
+            self.limit_patience(cx);
+        }
     }
 
     /// Data of either side.
@@ -273,8 +285,8 @@ impl<I: Io> Session<I> {
         }
         let has_said_end = side == Side::Client && self.has_said_end(side);
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
-        let full = handshaking.input(side).len() > INPUT_MAX;
-        let has_input = !handshaking.input(side).is_empty();
+        let full = handshaking.input(side).bytes().len() > INPUT_MAX;
+        let has_input = !handshaking.input(side).bytes().is_empty();
         match handshaking.waiting {
             Waiting::Input(wanted) if wanted == side && has_input => {
                 let next = handshaking.show(side);
@@ -296,7 +308,7 @@ impl<I: Io> Session<I> {
     /// Receives from `side` again, unless more of its input waits than may.
     pub(crate) fn receive_more_handshake(&mut self, side: Side, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
-        if handshaking.input(side).len() <= INPUT_MAX
+        if handshaking.input(side).bytes().len() <= INPUT_MAX
             && let Some(leg) = self.leg(side)
         {
             leg.receive(&mut cx.io);
@@ -309,12 +321,13 @@ impl<I: Io> Session<I> {
         match (side, handshaking.waiting) {
             (Side::Target, Waiting::TargetEnd) => self.on_target_done(cx),
             // What it has said already is looked at first.
-            (Side::Target, Waiting::Permission | Waiting::Keys(_)) if !handshaking.target_in.is_empty() => {}
+            (Side::Target, Waiting::Permission | Waiting::Work(_) | Waiting::Input(Side::Client))
+                if !handshaking.target_in.bytes().is_empty() => {}
             (Side::Target, _) => self.fail(&ServerMisbehaved::Closed.into(), cx),
             // What the client has sent already is still worth an answer.
             (Side::Client, waiting) => {
                 let expected = matches!(waiting, Waiting::Input(Side::Client) | Waiting::Tls(Side::Client));
-                if expected || handshaking.client_in.is_empty() && handshaking.ends_with_client() {
+                if expected || handshaking.client_in.bytes().is_empty() && handshaking.ends_with_client() {
                     self.fail(&ClientMisbehaved::Closed.into(), cx);
                 }
             }
@@ -343,41 +356,11 @@ impl<I: Io> Session<I> {
     }
 
     /// The handshake succeeded.
-    fn on_both_up(&mut self, cx: &mut Context<I>) {
+    fn on_both_up(&mut self, watch: Option<Box<dyn Watch>>, cx: &mut Context<I>) {
         self.on_accepted(cx);
         let Some(handshaking) = self.handshaking() else { return };
         let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);
-        self.begin_relay(endpoint, cx);
-    }
-
-    /// The handshake's deadline, or one of the dial's, has passed.
-    pub(crate) fn on_handshake_deadline(&mut self, cx: &mut Context<I>) {
-        let over = cx.now >= self.handshake_deadline();
-        let Some(handshaking) = self.handshaking() else { return };
-        if !over {
-            return self.on_dial_deadline(cx);
-        }
-        let error = match handshaking.waiting {
-            Waiting::Input(Side::Client) | Waiting::Tls(Side::Client) => {
-                ClientMisbehaved::HandshakeTimeout.into()
-            }
-            Waiting::Credential | Waiting::Keys(_) => BrokerFailed::CredentialMissing.into(),
-            Waiting::Connection(_) => match &handshaking.dialing {
-                Some(dialing) => dialing.timeout(),
-                None => BrokerFailed::CredentialMissing.into(),
-            },
-            // Nobody could say whether there is a better credential: the target's own words are the best answer.
-            Waiting::Verdict => {
-                self.on_abandoned(cx);
-                return self.on_verdict(Verdict::GiveUp(None), cx);
-            }
-            Waiting::TargetEnd => return self.begin_closing(Some(Side::Client), cx),
-            // Who waits for permission waits for what the target says to somebody else.
-            Waiting::Input(Side::Target) | Waiting::Tls(Side::Target) | Waiting::Permission => {
-                ServerMisbehaved::HandshakeTimeout.into()
-            }
-        };
-        self.fail(&error, cx);
+        self.begin_relay(endpoint, watch, cx);
     }
 
     /// Whether a connect is with the kernel.

@@ -131,9 +131,9 @@ impl<I: Io> Leg<I> {
         self.token(Kind::ClientWritable, Kind::TargetWritable)
     }
 
-    /// Receives from now on, unless the peer has ended or a receive is with the kernel already.
+    /// Receives from now on, unless the peer has ended or a receive or a poll for data is with the kernel already.
     pub(crate) fn receive(&mut self, io: &mut I) {
-        if self.receiving == Receiving::Off && !self.ended {
+        if self.receiving == Receiving::Off && !self.ended && !self.awaited {
             io.receive(self.receive_token(), &self.socket);
             self.receiving = Receiving::Armed;
         }
@@ -162,6 +162,13 @@ impl<I: Io> Leg<I> {
         if !self.awaited && !self.ended {
             io.poll(self.readable_token(), &self.socket, Interest::Readable);
             self.awaited = true;
+        }
+    }
+
+    /// Waits no longer for data without receiving it: once that is over, it may be received.
+    pub(crate) fn stop_awaiting(&mut self, io: &mut I) {
+        if self.awaited {
+            io.cancel(self.readable_token(), &self.socket);
         }
     }
 
@@ -363,9 +370,7 @@ impl<I: Io> Leg<I> {
         if self.polling {
             io.cancel(self.writable_token(), &self.socket);
         }
-        if self.awaited {
-            io.cancel(self.readable_token(), &self.socket);
-        }
+        self.stop_awaiting(io);
     }
 
     /// Whether the kernel holds no request of this leg any more, so that its socket may be closed.

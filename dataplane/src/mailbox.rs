@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering, fence};
 use std::time::{Duration, Instant};
 
 use crossbeam_queue::ArrayQueue;
-use protocol::auth::scram::ScramKeys;
+use protocol::work::Product;
 use protocol::{Credential, Error, Generation, RequestId};
 use rustix::event::{EventfdFlags, eventfd};
 
-use crate::keys::KeyJobId;
+use crate::jobs::JobId;
 use crate::snapshot::{ServiceId, Snapshot};
 
 /// Names a listener for as long as the process runs; never given out twice.
@@ -50,8 +50,8 @@ pub(crate) enum Mail {
     Retire(ListenerId),
     /// What a session may do with its credential.
     Verdict { session: SessionRef, verdict: Verdict },
-    /// Keys that were derived for sessions of this worker.
-    Keys { job: KeyJobId, keys: Arc<ScramKeys> },
+    /// What came of a job of this worker's sessions.
+    Computed { job: JobId, product: Arc<Product> },
     /// The broker waits for its sessions to end.
     Drain,
     /// Say farewell to every handshake and session, and end when none is left.
@@ -138,6 +138,15 @@ pub enum Report {
         error: Error,
         /// How many like it were not reported since the last one.
         suppressed: u64,
+    },
+    /// A session has begun, and there is something to say about it.
+    Remark {
+        /// Whose session.
+        service: ServiceId,
+        /// Which session.
+        request_id: RequestId,
+        /// See [`protocol::Handshake::remark`].
+        remark: &'static str,
     },
     /// A session that had been established has ended; sent only if [`crate::Settings::report_sessions`].
     Ended {

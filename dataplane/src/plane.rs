@@ -15,7 +15,7 @@ use rustix::io::Errno;
 use crate::context::{Context, EntropySource, Parts, Shared};
 use crate::driver::{Driver, IoChoice, IoInUse, IoReason, RingError};
 use crate::io::{Epoll, Io, Uring};
-use crate::keys::{KeyClient, KeyThread};
+use crate::jobs::{JobClient, KeyThread};
 use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef, Verdict};
 use crate::snapshot::Snapshot;
 use crate::tls::SystemRoots;
@@ -126,7 +126,7 @@ impl Dataplane {
                 shared: Arc::clone(&plane.shared),
                 heartbeat: Arc::new(AtomicU64::new(0)),
                 started: plane.started,
-                keys: plane.keys.client(),
+                jobs: plane.keys.client(),
                 roots: roots.clone(),
             };
             let heartbeat = Arc::clone(&seed.heartbeat);
@@ -271,7 +271,7 @@ struct Seed {
     shared: Arc<Shared>,
     heartbeat: Arc<AtomicU64>,
     started: Instant,
-    keys: KeyClient,
+    jobs: JobClient,
     roots: SystemRoots,
 }
 
@@ -295,7 +295,7 @@ impl Seed {
         let parts = Parts {
             worker: self.index,
             shared: self.shared,
-            keys: self.keys,
+            jobs: self.jobs,
             roots: self.roots,
             reports: self.reports,
             mailbox: self.mailbox,

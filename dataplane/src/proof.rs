@@ -6,13 +6,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::auth::scram::ScramKeys;
+use protocol::work::Product;
 use protocol::{BrokerFailed, Bug, ClientMisbehaved, Credential, Error, Event, Generation, Next, Side};
 
 use crate::context::Context;
 use crate::handshake::Waiting;
+use crate::input::Input;
 use crate::io::Io;
-use crate::keys::KeyJobId;
+use crate::jobs::JobId;
 use crate::mailbox::{Refusal, Report, Verdict};
 use crate::session::Session;
 use crate::snapshot::{CredentialState, Service};
@@ -35,6 +36,8 @@ pub(crate) struct Attempt {
     /// The credential that it is to be given next, instead of the snapshot's.
     assigned: Option<Arc<Credential>>,
     standing: Standing,
+    /// Whether the session was let go on with the credential that it has, and nobody else since.
+    has_leave: bool,
     /// Whether the target was shown a proof of the credential.
     has_proven: bool,
     /// When it was.
@@ -44,7 +47,14 @@ pub(crate) struct Attempt {
 impl Attempt {
     /// None yet.
     pub(crate) fn new(now: Instant) -> Self {
-        Self { credential: None, assigned: None, standing: Standing::Free, has_proven: false, began: now }
+        Self {
+            credential: None,
+            assigned: None,
+            standing: Standing::Free,
+            has_leave: false,
+            has_proven: false,
+            began: now,
+        }
     }
 
     /// The credential that the machine is given: the one that the control plane has chosen, else the snapshot's.
@@ -57,6 +67,7 @@ impl Attempt {
         if let CredentialState::Here(credential) = &found {
             self.credential = Some(Arc::clone(credential));
             self.has_proven = false;
+            self.has_leave = false;
         }
         found
     }
@@ -64,6 +75,10 @@ impl Attempt {
     /// The credential that the machine was given.
     pub(crate) fn credential(&self) -> Option<&Credential> {
         self.credential.as_deref()
+    }
+
+    fn has_leave(&self) -> bool {
+        self.has_leave
     }
 
     /// Whether others may wait for what the target says.
@@ -84,7 +99,8 @@ impl<I: Io> Session<I> {
         let runtime = Arc::clone(&self.service.runtime);
         let Some(handshaking) = self.handshaking() else { return false };
         let Some(generation) = handshaking.attempt.generation() else { return false };
-        if runtime.is_open(generation) {
+        // Who has been let go on may be asked again by a machine that has waited for its client meanwhile.
+        if runtime.is_open(generation) || handshaking.attempt.has_leave() {
             return false;
         }
         handshaking.waiting = Waiting::Permission;
@@ -96,9 +112,21 @@ impl<I: Io> Session<I> {
         true
     }
 
+    /// The client takes its time, and others wait for what the target says to this session: they are let go on. Before it
+    /// proves anything, the session asks anew.
+    pub(crate) fn let_others_try(&mut self, cx: &mut Context<I>) {
+        let session = self.reference(cx);
+        let service = self.service.id;
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.attempt.standing = Standing::Free;
+        handshaking.attempt.has_leave = false;
+        cx.report_surely(Report::Abandoned { service, session });
+    }
+
     pub(crate) fn tell_permitted(&mut self, now: Instant) -> Result<Next, Error> {
         let Some(handshaking) = self.handshaking() else { return Err(Bug::UnexpectedEvent.into()) };
         handshaking.attempt.has_proven = true;
+        handshaking.attempt.has_leave = handshaking.attempt.standing == Standing::Tries;
         handshaking.attempt.began = now;
         handshaking.tell(Side::Target, Event::Permitted)
     }
@@ -167,7 +195,7 @@ impl<I: Io> Session<I> {
             return self.fail(&BrokerFailed::Resources.into(), cx);
         };
         let Some(handshaking) = self.handshaking() else { return };
-        handshaking.target_in.clear();
+        handshaking.target_in = Input::default();
         handshaking.shown_in_vain = None;
         let next = handshaking.machine.retry(entropy, &mut handshaking.out);
         self.obey(next, cx);
@@ -202,10 +230,10 @@ impl<I: Io> Session<I> {
         }
     }
 
-    /// Keys have been derived that this session may wait for.
-    pub(crate) fn on_keys(&mut self, job: KeyJobId, keys: Arc<ScramKeys>, cx: &mut Context<I>) {
-        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Keys(job)) {
-            self.answer(Side::Target, Event::Derived(keys), cx);
+    /// Work has been done that this session may wait for.
+    pub(crate) fn on_computed(&mut self, job: JobId, product: Arc<Product>, cx: &mut Context<I>) {
+        if self.handshaking().is_some_and(|handshaking| handshaking.waiting == Waiting::Work(job)) {
+            self.answer(Side::Target, Event::Computed(product), cx);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! The stage in which bytes are moved.
 //!
 //! Owns the two directions and their ends: half-close is kept, residues go first, and a side that does not read
-//! stops the other from being received. Does not look at bytes.
+//! stops the other from being received. Does not look at bytes; where somebody must, that is `watching.rs`.
 
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol::Side;
+use protocol::{Side, Watch};
 use rustix::io::Errno;
 
 use crate::closing::LINGER;
@@ -15,6 +15,7 @@ use crate::gear::Gear;
 use crate::io::{Chunk, Io, Lease};
 use crate::leg::Leg;
 use crate::session::{Session, Stage};
+use crate::watching::Watching;
 
 /// How long a session whose target is gone may go without a byte before its client closes too. A client in a pool
 /// does not look at its connection until it needs it; as long as the kernel keeps an orphaned one (`tcp_fin_timeout`).
@@ -27,6 +28,8 @@ pub(crate) struct Relay<I: Io> {
     half_open: bool,
     from_client: Direction<I>,
     from_target: Direction<I>,
+    /// Where the protocol wants to know what the client asks for.
+    pub(crate) watching: Option<Watching>,
 }
 
 /// From one side to the other.
@@ -39,10 +42,12 @@ pub(crate) struct Direction<I: Io> {
 }
 
 impl<I: Io> Relay<I> {
-    pub(crate) fn new(now: Instant) -> Self {
+    /// A session of which so many bytes of the client and of the target have been moved before.
+    pub(crate) fn new(now: Instant, moved: [u64; 2], watch: Option<Box<dyn Watch>>) -> Self {
         let [from_client, from_target] =
-            std::array::from_fn(|_| Direction { gear: Gear::new(), moved: 0, unanswered: 0 });
-        Self { last_activity: now, half_open: false, from_client, from_target }
+            moved.map(|moved| Direction { gear: Gear::new(), moved, unanswered: 0 });
+        let watching = watch.map(Watching::new);
+        Self { last_activity: now, half_open: false, from_client, from_target, watching }
     }
 
     /// Whether nothing is lost with the session but words that nobody hears.
@@ -62,11 +67,15 @@ impl<I: Io> Relay<I> {
 impl<I: Io> Session<I> {
     /// Delivers what each side has sent beyond its handshake, then lets both be received from.
     pub(crate) fn relay_residues(&mut self, from_client: Vec<u8>, from_target: Vec<u8>, cx: &mut Context<I>) {
+        if !from_target.is_empty() {
+            self.deliver(Side::Target, Chunk::Bytes(Bytes::from(from_target)), cx);
+        }
         if !from_client.is_empty() {
             self.deliver(Side::Client, Chunk::Bytes(Bytes::from(from_client)), cx);
         }
-        if !from_target.is_empty() {
-            self.deliver(Side::Target, Chunk::Bytes(Bytes::from(from_target)), cx);
+        if !matches!(self.stage, Stage::Relay(_)) {
+            // The client has asked for another login at once.
+            return;
         }
         for side in [Side::Client, Side::Target] {
             if self.leg(side).is_some_and(|leg| leg.has_ended()) {
@@ -89,6 +98,14 @@ impl<I: Io> Session<I> {
 
     /// Moves a chunk of plaintext of `from` to the other side, encrypted where that side wants it.
     pub(crate) fn deliver(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
+        match from {
+            Side::Client => self.deliver_watched(chunk, cx),
+            Side::Target => self.hand_over(from, chunk, cx),
+        }
+    }
+
+    /// Puts a chunk of plaintext of `from` on its way to the other side.
+    pub(crate) fn hand_over(&mut self, from: Side, chunk: Chunk, cx: &mut Context<I>) {
         self.count(from, chunk.bytes().len(), cx);
         let Some(to) = self.leg(from.other()) else { return };
         match &mut to.tls {
@@ -114,7 +131,12 @@ impl<I: Io> Session<I> {
         let stats = self.service.runtime.worker(cx.worker);
         match from {
             Side::Client => stats.bytes_to_target.add(len),
-            Side::Target => stats.bytes_to_client.add(len),
+            Side::Target => {
+                stats.bytes_to_client.add(len);
+                if let Some(watching) = &mut relay.watching {
+                    watching.on_answer();
+                }
+            }
         }
     }
 
@@ -142,6 +164,9 @@ impl<I: Io> Session<I> {
         if error.is_some() || is_broken {
             // Nothing can be sent to `side` any more: what it has sent is delivered, and that is all.
             return self.begin_closing(Some(side.other()), cx);
+        }
+        if side == Side::Client {
+            self.pass_rest(cx);
         }
         self.close_tls(side.other(), cx);
         if let Some(other) = self.leg(side.other()) {

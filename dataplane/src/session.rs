@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use protocol::{ClientMisbehaved, Error, RequestId, Side};
+use protocol::{ClientMisbehaved, Error, RequestId, Side, Watch};
 
 use crate::closing::Closing;
 use crate::context::Context;
@@ -40,6 +40,8 @@ pub(crate) struct Session<I: Io> {
     epoch: u8,
     pub(crate) stage: Stage<I>,
     pub(crate) accepted: Instant,
+    /// When the handshake has begun, the first or one in the middle of the session.
+    began: Instant,
     deadline: Option<Instant>,
     /// Whether the session counts towards the limits.
     admitted: bool,
@@ -79,6 +81,7 @@ impl<I: Io> Session<I> {
             epoch: 0,
             stage: Stage::Handshake(Box::new(handshaking)),
             accepted: cx.now,
+            began: cx.now,
             deadline: None,
             admitted: false,
             endpoint: None,
@@ -102,7 +105,7 @@ impl<I: Io> Session<I> {
 
     /// When the handshake must be over.
     pub(crate) fn handshake_deadline(&self) -> Instant {
-        self.accepted + self.service.timeouts.handshake
+        self.began + self.service.timeouts.handshake
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>, cx: &mut Context<I>) {
@@ -171,15 +174,29 @@ impl<I: Io> Session<I> {
     }
 
     /// Both legs are up: from now on bytes are moved.
-    pub(crate) fn begin_relay(&mut self, endpoint: Option<Arc<Endpoint>>, cx: &mut Context<I>) {
-        if let Some(endpoint) = &endpoint {
-            endpoint.on_open();
+    pub(crate) fn begin_relay(
+        &mut self,
+        endpoint: Option<Arc<Endpoint>>,
+        watch: Option<Box<dyn Watch>>,
+        cx: &mut Context<I>,
+    ) {
+        let Stage::Handshake(handshaking) = &self.stage else { return };
+        let moved_before = handshaking.moved_before;
+        if moved_before.is_none() {
+            if let Some(endpoint) = &endpoint {
+                endpoint.on_open();
+            }
+            self.endpoint = endpoint;
+            let stats = cx.stats(&self.service);
+            stats.established.add(1);
+            stats.handshake.record(cx.now.duration_since(self.accepted));
+            self.service.runtime.on_established();
+            if let Some(remark) = handshaking.machine.remark() {
+                let (service, request_id) = (self.service.id, self.request_id);
+                cx.report(Report::Remark { service, request_id, remark });
+            }
         }
-        self.endpoint = endpoint;
-        let stats = cx.stats(&self.service);
-        stats.established.add(1);
-        stats.handshake.record(cx.now.duration_since(self.accepted));
-        let relay = Relay::new(cx.now);
+        let relay = Relay::new(cx.now, moved_before.unwrap_or_default(), watch);
         let Stage::Handshake(handshaking) = std::mem::replace(&mut self.stage, Stage::Relay(relay)) else {
             return;
         };
@@ -188,10 +205,35 @@ impl<I: Io> Session<I> {
         self.relay_residues(client_residue, target_residue, cx);
     }
 
+    /// Another login begins in the middle of the session.
+    pub(crate) fn enter_handshake_again(&mut self, handshaking: Handshaking, cx: &mut Context<I>) {
+        self.stage = Stage::Handshake(Box::new(handshaking));
+        self.began = cx.now;
+        self.set_deadline(Some(self.handshake_deadline()), cx);
+        for side in [Side::Client, Side::Target] {
+            // Ciphertext that waits for its turn is the handshake's now.
+            while let Some(piece) = self.tls(side).and_then(|tls| tls.backlog.pop()) {
+                if let Err(error) = self.take_in(side, &piece, cx) {
+                    return self.fail(&error, cx);
+                }
+            }
+            if let Some(leg) = self.leg(side) {
+                leg.stop_awaiting(&mut cx.io);
+                leg.receive(&mut cx.io);
+            }
+        }
+        self.begin_handshake(cx);
+    }
+
     /// Ends the session: tells the client why, where it can be told, and closes.
     pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
         cx.on_failed(&self.service, self.request_id, error);
         if let Stage::Handshake(handshaking) = &mut self.stage {
+            // One that broke off by itself, or talks nonsense, was not left by us.
+            if handshaking.machine.leaves_target_waiting() && !matches!(error, Error::Server(_)) {
+                cx.stats(&self.service).abandoned.add(1);
+                self.service.runtime.on_abandoned();
+            }
             // Unless it was the client's own fault: else any client could make all others do without tickets.
             if let Some(tls) = self.target.as_ref().and_then(|leg| leg.tls.as_ref())
                 && !matches!(error, Error::Client(_))
@@ -215,15 +257,22 @@ impl<I: Io> Session<I> {
         self.on_abandoned(cx);
         self.unload(lingering, cx);
         let was = std::mem::replace(&mut self.stage, Stage::Closing(closing));
-        if let Stage::Relay(mut relay) = was
+        let moved = match was {
+            Stage::Relay(mut relay) => {
+                Some([Side::Client, Side::Target].map(|side| relay.direction(side).moved))
+            }
+            Stage::Handshake(handshaking) => handshaking.moved_before,
+            Stage::Closing(_) => None,
+        };
+        if let Some([to_target, to_client]) = moved
             && cx.shared.report_sessions
         {
             cx.report(Report::Ended {
                 service: self.service.id,
                 request_id: self.request_id,
                 lasted: cx.now.duration_since(self.accepted),
-                to_target: relay.direction(Side::Client).moved,
-                to_client: relay.direction(Side::Target).moved,
+                to_target,
+                to_client,
                 cut_off,
             });
         }

@@ -62,6 +62,8 @@ pub struct WorkerStats {
     pub established: Counter,
     /// Connections that failed, by cause: the order of [`Error::LABELS`].
     pub failed: [Counter; Error::LABELS.len()],
+    /// Connections whose target was left in the middle of its handshake.
+    pub abandoned: Counter,
     /// Bytes relayed from clients to the target.
     pub bytes_to_target: Counter,
     /// Bytes relayed from the target to clients.
@@ -88,6 +90,8 @@ pub struct ServiceRuntime {
     /// The credential that may be proven without asking, as its generation; 0 is none. Services of one name share it:
     /// no two have a generation in common.
     open: AtomicU64,
+    /// Handshakes in which the target was left in the middle, since the last one that succeeded.
+    abandoned: AtomicU32,
     workers: Box<[CachePadded<WorkerStats>]>,
 }
 
@@ -111,6 +115,8 @@ pub struct ServiceTotals {
     pub established: u64,
     /// See [`WorkerStats::failed`].
     pub failed: [u64; Error::LABELS.len()],
+    /// See [`WorkerStats::abandoned`].
+    pub abandoned: u64,
     /// See [`WorkerStats::bytes_to_target`].
     pub bytes_to_target: u64,
     /// See [`WorkerStats::bytes_to_client`].
@@ -127,6 +133,7 @@ impl ServiceRuntime {
         Self {
             sessions: AtomicU32::new(0),
             open: AtomicU64::new(0),
+            abandoned: AtomicU32::new(0),
             workers: (0..workers).map(|_| CachePadded::default()).collect(),
         }
     }
@@ -139,6 +146,23 @@ impl ServiceRuntime {
     /// Whether a session may prove this credential without asking.
     pub(crate) fn is_open(&self, generation: Generation) -> bool {
         self.open.load(Ordering::Relaxed) == generation.0
+    }
+
+    /// The target was left in the middle of its handshake.
+    pub(crate) fn on_abandoned(&self) {
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A handshake has succeeded: the target has forgotten those that did not.
+    pub(crate) fn on_established(&self) {
+        if self.abandoned.load(Ordering::Relaxed) > 0 {
+            self.abandoned.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// How many handshakes in a row have left the target in the middle.
+    pub(crate) fn abandoned(&self) -> u32 {
+        self.abandoned.load(Ordering::Relaxed)
     }
 
     /// Sessions that are open now, over all workers.
@@ -173,6 +197,7 @@ impl ServiceRuntime {
             totals.opened += worker.opened.get();
             totals.closed += worker.closed.get();
             totals.established += worker.established.get();
+            totals.abandoned += worker.abandoned.get();
             totals.bytes_to_target += worker.bytes_to_target.get();
             totals.bytes_to_client += worker.bytes_to_client.get();
             for (total, counter) in totals.failed.iter_mut().zip(&worker.failed) {

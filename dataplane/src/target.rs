@@ -148,6 +148,15 @@ impl<I: Io> Session<I> {
         let Some(dialing) = &mut handshaking.dialing else { return };
         let Some(endpoint) = dialing.current.clone() else { return };
         let deadline = dialing.current_until.min(handshake_deadline);
+        let (service, abandoned) = (self.service.id, self.service.runtime.abandoned());
+        if !handshaking.is_errand
+            && let Err(next) = cx.pace.admit(service, abandoned, cx.now)
+        {
+            if next >= deadline {
+                return self.fail(&OverLimit::Abandoned.into(), cx);
+            }
+            return self.set_deadline(Some(next), cx);
+        }
         match cx.io.connect(&endpoint.address) {
             Ok(Connect::Done(socket)) => {
                 self.attach_target(socket);

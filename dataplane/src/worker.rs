@@ -271,10 +271,10 @@ impl<I: Io> Worker<I> {
             Mail::Verdict { session, verdict } => {
                 self.with_reference(session, |session, cx| session.on_verdict(verdict, cx));
             }
-            Mail::Keys { job, keys } => {
-                for session in self.cx.keys.on_derived(job, &keys) {
-                    let keys = Arc::clone(&keys);
-                    self.with_reference(session, |session, cx| session.on_keys(job, keys, cx));
+            Mail::Computed { job, product } => {
+                for session in self.cx.products.on_computed(job, &product) {
+                    let product = Arc::clone(&product);
+                    self.with_reference(session, |session, cx| session.on_computed(job, product, cx));
                 }
             }
             Mail::Drain => {
@@ -298,10 +298,11 @@ impl<I: Io> Worker<I> {
     fn on_snapshot(&mut self, snapshot: Arc<Snapshot>) {
         let services = &snapshot.services;
         let generation = |service| services.get(&service)?.credential.generation();
-        self.cx.keys.retain(|service, key| generation(service).is_some_and(|current| current == key));
+        self.cx.products.retain(|service, key| generation(service).is_some_and(|current| current == key));
         self.cx.tls.retain(|service, made_of| generation(service).is_some_and(|current| current == made_of));
         self.cx.proofs.retain(|service| services.contains_key(&service));
         self.cx.cancels.retain(|service| services.contains_key(&service));
+        self.cx.pace.retain(|service| services.contains_key(&service));
         self.cx.snapshot = snapshot;
         for slot in std::mem::take(&mut self.cx.parked) {
             self.with(slot, Session::on_snapshot);

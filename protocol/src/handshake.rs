@@ -7,12 +7,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::fmt;
+use core::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::auth::scram::{ScramDerivation, ScramKeys};
 use crate::tls::{TlsPeer, TlsPolicy};
-use crate::{Credential, Denied, Error};
+use crate::work::{Product, Work};
+use crate::{Credential, Denied, Error, Watch};
 
 /// One protocol the broker speaks: an entry of [`crate::protocols::ALL`].
 pub trait Protocol: Send + Sync {
@@ -39,6 +40,12 @@ pub trait Protocol: Send + Sync {
     /// service needs a certificate.
     fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool;
 
+    /// How long a handshake may take unless somebody says otherwise: less than what a server gives its clients, whose patience
+    /// a server that is connected to first counts from then on.
+    fn handshake_timeout(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
     /// The ALPN protocol that a client may ask for in TLS (RFC 7301). One that asks for none is served too.
     fn alpn(&self) -> Option<&'static [u8]> {
         None
@@ -48,6 +55,13 @@ pub trait Protocol: Send + Sync {
     #[cfg(any(test, feature = "testing"))]
     fn transcripts(&self) -> Vec<crate::testing::Transcript> {
         Vec::new()
+    }
+
+    /// A target that a fuzzer's program speaks through. It knows the password.
+    #[cfg(any(test, feature = "testing"))]
+    fn honest_target(&self, password: &[u8]) -> Box<dyn crate::testing::fuzz::HonestTarget> {
+        let _ = password;
+        Box::new(crate::testing::fuzz::Silent)
     }
 
     /// Whether `to_client`, all that a client has been sent, tells it that its session has begun.
@@ -81,10 +95,14 @@ impl KnownField {
 pub struct Route {
     /// The service's name, for errors that reach the client.
     pub service: String,
-    /// Where a password may be sent in clear.
-    pub cleartext_password: CleartextPassword,
+    /// Where a password may be sent in clear, if somebody said so.
+    pub cleartext_password: Option<CleartextPassword>,
     /// What the target must prove.
     pub channel_binding: ChannelBinding,
+    /// Whether a server's RSA key is trusted because it came over the same line.
+    pub allow_public_key_retrieval: bool,
+    /// Whether client and target may agree on compression.
+    pub compression: bool,
     /// Whether clients speak inside TLS.
     pub client_tls: ClientTls,
 }
@@ -94,10 +112,17 @@ impl Route {
     pub fn new(service: String) -> Self {
         Self {
             service,
-            cleartext_password: CleartextPassword::default(),
+            cleartext_password: None,
             channel_binding: ChannelBinding::default(),
+            allow_public_key_retrieval: false,
+            compression: true,
             client_tls: ClientTls::default(),
         }
+    }
+
+    /// Where a password may be sent to a target that asks for it in clear.
+    pub(crate) fn cleartext_password(&self) -> CleartextPassword {
+        self.cleartext_password.unwrap_or_default()
     }
 
     /// Whether a login without channel binding will do.
@@ -181,6 +206,16 @@ pub trait Handshake: Send {
     /// where the target had none.
     fn give_up(&mut self, said_before: Option<Arc<[u8]>>, out: &mut Output) -> Error;
 
+    /// What somebody should find in the log who later wonders about this session.
+    fn remark(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the target has been left waiting in the middle of its handshake, if this is the end.
+    fn leaves_target_waiting(&self) -> bool {
+        false
+    }
+
     /// Appends the error that the client should see. Appends nothing where the client could not read it, and
     /// nothing where it has been told already.
     fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output);
@@ -225,8 +260,8 @@ pub enum Event<'a> {
     Encrypted(TlsPeer),
     /// The credential may be proven to the target.
     Permitted,
-    /// The keys that were asked for.
-    Derived(Arc<ScramKeys>),
+    /// What came of the work.
+    Computed(Arc<Product>),
 }
 
 /// What a machine waits for.
@@ -247,8 +282,8 @@ pub enum Want {
     /// account: [`Event::Permitted`], or [`Handshake::retry`] with another one, or [`Handshake::give_up`]. A credential
     /// that nobody knows to work is tried by one session at a time, and one that was refused not at once again.
     Permission,
-    /// A key derivation that is too slow for a worker: [`Event::Derived`].
-    Derive(ScramDerivation),
+    /// Work that is too slow for a worker: [`Event::Computed`].
+    Compute(Work),
 }
 
 /// Which target a connection is wanted to.
@@ -276,8 +311,8 @@ pub enum Next {
     Want(Side, Want),
     /// The target refused the credential: [`Handshake::retry`] or [`Handshake::give_up`].
     Refused,
-    /// Both legs are up.
-    Relay,
+    /// Both legs are up. What the client sends is watched, if the protocol asks for that.
+    Relay(Option<Box<dyn Watch>>),
     /// Nothing more to say to either side: wait until the target closes, then close the client
     /// ([`Dial::OpenSessions`]).
     Linger,

@@ -18,7 +18,8 @@
 //! 5. [`Next::Refused`]: the target refused the credential. Either call [`Handshake::retry`] with fresh entropy
 //!    once a newer credential is there, on a new connection to the target, or [`Handshake::give_up`].
 //! 6. [`Next::Relay`]: the handshake is over. Unused input of each side is the residue: deliver it to the other
-//!    side first, then move bytes without looking at them.
+//!    side first, then move bytes without looking at them. If it comes with a [`Watch`], show that what the client
+//!    sends, as it says; when it holds something back, another handshake begins with that.
 //! 7. On an error, or when something fails outside ([`Error::Target`], [`Error::Broker`]), call
 //!    [`Handshake::farewell`] and send the output before closing: it holds the client's error, in its own
 //!    protocol, if the client is at a point where it can read one.
@@ -36,15 +37,20 @@ extern crate std;
 pub mod auth;
 mod credential;
 mod error;
+mod fields;
 mod handshake;
 pub mod limits;
+mod line;
 mod pair;
 pub mod protocols;
 mod secret;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tls;
+mod watch;
 mod wire;
+mod words;
+pub mod work;
 
 pub use credential::{Credential, Generation};
 pub use error::{
@@ -57,3 +63,4 @@ pub use handshake::{
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
 pub use secret::{Secret, SecretMemory, WipedBytes};
+pub use watch::{Look, Watch};

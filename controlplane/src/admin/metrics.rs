@@ -284,6 +284,12 @@ impl Collector for Metrics {
         )?;
         self.counters(
             encoder,
+            "secretless_handshakes_abandoned",
+            "Connections whose target was left in the middle of its handshake, which it may count against the broker",
+            |totals| totals.abandoned,
+        )?;
+        self.counters(
+            encoder,
             "secretless_sessions_closed",
             "Connections that ended, in whatever way",
             |totals| totals.closed,
@@ -376,7 +382,7 @@ mod tests {
         for line in [
             r#"secretless_sessions_opened_total{service="a \"b\"",protocol="pg"} 3"#,
             r#"secretless_bytes_total{service="a \"b\"",protocol="pg",direction="to_client"} 7"#,
-            r#"secretless_sessions_failed_total{service="a \"b\"",protocol="pg",cause="bug"} 1"#,
+            r#"secretless_sessions_failed_total{service="a \"b\"",protocol="pg",cause="abandoned"} 1"#,
             r#"secretless_dial_duration_seconds_bucket{le="0.0005",service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_dial_duration_seconds_bucket{le="+Inf",service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_dial_duration_seconds_count{service="a \"b\"",protocol="pg"} 2"#,

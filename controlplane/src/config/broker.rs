@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use dataplane::{IoChoice, Timeouts};
+use protocol::Protocol;
 
 use super::cores;
 use super::listen;
@@ -15,10 +16,38 @@ use super::values::{Bound, read_word};
 pub(super) struct BrokerSection {
     /// Our own settings.
     pub(super) config: BrokerConfig,
-    /// The timeouts of a service that says nothing else.
-    pub(super) timeouts: Timeouts,
+    /// The timeouts of services that say nothing else.
+    pub(super) timeouts: SaidTimeouts,
     /// Whether services may listen beyond this machine.
     pub(super) allow_remote: bool,
+}
+
+/// What a section says about timeouts.
+#[derive(Clone, Copy, Default)]
+pub(super) struct SaidTimeouts {
+    dial: Option<Duration>,
+    handshake: Option<Duration>,
+    idle: Option<Option<Duration>>,
+}
+
+impl SaidTimeouts {
+    /// These, and `others` where they say nothing.
+    pub(super) fn over(self, others: Self) -> Self {
+        Self {
+            dial: self.dial.or(others.dial),
+            handshake: self.handshake.or(others.handshake),
+            idle: self.idle.or(others.idle),
+        }
+    }
+
+    /// These, and the defaults of a service that speaks `protocol`.
+    pub(super) fn of_service(self, protocol: &dyn Protocol) -> Timeouts {
+        Timeouts {
+            dial: self.dial.unwrap_or(Duration::from_secs(10)),
+            handshake: self.handshake.unwrap_or(protocol.handshake_timeout()),
+            idle: self.idle.flatten(),
+        }
+    }
 }
 
 impl Default for BrokerSection {
@@ -31,11 +60,7 @@ impl Default for BrokerSection {
                 drain_timeout: Duration::from_secs(8),
                 sessions_max: 10_000,
             },
-            timeouts: Timeouts {
-                dial: Duration::from_secs(10),
-                handshake: Duration::from_secs(30),
-                idle: None,
-            },
+            timeouts: SaidTimeouts::default(),
             allow_remote: false,
         }
     }
@@ -62,7 +87,7 @@ pub(super) fn read<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> BrokerSect
         broker.allow_remote = reader.boolean(&field).unwrap_or(false);
     }
     broker.config.sessions_max = read_limits(reader, &section, broker.config.sessions_max);
-    broker.timeouts = read_timeouts(reader, &section, broker.timeouts);
+    broker.timeouts = read_timeouts(reader, &section);
     broker
 }
 
@@ -75,27 +100,22 @@ pub(super) fn read_limits<'d>(reader: &mut Reader<'d>, section: &Section<'d>, de
 }
 
 /// Reads `timeouts:` of a service or of the broker.
-pub(super) fn read_timeouts<'d>(
-    reader: &mut Reader<'d>,
-    section: &Section<'d>,
-    default: Timeouts,
-) -> Timeouts {
-    let mut timeouts = default;
+pub(super) fn read_timeouts<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> SaidTimeouts {
+    let mut timeouts = SaidTimeouts::default();
     let Some(field) = section.take(reader, "timeouts") else { return timeouts };
     let Some(section) = reader.section(&field) else { return timeouts };
     section.finish(reader, &["dial", "handshake", "idle"], Unknown::Refused);
     if let Some(field) = section.take(reader, "dial") {
-        timeouts.dial = reader.duration(&field).unwrap_or(timeouts.dial);
+        timeouts.dial = reader.duration(&field);
     }
     if let Some(field) = section.take(reader, "handshake") {
-        timeouts.handshake = reader.duration(&field).unwrap_or(timeouts.handshake);
+        timeouts.handshake = reader.duration(&field);
     }
     if let Some(field) = section.take(reader, "idle") {
-        timeouts.idle = match reader.duration_or_off(&field) {
-            Some(Bound::After(duration)) => Some(duration),
-            Some(Bound::Off) => None,
-            None => timeouts.idle,
-        };
+        timeouts.idle = reader.duration_or_off(&field).map(|bound| match bound {
+            Bound::After(duration) => Some(duration),
+            Bound::Off => None,
+        });
     }
     timeouts
 }

@@ -40,7 +40,8 @@ use crate::diagnostics::{Report, Severity, quoted};
 pub(crate) use broker::IO_WORDS;
 pub(crate) use client_tls::transport;
 pub use model::{
-    BrokerConfig, ClientTlsConfig, Config, CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source,
+    BrokerConfig, ClientTlsConfig, Config, ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig,
+    SocketAccess, Source,
 };
 pub use place::Place;
 

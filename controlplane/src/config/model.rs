@@ -56,12 +56,34 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Whether the broker is unready without its credential.
     pub required: bool,
-    /// Where its password may be sent in clear.
-    pub cleartext_password: CleartextPassword,
-    /// What its target must prove.
-    pub channel_binding: ChannelBinding,
+    /// What belongs to its connector.
+    pub connector: ConnectorConfig,
     /// Whether its clients speak inside TLS.
     pub client_tls: ClientTlsConfig,
+}
+
+/// A service's `config:`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ConnectorConfig {
+    /// Where its password may be sent in clear, if the file says so.
+    pub cleartext_password: Option<CleartextPassword>,
+    /// What its target must prove.
+    pub channel_binding: ChannelBinding,
+    /// Whether its target's RSA key is trusted because it came over the same line.
+    pub allow_public_key_retrieval: bool,
+    /// Whether its client and its target may agree on compression.
+    pub compression: bool,
+}
+
+impl Default for ConnectorConfig {
+    fn default() -> Self {
+        Self {
+            cleartext_password: None,
+            channel_binding: ChannelBinding::default(),
+            allow_public_key_retrieval: false,
+            compression: true,
+        }
+    }
 }
 
 /// TLS towards the clients of a service.

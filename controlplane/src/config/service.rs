@@ -8,7 +8,7 @@ use super::claims::Claims;
 use super::client_tls;
 use super::credentials::{self, LiteralSecrets};
 use super::listen;
-use super::model::{ListenOn, ServiceConfig};
+use super::model::{ConnectorConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
 use super::values::read_word;
 use super::words::{self, Word};
@@ -54,12 +54,12 @@ pub(super) fn read<'d>(
         claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
     let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
-    let config = read_config(reader, &section);
+    let (connector, inner_client_tls) = read_config(reader, &section);
     let own_client_tls = section.take(reader, client_tls::KEY);
     let about = client_tls::About { protocol, listen_on: listen_on.as_ref().map(|(_, listen_on)| listen_on) };
-    let client_tls = client_tls::read(reader, own_client_tls.as_ref(), config.client_tls.as_ref(), &about);
+    let client_tls = client_tls::read(reader, own_client_tls.as_ref(), inner_client_tls.as_ref(), &about);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
-    let timeouts = broker::read_timeouts(reader, &section, shared.broker.timeouts);
+    let timeouts = broker::read_timeouts(reader, &section).over(shared.broker.timeouts);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
 
     Some(ServiceConfig {
@@ -69,10 +69,9 @@ pub(super) fn read<'d>(
         listen_on: listen_on?.1,
         credentials: credentials?,
         sessions_max,
-        timeouts,
+        timeouts: timeouts.of_service(protocol?),
         required,
-        cleartext_password: config.cleartext_password,
-        channel_binding: config.channel_binding,
+        connector,
         client_tls,
     })
 }
@@ -197,35 +196,26 @@ fn claim(
     }
 }
 
-/// What `config:` says.
-#[derive(Default)]
-struct ConnectorConfig<'d> {
-    cleartext_password: CleartextPassword,
-    channel_binding: ChannelBinding,
-    /// Unread: the same key may stand on the service.
-    client_tls: Option<Field<'d>>,
-}
-
-/// Reads `config:`, which belongs to the connector.
-fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> ConnectorConfig<'d> {
+/// Reads `config:`, which belongs to the connector. `clientTls` in it is left unread: the same key may stand on the service.
+fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (ConnectorConfig, Option<Field<'d>>) {
     let default = ConnectorConfig::default();
-    let Some(field) = section.take(reader, "config") else { return default };
+    let Some(field) = section.take(reader, "config") else { return (default, None) };
     if !reader.is_mapping(&field) {
         if reader.kind(&field) != "nothing" {
             reader.warn(field.place, &field.path, "ignored: this connector expects a mapping", "remove it");
         }
-        return default;
+        return (default, None);
     }
-    let Some(config) = reader.section(&field) else { return default };
-    config.finish(reader, &["cleartextPassword", "channelBinding", client_tls::KEY], Unknown::Ignored);
+    let Some(config) = reader.section(&field) else { return (default, None) };
+    config.finish(reader, CONFIG_KEYS, Unknown::Ignored);
     let cleartext_password = read_word(
         reader,
         &config,
         "cleartextPassword",
         &[
-            ("verified", CleartextPassword::Verified),
-            ("tls", CleartextPassword::Tls),
-            ("always", CleartextPassword::Always),
+            ("verified", Some(CleartextPassword::Verified)),
+            ("tls", Some(CleartextPassword::Tls)),
+            ("always", Some(CleartextPassword::Always)),
         ],
         "`verified`: in TLS with a checked certificate; `tls`: in any TLS; `always`: anywhere",
     );
@@ -236,9 +226,22 @@ fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> ConnectorC
         &[("prefer", ChannelBinding::Prefer), ("require", ChannelBinding::Require)],
         "`prefer`: where the target offers it; `require`: no login without it",
     );
-    let client_tls = config.take(reader, client_tls::KEY);
-    ConnectorConfig { cleartext_password, channel_binding, client_tls }
+    let allow_public_key_retrieval = config
+        .take(reader, "allowPublicKeyRetrieval")
+        .and_then(|field| reader.boolean(&field))
+        .unwrap_or(default.allow_public_key_retrieval);
+    let compression = config
+        .take(reader, "compression")
+        .and_then(|field| reader.boolean(&field))
+        .unwrap_or(default.compression);
+    let connector =
+        ConnectorConfig { cleartext_password, channel_binding, allow_public_key_retrieval, compression };
+    (connector, config.take(reader, client_tls::KEY))
 }
+
+/// What connectors know of `config:`.
+const CONFIG_KEYS: &[&str] =
+    &["cleartextPassword", "channelBinding", "allowPublicKeyRetrieval", "compression", client_tls::KEY];
 
 /// `debug` was left over in files of the Go broker, which ignored it.
 const KEYS: &[&str] = &[

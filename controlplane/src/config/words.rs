@@ -46,7 +46,7 @@ fn classify(word: &str, what: &str, built: &[&str], not_built: &[&str]) -> Word 
 pub(super) const LITERAL: &str = "literal";
 
 const CONNECTORS_NOT_BUILT: &[&str] =
-    &["mysql", "mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
+    &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
 
 const PROVIDERS_NOT_BUILT: &[&str] = &[
     "aws",

@@ -9,6 +9,8 @@ use std::ops::Deref;
 use std::ptr::NonNull;
 use std::rc::Rc;
 
+use zeroize::Zeroize;
+
 /// Bytes of one buffer: enough for a bulk transfer to be worth a system call, and as large as a TLS record.
 pub(crate) const BUFFER_LEN: usize = 16 * 1024;
 
@@ -122,6 +124,15 @@ impl Lease {
     /// Whether the buffer is full, so that more is likely to lie behind.
     pub(crate) fn is_full(&self) -> bool {
         self.len == BUFFER_LEN
+    }
+
+    /// Overwrites what was received, which may be a password, and gives the buffer back.
+    pub(crate) fn wipe(self) {
+        let start = self.shared.address(self.index);
+        // SAFETY: as in `deref` below nobody else writes to the buffer while it is leased, and `self` is taken by value, so
+        // no slice that was borrowed from it is left.
+        let received = unsafe { std::slice::from_raw_parts_mut(start.as_ptr(), self.len) };
+        received.zeroize();
     }
 }
 

@@ -45,6 +45,10 @@ impl Socket for OwnedFd {
     }
 
     fn left(&self) -> usize {
+        // One that its peer has reset counts what it will never send for ever.
+        if !matches!(sockopt::socket_error(self), Ok(Ok(()))) {
+            return 0;
+        }
         let mut left: libc::c_int = 0;
         // SAFETY: SIOCOUTQ (tcp(7)) writes one `int` through its argument, to `left`, which lives on this stack frame
         // until the call returns.

@@ -10,7 +10,7 @@ use protocol::{CleartextPassword, Credential, Generation, Route, Secret};
 
 use super::END;
 use super::random::Random;
-use crate::keys::KeyJob;
+use crate::jobs::Job;
 use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, Verdict};
 use crate::snapshot::{
     CredentialState, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts,
@@ -37,7 +37,7 @@ pub(crate) struct Control {
     pub(crate) random: Random,
     pub(crate) mailbox: Arc<Queue<Mail>>,
     pub(crate) reports: Arc<Queue<Report>>,
-    pub(crate) jobs: Box<dyn FnMut() -> Option<KeyJob>>,
+    pub(crate) jobs: Box<dyn FnMut() -> Option<Job>>,
     pub(crate) runtime: Arc<ServiceRuntime>,
     pub(crate) timeouts: Timeouts,
     pub(crate) endpoints: Vec<Arc<Endpoint>>,
@@ -72,7 +72,8 @@ impl Control {
         }
         while let Some(job) = (self.jobs)() {
             let at = now + self.delay();
-            let mail = Mail::Keys { job: job.id, keys: Arc::new(job.derivation.derive()) };
+            let product = Arc::new(job.work.perform(|_| None));
+            let mail = Mail::Computed { job: job.id, product };
             self.answers.push((at, mail));
         }
         for at in (0..self.events.len()).rev() {
@@ -131,7 +132,8 @@ impl Control {
             | Report::AcceptPaused(..)
             | Report::AcceptResumed(_)
             | Report::Failed { .. }
-            | Report::Ended { .. } => {}
+            | Report::Ended { .. }
+            | Report::Remark { .. } => {}
         }
     }
 
@@ -178,7 +180,7 @@ impl Control {
     /// Tells the worker what is in force.
     pub(crate) fn publish(&self) {
         let route =
-            Route { cleartext_password: CleartextPassword::Always, ..Route::new("simulation".into()) };
+            Route { cleartext_password: Some(CleartextPassword::Always), ..Route::new("simulation".into()) };
         let mut service = Service::new(ServiceOptions {
             id: ServiceId(1),
             protocol: protocol::protocols::by_name("pg").expect("PostgreSQL is spoken"),

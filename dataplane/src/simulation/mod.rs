@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::context::{Context, EntropySource, Parts, Shared};
-use crate::keys::KeyClient;
+use crate::jobs::JobClient;
 use crate::mailbox::Queue;
 use crate::snapshot::{Address, Endpoint, Timeouts};
 use crate::stats::ServiceRuntime;
@@ -106,7 +106,7 @@ impl Run {
         });
         let mailbox = Arc::new(Queue::new(4096).expect("an eventfd"));
         let reports = Arc::new(Queue::new(random.pick(&[1, 8, 4096])).expect("an eventfd"));
-        let (keys, jobs) = KeyClient::detached();
+        let (client, jobs) = JobClient::detached();
         let addresses = [
             Address::Tcp(SocketAddr::from(([192, 0, 2, 1], 5432))),
             Address::Unix("/run/simulation".into()),
@@ -152,7 +152,7 @@ impl Run {
         let parts = Parts {
             worker: 0,
             shared: Arc::clone(&shared),
-            keys,
+            jobs: client,
             roots: SystemRoots::new(Vec::new()),
             reports,
             mailbox,

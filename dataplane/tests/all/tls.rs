@@ -22,6 +22,7 @@ on_both_drivers! {
     a_target_that_has_said_that_it_is_done_is_still_sent_to,
     a_client_that_is_done_still_gets_its_answer,
     a_stream_that_is_cut_off_ends_in_a_reset_behind_everything_that_came,
+    a_client_that_has_gone_is_not_waited_for_when_its_target_is_cut_off,
     a_reset_does_not_overtake_what_the_client_has_not_taken_yet,
     records_that_nobody_can_read_end_the_session_behind_what_was_good,
     a_flood_of_tiny_records_arrives_in_order_with_its_end_behind_it,
@@ -189,6 +190,23 @@ fn a_reset_does_not_overtake_what_the_client_has_not_taken_yet(io: IoChoice) {
     }
     let (data, end) = read_all(client);
     assert_eq!((data.len(), end), (sent.len(), Err(ErrorKind::ConnectionReset)));
+}
+
+fn a_client_that_has_gone_is_not_waited_for_when_its_target_is_cut_off(io: IoChoice) {
+    let stage = Stage::new(io, tls::server(&TLS13));
+    let (mut client, mut target) = stage.session();
+    client.write_all(b"bye").unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut said = Vec::new();
+    target.read_to_end(&mut said).unwrap();
+    assert_eq!(said, b"bye");
+    // It leaves something unread, so its system answers whatever comes next with a reset.
+    target.write_all(b"unread").unwrap();
+    await_that("it to be there", || client.peek(&mut [0; 6]).is_ok_and(|len| len == 6));
+    drop(client);
+    target.write_all(&pattern(64 << 10)).unwrap();
+    target.sock.shutdown(Shutdown::Both).unwrap();
+    stage.await_end();
 }
 
 fn records_that_nobody_can_read_end_the_session_behind_what_was_good(io: IoChoice) {

@@ -2,12 +2,13 @@
 //!
 //! Configuration, metric labels, fragmentation tests and fuzz targets walk [`ALL`].
 
+mod mysql;
 mod postgres;
 
 use crate::Protocol;
 
 /// Every protocol, in the order of the documentation.
-pub static ALL: &[&dyn Protocol] = &[&postgres::Postgres];
+pub static ALL: &[&dyn Protocol] = &[&postgres::Postgres, &mysql::Mysql];
 
 /// The protocol that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Protocol> {

@@ -13,9 +13,10 @@ use core::mem;
 use zeroize::Zeroizing;
 
 use crate::tls::TlsPeer;
+use crate::work::Work;
 use crate::{
-    Dial, Entropy, Error, Event, Failure, Handshake, Next, Output, Protocol, RequestId, Route, Side,
-    Transport, Want,
+    Dial, Entropy, Error, Event, Failure, Handshake, Look, Next, Output, Protocol, RequestId, Route, Side,
+    Transport, Want, Watch,
 };
 
 /// More than any handshake says at once: a refusal that is passed on is the longest.
@@ -139,6 +140,34 @@ impl Driver {
         self.collect();
     }
 
+    /// The client sends something in a session that is watched by `watch`: what of it passes. If something is held back, the
+    /// machine that goes on from there has begun.
+    pub fn relay(&mut self, mut watch: Box<dyn Watch>, bytes: &[u8]) -> Vec<u8> {
+        self.client_in.extend_from_slice(bytes);
+        match watch.look(&self.client_in) {
+            Look::Pass(len) => {
+                self.next = Ok(Next::Relay(Some(watch)));
+                self.client_in.drain(..len).collect()
+            }
+            Look::Hold(len) => {
+                let passed = self.client_in.drain(..len).collect();
+                self.machine = watch.begin();
+                self.seen = None;
+                let entropy = Entropy { client: [0; 32], target: [0; 32] };
+                let next = self.machine.start(entropy, &mut self.out);
+                self.obey(next);
+                passed
+            }
+        }
+    }
+
+    /// The target says something in a session that is relayed.
+    pub fn answer_relayed(&mut self) {
+        if let Ok(Next::Relay(Some(watch))) = &mut self.next {
+            watch.on_answer();
+        }
+    }
+
     /// What `side` has sent and the machine has not used.
     pub fn unused(&self, side: Side) -> &[u8] {
         match side {
@@ -201,9 +230,15 @@ pub fn describe(next: &Result<Next, Error>) -> String {
         Ok(Next::Want(_, Want::Tls(policy))) => format!("wants TLS: {policy:?}"),
         Ok(Next::Want(side, Want::AcceptTls)) => format!("wants TLS of {side:?}"),
         Ok(Next::Want(_, Want::Permission)) => "wants permission".to_owned(),
-        Ok(Next::Want(_, Want::Derive(job))) => format!("wants keys: {} iterations", job.iterations),
+        Ok(Next::Want(_, Want::Compute(Work::Scram(job)))) => {
+            format!("wants keys: {} iterations", job.iterations)
+        }
+        Ok(Next::Want(_, Want::Compute(Work::Parsec(job)))) => {
+            format!("wants a key: {} iterations", job.iterations)
+        }
+        Ok(Next::Want(_, Want::Compute(Work::Rsa(_)))) => "wants RSA".to_owned(),
         Ok(Next::Refused) => "was refused".to_owned(),
-        Ok(Next::Relay) => "relays".to_owned(),
+        Ok(Next::Relay(_)) => "relays".to_owned(),
         Ok(Next::Linger) => "lingers".to_owned(),
         Err(error) => format!("failed: {error:?}"),
     }

@@ -5,6 +5,7 @@
 mod cut;
 mod driver;
 pub mod fuzz;
+mod play;
 mod scram_server;
 mod step;
 mod transcript;
@@ -30,5 +31,5 @@ pub fn credential(fields: &[(&str, &[u8])]) -> Arc<Credential> {
 
 /// The service `books`.
 pub fn route(cleartext_password: CleartextPassword) -> Arc<Route> {
-    Arc::new(Route { cleartext_password, ..Route::new("books".into()) })
+    Arc::new(Route { cleartext_password: Some(cleartext_password), ..Route::new("books".into()) })
 }

@@ -20,6 +20,8 @@ pub(super) enum Step {
     Tls(TlsPolicy, TlsPeer),
     AcceptTls,
     Keys { salt: Vec<u8>, iterations: u32 },
+    Parsec { salt: Vec<u8>, iterations: u32 },
+    Rsa { key: Vec<u8>, ciphertext: Vec<u8> },
     Refused { certain: bool },
     Retry(Vec<(&'static str, Vec<u8>)>),
     GiveUp(Option<Vec<u8>>, Error),
@@ -27,6 +29,8 @@ pub(super) enum Step {
     Fails(Error),
     FailsOutside(Error),
     Relays { from_client: Vec<u8>, from_target: Vec<u8> },
+    Passes(Vec<u8>, Vec<u8>),
+    Answered,
     Lingers,
     Again,
     Waits(Side),
@@ -42,12 +46,17 @@ impl Step {
             Self::Tls(policy, _) => format!("wants TLS: {policy:?}"),
             Self::AcceptTls => "wants TLS of Client".to_owned(),
             Self::Keys { salt, iterations } => format!("wants keys: {}, {iterations} iterations", hex(salt)),
+            Self::Parsec { salt, iterations } => {
+                format!("wants a key: {}, {iterations} iterations", hex(salt))
+            }
+            Self::Rsa { key, .. } => format!("wants the password encrypted with {}", hex(key)),
             Self::Refused { certain } => format!("was refused, certain: {certain}"),
             Self::Retry(_) | Self::GiveUp(None, _) => "was refused".to_owned(),
             Self::Permission | Self::GiveUp(Some(_), _) => "wants permission".to_owned(),
             Self::Fails(error) => format!("failed: {error:?}"),
             Self::FailsOutside(_) => "goes on".to_owned(),
             Self::Relays { .. } => "relays".to_owned(),
+            Self::Passes(..) | Self::Answered => "relays and watches".to_owned(),
             Self::Lingers | Self::Again => "lingers".to_owned(),
             Self::Waits(side) => format!("wants bytes of {side:?}"),
         }

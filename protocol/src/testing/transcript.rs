@@ -2,20 +2,16 @@
 //!
 //! Owns the script and its playing, whole or cut into pieces; a step of it is `step.rs`'s. Knows no protocol.
 
-use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::mem;
 
+use super::play::play_step;
 use super::step::Step;
-use super::{Cut, Driver, Wire, credential, describe, hex};
+use super::{Cut, Driver, Wire, hex};
 use crate::tls::{TlsPeer, TlsPolicy};
-use crate::{
-    ChannelBinding, CleartextPassword, ClientTls, Dial, Error, Event, Next, Protocol, Route, Side, Transport,
-    Want,
-};
+use crate::{ChannelBinding, CleartextPassword, ClientTls, Dial, Error, Protocol, Route, Side, Transport};
 
 /// A handshake from its first byte to its end. Each step is checked against what the machine really does.
 pub struct Transcript {
@@ -56,7 +52,7 @@ impl Transcript {
     /// Sets where a password may be sent in clear.
     #[must_use]
     pub fn cleartext_password(mut self, rule: CleartextPassword) -> Self {
-        self.route.cleartext_password = rule;
+        self.route.cleartext_password = Some(rule);
         self
     }
 
@@ -78,6 +74,13 @@ impl Transcript {
     #[must_use]
     pub fn client_transport(mut self, transport: Transport) -> Self {
         self.transport = transport;
+        self
+    }
+
+    /// Lets a server's key be asked for.
+    #[must_use]
+    pub fn allow_public_key_retrieval(mut self) -> Self {
+        self.route.allow_public_key_retrieval = true;
         self
     }
 
@@ -149,6 +152,18 @@ impl Transcript {
         self.step(Step::Keys { salt: salt.to_vec(), iterations })
     }
 
+    /// The machine wants parsec's key for this salt, and gets one of a single round.
+    #[must_use]
+    pub fn derives(self, salt: impl Wire, iterations: u32) -> Self {
+        self.step(Step::Parsec { salt: salt.into_bytes(), iterations })
+    }
+
+    /// The machine wants the password encrypted with this key and gets that; nothing is "it cannot be done".
+    #[must_use]
+    pub fn encrypts(self, key: impl Wire, ciphertext: impl Wire) -> Self {
+        self.step(Step::Rsa { key: key.into_bytes(), ciphertext: ciphertext.into_bytes() })
+    }
+
     /// The machine says that the target refused the credential.
     #[must_use]
     pub fn is_refused(self, certain: bool) -> Self {
@@ -206,6 +221,18 @@ impl Transcript {
     pub fn relays(self, from_client: impl Wire, from_target: impl Wire) -> Self {
         let (from_client, from_target) = (from_client.into_bytes(), from_target.into_bytes());
         self.step(Step::Relays { from_client, from_target })
+    }
+
+    /// In a session that is watched, the client sends `bytes`, of which these pass.
+    #[must_use]
+    pub fn passes(self, bytes: impl Wire, passed: impl Wire) -> Self {
+        self.step(Step::Passes(bytes.into_bytes(), passed.into_bytes()))
+    }
+
+    /// In a session that is watched, the target says something.
+    #[must_use]
+    pub fn answers(self) -> Self {
+        self.step(Step::Answered)
     }
 
     /// The machine has nothing more to say and waits for the target's end.
@@ -292,83 +319,4 @@ impl Transcript {
             )),
         }
     }
-}
-
-fn play_step(driver: &mut Driver, step: &Step, fields: &[(&'static str, Vec<u8>)]) -> Result<(), String> {
-    match (step, mem::replace(&mut driver.next, Ok(Next::Linger))) {
-        (Step::IsSent(side, expected), next) => {
-            driver.next = next;
-            let sent = match side {
-                Side::Client => mem::take(&mut driver.to_client),
-                Side::Target => mem::take(&mut driver.to_target),
-            };
-            if sent != *expected {
-                let now = describe(&driver.next);
-                return Err(format!(
-                    "{side:?} is sent\n  {}\nnot\n  {}\nand it {now}",
-                    hex(&sent),
-                    hex(expected)
-                ));
-            }
-        }
-        (Step::Credential, Ok(Next::Want(Side::Target, Want::Credential))) => {
-            let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, &**value)).collect();
-            driver.answer(Event::Credential(credential(&fields)));
-        }
-        (Step::Connection(dial, transport), Ok(Next::Want(Side::Target, Want::Connection(wanted))))
-            if wanted == *dial =>
-        {
-            driver.answer(Event::Connected(*transport));
-        }
-        (Step::Tls(policy, peer), Ok(Next::Want(Side::Target, Want::Tls(wanted)))) if wanted == *policy => {
-            if !driver.unused(Side::Target).is_empty() {
-                return Err("bytes in clear reach the TLS session".to_owned());
-            }
-            driver.answer(Event::Encrypted(peer.clone()));
-        }
-        (Step::AcceptTls, Ok(Next::Want(Side::Client, Want::AcceptTls))) => {
-            driver.accept_tls(driver.unused(Side::Client).len());
-        }
-        (Step::Keys { salt, iterations }, Ok(Next::Want(Side::Target, Want::Derive(job))))
-            if *job.salt == **salt && job.iterations == *iterations =>
-        {
-            driver.answer(Event::Derived(Arc::new(job.derive())));
-        }
-        (Step::Refused { certain }, Ok(Next::Refused)) if driver.refusal_is_certain() == *certain => {
-            driver.next = Ok(Next::Refused);
-        }
-        (Step::Permission, Ok(Next::Want(Side::Target, Want::Permission))) => driver.answer(Event::Permitted),
-        (Step::GiveUp(None, expected), Ok(Next::Refused)) => {
-            driver.give_up(None);
-            return play_step(driver, &Step::Fails(expected.clone()), fields);
-        }
-        (Step::GiveUp(Some(words), expected), Ok(Next::Want(Side::Target, Want::Permission))) => {
-            driver.give_up(Some(words));
-            return play_step(driver, &Step::Fails(expected.clone()), fields);
-        }
-        (Step::Fails(expected), Err(error)) if error == *expected => {
-            driver.fail(&error);
-            driver.next = Err(error);
-        }
-        (Step::FailsOutside(error), Ok(next)) => {
-            driver.fail(error);
-            driver.next = Ok(next);
-        }
-        (Step::Waits(side), Ok(Next::Want(waits, Want::Bytes))) if waits == *side => {
-            driver.next = Ok(Next::Want(waits, Want::Bytes));
-        }
-        (Step::Relays { from_client, from_target }, Ok(Next::Relay)) => {
-            let (client, target) = (driver.unused(Side::Client), driver.unused(Side::Target));
-            if client != from_client || target != from_target {
-                return Err(format!("left over are {} and {}", hex(client), hex(target)));
-            }
-            driver.next = Ok(Next::Relay);
-        }
-        (Step::Lingers, Ok(Next::Linger)) => {}
-        (Step::Again, Ok(Next::Linger)) => driver.retry([0; 32]),
-        (step, next) => {
-            return Err(format!("expected that it {}, but it {}", step.expectation(), describe(&next)));
-        }
-    }
-    Ok(())
 }

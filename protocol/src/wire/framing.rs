@@ -32,6 +32,31 @@ pub(crate) fn typed_message(input: &[u8], bytes_max: usize) -> Result<Option<Mes
     Ok(Some(Message { kind, body, bytes }))
 }
 
+/// The first packet of MySQL's in `input`: three bytes of length, a sequence number, a payload. `None` until all of it is
+/// there. `payload_max` caps the payload; what is longer than one packet holds (16 MiB) is beyond it in any case.
+pub(crate) fn numbered_packet(
+    input: &[u8],
+    payload_max: usize,
+) -> Result<Option<NumberedPacket<'_>>, FrameError> {
+    let Some((&[a, b, c, sequence], behind)) = input.split_first_chunk::<4>() else { return Ok(None) };
+    match usize::try_from(u32::from_le_bytes([a, b, c, 0])) {
+        Ok(length) if length <= payload_max => {
+            Ok(behind.get(..length).map(|payload| NumberedPacket { sequence, payload, len: 4 + length }))
+        }
+        _ => Err(FrameError::TooLong),
+    }
+}
+
+/// A packet of MySQL's.
+pub(crate) struct NumberedPacket<'a> {
+    /// Counts the packets of one exchange, both sides' together.
+    pub(crate) sequence: u8,
+    /// What is inside.
+    pub(crate) payload: &'a [u8],
+    /// Bytes of all of it.
+    pub(crate) len: usize,
+}
+
 /// The length word at the front of `input`, which counts itself and what follows it. `None` until it is there.
 /// Between `bytes_min` and `bytes_max` is legal.
 pub(crate) fn stated_length(
@@ -59,6 +84,18 @@ mod tests {
         }
         let message = typed_message(input, 64).unwrap().unwrap();
         assert_eq!((message.kind, message.body, message.bytes), (b'R', &input[5..9], &input[..9]));
+    }
+
+    #[test]
+    fn waits_for_the_whole_numbered_packet() {
+        let input = b"\x03\0\0\x07abcd";
+        for len in 0..7 {
+            assert!(super::numbered_packet(&input[..len], 64).unwrap().is_none(), "{len} bytes");
+        }
+        let packet = super::numbered_packet(input, 3).unwrap().unwrap();
+        assert_eq!((packet.sequence, packet.payload, packet.len), (7, &b"abc"[..], 7));
+        assert_eq!(super::numbered_packet(&input[..4], 2).err(), Some(FrameError::TooLong));
+        assert!(super::numbered_packet(b"\0\0\0\x01", 0).unwrap().unwrap().payload.is_empty());
     }
 
     #[test]

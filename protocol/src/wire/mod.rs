@@ -6,6 +6,6 @@ mod framing;
 mod reader;
 mod writer;
 
-pub(crate) use framing::{FrameError, stated_length, typed_message};
+pub(crate) use framing::{FrameError, NumberedPacket, numbered_packet, stated_length, typed_message};
 pub(crate) use reader::{Missing, Reader};
 pub(crate) use writer::Writer;

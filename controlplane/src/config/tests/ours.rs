@@ -6,6 +6,7 @@ use dataplane::{IoChoice, Timeouts};
 use protocol::{ChannelBinding, CleartextPassword};
 
 use super::*;
+use crate::config::model::ConnectorConfig;
 
 #[test]
 fn everything_has_a_default() {
@@ -23,7 +24,7 @@ fn everything_has_a_default() {
         Timeouts { dial: Duration::from_secs(10), handshake: Duration::from_secs(30), idle: None }
     );
     assert!(service.required);
-    assert_eq!(service.cleartext_password, CleartextPassword::Verified);
+    assert_eq!(service.connector, ConnectorConfig::default());
     assert_eq!(service.place, Place { line: 3, column: 3 });
     assert_eq!(service.credentials[0].place, Place { line: 6, column: 25 });
 }
@@ -76,7 +77,7 @@ fn everything_can_be_set() {
         Timeouts { dial: Duration::from_millis(250), handshake: Duration::from_secs(60), idle: None }
     );
     assert!(!a.required);
-    assert_eq!(a.cleartext_password, CleartextPassword::Always);
+    assert_eq!(a.connector.cleartext_password, Some(CleartextPassword::Always));
     assert!(matches!(a.credentials[0].source, Source::Provider { raw: true, .. }));
 
     assert_eq!(b.listen_on.to_string(), "tcp://[::]:5432");
@@ -90,8 +91,11 @@ fn everything_can_be_set() {
         }
     );
     assert!(b.required);
-    assert_eq!(b.cleartext_password, CleartextPassword::Tls);
-    assert_eq!((a.channel_binding, b.channel_binding), (ChannelBinding::Prefer, ChannelBinding::Require));
+    assert_eq!(b.connector.cleartext_password, Some(CleartextPassword::Tls));
+    assert_eq!(
+        (a.connector.channel_binding, b.connector.channel_binding),
+        (ChannelBinding::Prefer, ChannelBinding::Require)
+    );
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Handshake for OneByteHandshake {
                 };
                 Ok(Next::Want(Side::Target, Want::Tls(policy)))
             }
-            (_, Event::Connected(_) | Event::Encrypted(_)) => Ok(Next::Relay),
+            (_, Event::Connected(_) | Event::Encrypted(_)) => Ok(Next::Relay(None)),
             _ => Err(Bug::UnexpectedEvent.into()),
         }
     }

@@ -6,7 +6,8 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use crate::{Credential, Destination, Error, TargetFailed};
+use crate::fields::{parse_port, text, unusable, without_brackets};
+use crate::{Credential, Destination, Error};
 
 /// Registered with IANA.
 pub(super) const DEFAULT_PORT: u16 = 5432;
@@ -28,17 +29,7 @@ pub(super) fn destination(credential: &Credential) -> Result<Destination, Error>
     if host.starts_with('/') {
         return Ok(Destination::Unix(format!("{host}/.s.PGSQL.{port}")));
     }
-    let host =
-        host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).map(ToOwned::to_owned).unwrap_or(host);
-    Ok(Destination::Tcp { host, port })
-}
-
-fn text(credential: &Credential, name: &'static str) -> Result<Option<String>, Error> {
-    match credential.text(name, ToOwned::to_owned) {
-        None => Ok(None),
-        Some(Ok(text)) if !text.contains('\0') => Ok(Some(text)),
-        Some(_) => Err(unusable(name, "it must be UTF-8 without NUL bytes")),
-    }
+    Ok(Destination::Tcp { host: without_brackets(host), port })
 }
 
 /// `host`, `host:port`, `[address]` or `[address]:port`; an IPv6 address without brackets has no port.
@@ -58,18 +49,6 @@ fn split_address(address: &str) -> Result<(String, u16), Error> {
     let host = if host.is_empty() { "localhost" } else { host };
     let port = port.map_or(Ok(DEFAULT_PORT), |digits| parse_port("address", digits))?;
     Ok((host.to_owned(), port))
-}
-
-fn parse_port(name: &'static str, digits: &str) -> Result<u16, Error> {
-    // A sign is a number to `parse`, and none to anybody else.
-    match digits.parse() {
-        Ok(port) if port != 0 && digits.bytes().all(|byte| byte.is_ascii_digit()) => Ok(port),
-        _ => Err(unusable(name, "the port must be a number from 1 to 65535")),
-    }
-}
-
-fn unusable(name: &'static str, reason: &str) -> Error {
-    TargetFailed::Field { name, reason: reason.to_owned() }.into()
 }
 
 #[cfg(test)]

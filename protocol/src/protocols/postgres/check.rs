@@ -7,7 +7,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::address;
-use super::fields::{USER_HINT, defaults, has_nul, tls_policy};
+use super::fields::{USER_HINT, defaults, tls_policy};
+use crate::fields::{PEM_FIELDS, has_nul, pem_findings};
 use crate::{Credential, Destination};
 
 /// One sentence per finding. A field that is missing is not one: its value may come from elsewhere later.
@@ -30,15 +31,7 @@ pub(super) fn findings(credential: &Credential) -> Vec<String> {
         }
         Err(error) => findings.push(error.to_string()),
     }
-    for (field, marker) in PEM_FIELDS {
-        let Some(pem) = credential.field(field) else { continue };
-        if !pem.expose(|pem| has_pem_block(pem, marker)) {
-            findings.push(format!(
-                "credential '{field}' holds no PEM block of the kind '{marker}'; it must hold the content of the \
-                 file, not its path"
-            ));
-        }
-    }
+    findings.extend(pem_findings(credential, &PEM_FIELDS));
     for name in ["username", "password", "database"] {
         if credential.field(name).is_some_and(|secret| secret.expose(has_nul)) {
             findings.push(format!(
@@ -56,20 +49,6 @@ pub(super) fn findings(credential: &Credential) -> Vec<String> {
     }
     findings
 }
-
-/// Whether there is a block `-----BEGIN … <marker>-----` that also ends (RFC 7468 section 2).
-fn has_pem_block(pem: &[u8], marker: &str) -> bool {
-    let ending = format!("{marker}-----");
-    let labels = |boundary: &'static str| {
-        pem.split(|&byte| byte == b'\n')
-            .filter_map(move |line| line.trim_ascii().strip_prefix(boundary.as_bytes()))
-    };
-    labels("-----BEGIN ")
-        .any(|label| label.ends_with(ending.as_bytes()) && labels("-----END ").any(|other| other == label))
-}
-
-const PEM_FIELDS: [(&str, &str); 3] =
-    [("sslrootcert", "CERTIFICATE"), ("sslcert", "CERTIFICATE"), ("sslkey", "PRIVATE KEY")];
 
 #[cfg(test)]
 mod tests {

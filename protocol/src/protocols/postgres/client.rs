@@ -80,7 +80,7 @@ impl ClientHalf for PostgresClient {
         match (mem::replace(&mut self.state, State::Ended), reply) {
             (State::ExpectSession(state), Reply::Ready(ready)) => {
                 state.on_ready(&ready, &mut out.client);
-                Ok(ClientStep::Relay)
+                Ok(ClientStep::Relay(None))
             }
             (State::ExpectSession(_), Reply::SessionRefused(words)) => {
                 out.client.extend_from_slice(&words);

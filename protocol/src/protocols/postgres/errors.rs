@@ -1,18 +1,16 @@
 //! What a client is told when we fail: one `ErrorResponse`.
 //!
-//! Owns the SQLSTATEs (documentation, appendix "PostgreSQL Error Codes") and the sentence's form.
+//! Owns the SQLSTATEs (documentation, appendix "PostgreSQL Error Codes").
 
-use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::messages::write_error;
-use crate::limits::ERROR_CAUSE_MAX;
+use crate::words::sentence;
 use crate::{BrokerFailed, Error, Failure, OverLimit, Unsupported};
 
 /// Appends the `ErrorResponse` for `failure`.
 pub(super) fn write_failure(out: &mut Vec<u8>, failure: &Failure<'_>) {
-    write_error(out, sqlstate(failure.error), &text(failure));
+    write_error(out, sqlstate(failure.error), &sentence(failure));
 }
 
 /// The SQLSTATE by which programs tell failures apart.
@@ -43,35 +41,15 @@ fn sqlstate(error: &Error) -> &'static str {
     }
 }
 
-/// `secretless-broker <service>: <cause> (id=<request id>)`: one line of printable ASCII.
-fn text(failure: &Failure<'_>) -> String {
-    let mut cause = printable(&failure.error.to_string());
-    if cause.len() > ERROR_CAUSE_MAX {
-        cause.truncate(ERROR_CAUSE_MAX - 3);
-        cause.push_str("...");
-    }
-    format!("secretless-broker {}: {cause} (id={})", printable(failure.service), failure.request_id)
-}
-
-/// Control characters go, others that are not ASCII become a question mark.
-fn printable(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).map(|c| if c.is_ascii() { c } else { '?' }).collect()
-}
-
 #[cfg(test)]
 mod tests {
-    use alloc::string::String;
     use alloc::vec::Vec;
 
-    use super::{sqlstate, text, write_failure};
+    use super::{sqlstate, write_failure};
     use crate::{
         BrokerFailed, Bug, ClientMisbehaved, Denied, Error, Failure, OverLimit, RequestId, ServerMisbehaved,
         TargetFailed, Unsupported,
     };
-
-    fn told(error: impl Into<Error>) -> String {
-        text(&Failure { service: "books", error: &error.into(), request_id: RequestId(0x2A) })
-    }
 
     #[test]
     fn each_kind_of_failure_has_its_sqlstate() {
@@ -105,50 +83,6 @@ mod tests {
         ];
         for (error, expected) in cases {
             assert_eq!(sqlstate(&error), expected, "{error:?}");
-        }
-    }
-
-    #[test]
-    fn the_text_names_service_cause_and_request() {
-        assert_eq!(
-            told(BrokerFailed::Shutdown),
-            "secretless-broker books: the broker is shutting down (id=000000000000002a)"
-        );
-    }
-
-    #[test]
-    fn words_from_outside_become_one_line_of_ascii() {
-        let reason = "x509:\r\n caf\u{e9}\0\u{1b}[31m\t\u{85}!".into();
-        assert_eq!(
-            told(TargetFailed::Tls(reason)),
-            "secretless-broker books: x509: caf?[31m! (id=000000000000002a)"
-        );
-        let error = Error::from(BrokerFailed::Shutdown);
-        let failure = Failure { service: "b\0ooks\n", error: &error, request_id: RequestId(1) };
-        assert!(text(&failure).starts_with("secretless-broker books: the broker"));
-    }
-
-    #[test]
-    fn a_long_cause_is_cut_and_says_so() {
-        let text = told(TargetFailed::Tls("x".repeat(100_000)));
-        let cause = &text["secretless-broker books: ".len()..];
-        assert_eq!(cause, ["x".repeat(197).as_str(), "... (id=000000000000002a)"].concat());
-        let exact = told(TargetFailed::Tls("x".repeat(200)));
-        assert!(exact.contains(&"x".repeat(200)) && !exact.contains("..."));
-    }
-
-    #[test]
-    fn the_causes_that_are_ours_alone_fit_a_line_of_200() {
-        for error in [
-            Error::from(Unsupported::SslMode),
-            Denied::CleartextPassword.into(),
-            Denied::PlaintextClient.into(),
-            OverLimit::StartupPacket.into(),
-            ServerMisbehaved::Scram("the iteration count is not a positive number").into(),
-            ServerMisbehaved::MalformedMessage("the end of the authentication request").into(),
-        ] {
-            let told = told(error);
-            assert!(told.len() < 200, "{} characters: {told}", told.len());
         }
     }
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::address;
 use super::messages::version_word;
 use super::startup::Startup;
+use crate::fields::{has_nul, required};
 use crate::limits::POSTGRES_STARTUP_MAX;
 use crate::tls::{RequireWithRoot, TlsPolicy};
 use crate::wire::Writer;
@@ -61,20 +62,12 @@ pub(super) fn tls_policy(credential: &Credential) -> Result<Option<TlsPolicy>, E
 
 /// Who logs in.
 pub(super) fn username(credential: &Credential) -> Result<&Secret, Error> {
-    text_field(credential, "username")
+    required(credential, "username")
 }
 
 /// With what.
 pub(super) fn password(credential: &Credential) -> Result<&Secret, Error> {
-    text_field(credential, "password")
-}
-
-fn text_field<'a>(credential: &'a Credential, name: &'static str) -> Result<&'a Secret, Error> {
-    match credential.field(name) {
-        None => Err(BrokerFailed::FieldMissing(name).into()),
-        Some(secret) if secret.expose(has_nul) => Err(BrokerFailed::FieldUnusable(name).into()),
-        Some(secret) => Ok(secret),
-    }
+    required(credential, "password")
 }
 
 /// Appends the `StartupMessage` for the target: our user, then the client's parameters in their order, then
@@ -133,8 +126,4 @@ pub(super) fn defaults(credential: &Credential) -> impl Iterator<Item = (&str, &
         !matches!(*name, "host" | "port" | "address" | "username" | "password" | "user" | "database")
             && !name.starts_with("ssl")
     })
-}
-
-pub(super) fn has_nul(bytes: &[u8]) -> bool {
-    bytes.contains(&0)
 }

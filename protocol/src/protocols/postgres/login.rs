@@ -17,14 +17,12 @@ use super::startup::Startup;
 use super::{Ready, Reply};
 use crate::auth::md5;
 use crate::auth::scram::{
-    Binding, ExpectKeys, ExpectServerFinal, ExpectServerFirst, Offered, Outcome, ScramKeys, ServerProof,
+    Binding, ExpectKeys, ExpectServerFinal, ExpectServerFirst, Offered, Outcome, ServerProof,
 };
 use crate::limits::POSTGRES_NOTICES_MAX;
-use crate::tls::TlsPeer;
-use crate::{
-    Bug, CleartextPassword, Credential, Denied, Error, Output, Route, ServerMisbehaved, TargetStep,
-    Unsupported, Want,
-};
+use crate::line::Line;
+use crate::work::{Product, Work};
+use crate::{Bug, Credential, Denied, Error, Output, Route, ServerMisbehaved, TargetStep, Unsupported, Want};
 
 /// Startup packet sent; talking about who we are.
 pub(super) struct LoggingIn {
@@ -113,8 +111,8 @@ impl LoggingIn {
     }
 
     /// Proves that we know the password.
-    pub(super) fn on_derived(self, keys: &ScramKeys, out: &mut Output) -> Result<Progress, Error> {
-        let Self { session, expect: Expect::Keys(scram) } = self else {
+    pub(super) fn on_computed(self, product: &Product, out: &mut Output) -> Result<Progress, Error> {
+        let (Self { session, expect: Expect::Keys(scram) }, Product::Scram(keys)) = (self, product) else {
             return Err(Bug::UnexpectedEvent.into());
         };
         let (client_final, scram) = scram.on_keys(keys);
@@ -163,7 +161,7 @@ impl LoggingIn {
             (Expect::Authentication(_), Authentication::Other(code)) => return Err(unsupported(code).into()),
             (Expect::ServerFirst { scram, credential }, Authentication::SaslContinue(message)) => {
                 let scram = scram.on_server_first(message)?;
-                let want = Want::Derive(scram.derivation(credential));
+                let want = Want::Compute(Work::Scram(scram.derivation(credential)));
                 return Ok(Step::Stop(Progress::Wait(Self { session, expect: Expect::Keys(scram) }, want)));
             }
             (Expect::ServerFinal(scram), Authentication::SaslFinal(message)) => {
@@ -268,7 +266,7 @@ enum Proof {
 impl ExpectAuthentication {
     fn on_cleartext(self, route: &Route) -> Result<Proof, Error> {
         route.takes_unbound()?;
-        if !self.line.may_carry_password(route.cleartext_password) {
+        if !self.line.may_carry_password(route.cleartext_password()) {
             return Err(Denied::CleartextPassword.into());
         }
         password(&self.credential)?;
@@ -314,31 +312,6 @@ impl Proof {
                 write_sasl_initial_response(&mut out.target, scram.mechanism(), &scram.client_first());
                 Ok(Expect::ServerFirst { scram, credential })
             }
-        }
-    }
-}
-
-/// What the connection runs over, as far as secrets care.
-pub(super) enum Line {
-    Unix,
-    Plain,
-    Tls(TlsPeer),
-}
-
-impl Line {
-    /// Whether a password may be sent over this line as it is.
-    fn may_carry_password(&self, rule: CleartextPassword) -> bool {
-        match self {
-            Self::Unix => true,
-            Self::Plain => rule == CleartextPassword::Always,
-            Self::Tls(peer) => peer.verified || rule != CleartextPassword::Verified,
-        }
-    }
-
-    fn tls(&self) -> Option<&TlsPeer> {
-        match self {
-            Self::Tls(peer) => Some(peer),
-            Self::Unix | Self::Plain => None,
         }
     }
 }

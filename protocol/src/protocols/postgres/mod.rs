@@ -9,6 +9,8 @@ mod check;
 mod client;
 mod errors;
 mod fields;
+#[cfg(any(test, feature = "testing"))]
+mod honest;
 mod login;
 mod messages;
 mod startup;
@@ -70,6 +72,11 @@ impl Protocol for Postgres {
     #[cfg(any(test, feature = "testing"))]
     fn transcripts(&self) -> Vec<crate::testing::Transcript> {
         transcripts::all()
+    }
+
+    #[cfg(any(test, feature = "testing"))]
+    fn honest_target(&self, password: &[u8]) -> Box<dyn crate::testing::fuzz::HonestTarget> {
+        Box::new(honest::HonestPostgres::new(password))
     }
 
     #[cfg(any(test, feature = "testing"))]

@@ -7,9 +7,10 @@ use alloc::sync::Arc;
 use core::mem;
 
 use super::fields::{check_credential, tls_policy};
-use super::login::{Line, LoggingIn, Progress};
+use super::login::{LoggingIn, Progress};
 use super::startup::SSL_REQUEST;
 use super::{Reply, Request};
+use crate::line::Line;
 use crate::tls::TlsPeer;
 use crate::wire::Writer;
 use crate::{
@@ -85,8 +86,8 @@ impl TargetHalf for PostgresTarget {
                 state.on_bytes(input, &self.route, out).map(go_on_logging_in)
             }
             (State::LoggingIn(state), Event::Permitted) => state.on_permitted(out).map(go_on_logging_in),
-            (State::LoggingIn(state), Event::Derived(keys)) => {
-                state.on_derived(&keys, out).map(go_on_logging_in)
+            (State::LoggingIn(state), Event::Computed(product)) => {
+                state.on_computed(&product, out).map(go_on_logging_in)
             }
             (state, _) => {
                 self.state = state;

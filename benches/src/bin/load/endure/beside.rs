@@ -72,13 +72,12 @@ pub(crate) fn measure(ground: &Ground, driver: Driver) -> Result<Vec<Finding>> {
 fn start(ground: &Ground, stage: &Stage, target: &Target, driver: Driver) -> Result<Side> {
     let (work, idle) = (Listen::tcp(), Listen::tcp());
     let targets = stage.targets();
-    let server =
-        Service { name: "work".to_owned(), listen: work.clone(), credentials: Vec::new(), more: Vec::new() }
-            .literal("host", "127.0.0.1")
-            .literal("port", &targets.server.port().to_string())
-            .literal("username", &targets.login.name)
-            .literal("password", &targets.login.password)
-            .literal("sslmode", "disable");
+    let server = Service::new("pg", "work", work.clone())
+        .literal("host", "127.0.0.1")
+        .literal("port", &targets.server.port().to_string())
+        .literal("username", &targets.login.name)
+        .literal("password", &targets.login.password)
+        .literal("sslmode", "disable");
     let services = vec![server, service(ground, "idle", idle.clone(), target, false)];
     let broker = Watched::start_by(targets.command(&targets.broker), ground, driver, services)?;
     Ok(Side { broker, work, idle })

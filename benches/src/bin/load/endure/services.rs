@@ -25,7 +25,7 @@ pub(crate) fn measure(ground: &Ground, driver: Driver) -> Result<Vec<Finding>> {
         } else {
             Listen::Unix(sockets.join(number.to_string()))
         };
-        Service { name: format!("service{number}"), listen, credentials: Vec::new(), more: Vec::new() }
+        Service::new("pg", &format!("service{number}"), listen)
             .literal("host", "127.0.0.1")
             .literal("username", "svc")
             .literal("password", "pencil")

@@ -128,7 +128,7 @@ pub(crate) fn tell(command: &mut Command, config: &std::path::Path, driver: Driv
 
 /// A service that leads to `target`, in clear or over TLS. Its handshakes may take as long as a part does.
 pub(crate) fn service(ground: &Ground, name: &str, listen: Listen, target: &Target, tls: bool) -> Service {
-    let service = Service { name: name.to_owned(), listen, credentials: Vec::new(), more: Vec::new() }
+    let service = Service::new("pg", name, listen)
         .literal("host", "127.0.0.1")
         .literal("port", &target.port.to_string())
         .literal("username", "svc")

@@ -75,12 +75,7 @@ impl Proxy for OurBroker {
 }
 
 fn service(targets: &Targets, number: usize, road: Road) -> Result<Service> {
-    let service = Service {
-        name: format!("road{number}"),
-        listen: listener(road)?,
-        credentials: Vec::new(),
-        more: Vec::new(),
-    };
+    let service = Service::new("pg", &format!("road{number}"), listener(road)?);
     let address = targets.address(road.target);
     let service = service
         .literal("host", &address.ip().to_string())

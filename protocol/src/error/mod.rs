@@ -1,13 +1,14 @@
 //! Everything that can end a connection, sorted by who is to blame.
 //!
-//! Owns the causes, their metric labels and the words that may be said about them. Does not know how a protocol
+//! Owns the causes and their metric labels; the words that may be said about them are in [`words`]. Does not know how a protocol
 //! puts them on the wire: each protocol file maps them in one function.
 //!
 //! No variant may hold a secret or the injected user's name. Strings come from the outside world only (a
 //! resolver, a TLS library, the kernel).
 
+mod words;
+
 use alloc::string::String;
-use core::fmt;
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +42,12 @@ pub enum ClientMisbehaved {
     StartupLength,
     /// A first packet that is not well formed.
     MalformedStartup,
+    /// A packet that is not well formed: what was missing or too much.
+    MalformedPacket(&'static str),
+    /// A packet whose number is not the one behind its predecessor's.
+    PacketOrder,
+    /// Another login asked for before an earlier command was answered.
+    EarlyChangeOfUser,
     /// An out-of-band request of a wrong length.
     MalformedCancel,
     /// It closed before the handshake was over: a health probe does that, so it is no alarm.
@@ -65,6 +72,14 @@ pub enum ServerMisbehaved {
     MalformedMessage(&'static str),
     /// A message longer than a handshake has use for.
     MessageLength,
+    /// A packet whose number is not the one behind its predecessor's.
+    PacketOrder,
+    /// It changed its mind about the method of authentication again and again.
+    TooManySwitches,
+    /// Its RSA key is none, or too short for the password.
+    ServerKey,
+    /// A second connection led to a server of another kind than the client was told of.
+    OtherKind,
     /// It declared success without having proved that it knows the password.
     NoProof,
     /// Its proof is wrong: it does not know the password.
@@ -86,6 +101,12 @@ pub enum ServerMisbehaved {
 pub enum Unsupported {
     /// The client speaks a major version of the protocol that we do not: `major.minor`.
     ClientVersion(u16, u16),
+    /// The client speaks the protocol of MySQL before 4.1.
+    ClientBefore41,
+    /// The target speaks another version of the handshake: which.
+    ServerHandshake(u8),
+    /// The target wants a plugin for authentication that we do not have: its name, in printable ASCII.
+    AuthenticationPlugin(String),
     /// The client opened with TLS, and this listener has none.
     ClientTls,
     /// The target wants a method of authentication that we do not have; its name in the protocol's words.
@@ -112,6 +133,10 @@ pub enum Denied {
     ByTarget,
     /// We refuse to send a password where others could read it.
     CleartextPassword,
+    /// We refuse to encrypt a password with a key that anybody may have sent.
+    ServerKeyUnknown,
+    /// The target's key is not the one that it should have.
+    ServerKeyMismatch,
     /// We refuse to log in to a target that does not do channel binding.
     ChannelBinding,
     /// We refuse a client that speaks in clear where it must not.
@@ -127,6 +152,8 @@ pub enum OverLimit {
     Sessions,
     /// The service forwards as many cancel requests as it may.
     CancelRate,
+    /// Clients of the service connect and leave, one after the other, and the target would block us for it.
+    Abandoned,
     /// The client's startup parameters and the credential's together are more than the target reads.
     StartupPacket,
 }
@@ -209,9 +236,11 @@ impl Error {
             Self::Denied(Denied::CredentialRefused) => "credential_refused",
             Self::Denied(Denied::ByTarget) => "target_refused",
             Self::Denied(Denied::CleartextPassword) => "cleartext_password",
+            Self::Denied(Denied::ServerKeyUnknown | Denied::ServerKeyMismatch) => "server_key",
             Self::Denied(Denied::ChannelBinding) => "channel_binding",
             Self::Denied(Denied::PlaintextClient) => "client_plaintext",
             Self::Limit(OverLimit::CancelRate) => "cancel_rate",
+            Self::Limit(OverLimit::Abandoned) => "abandoned",
             Self::Limit(OverLimit::StartupPacket) => "startup_packet",
             Self::Limit(_) => "session_limit",
             Self::Target(TargetFailed::Name { .. }) => "name",
@@ -235,6 +264,7 @@ impl Error {
 
     /// Every label that [`Error::label`] can give, in alphabetical order.
     pub const LABELS: &'static [&'static str] = &[
+        "abandoned",
         "bug",
         "cancel_rate",
         "channel_binding",
@@ -251,6 +281,7 @@ impl Error {
         "dial_timeout",
         "name",
         "resources",
+        "server_key",
         "session_limit",
         "shutdown",
         "startup_packet",
@@ -263,109 +294,6 @@ impl Error {
         "tls",
         "unsupported",
     ];
-}
-
-impl fmt::Display for Error {
-    /// What a person may read of it. Where the Go broker has a phrase that its users search for, it is in here.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Client(ClientMisbehaved::Tls(reason)) => write!(f, "TLS with the client failed: {reason}"),
-            Self::Client(cause) => f.write_str(match cause {
-                ClientMisbehaved::Tls(_) => "TLS with the client failed",
-                ClientMisbehaved::BytesBehindTlsRequest => "the client sent bytes behind its request for encryption",
-                ClientMisbehaved::SecondTlsRequest => "the client asked for encryption twice",
-                ClientMisbehaved::StartupLength => "invalid length of startup packet",
-                ClientMisbehaved::MalformedStartup => "invalid startup packet layout",
-                ClientMisbehaved::MalformedCancel => "invalid length of cancel request",
-                ClientMisbehaved::Closed => "the client closed the connection during the handshake",
-                ClientMisbehaved::HandshakeTimeout => "the client did not finish its handshake in time",
-            }),
-            Self::Server(ServerMisbehaved::MalformedMessage(what)) => {
-                write!(f, "the target sent a malformed message: {what}")
-            }
-            Self::Server(ServerMisbehaved::Scram(what)) => {
-                write!(f, "the target broke the SCRAM exchange: {what}")
-            }
-            Self::Server(cause) => f.write_str(match cause {
-                ServerMisbehaved::MalformedMessage(_) | ServerMisbehaved::Scram(_) => "the target broke its protocol",
-                ServerMisbehaved::BytesBehindTlsAnswer => "the target sent bytes behind its answer to the TLS request",
-                ServerMisbehaved::TlsAnswer => "the target answered the TLS request with neither yes nor no",
-                ServerMisbehaved::UnexpectedMessage => "the target sent a message out of place",
-                ServerMisbehaved::MessageLength => "the target sent a message that is too long for a handshake",
-                ServerMisbehaved::NoProof => "the target declared success without proving that it knows the password",
-                ServerMisbehaved::WrongProof => "the target does not know the password: its SCRAM signature is wrong",
-                ServerMisbehaved::ScramIterations => "the target asked for too many SCRAM iterations",
-                ServerMisbehaved::Closed => "the target closed the connection during the handshake",
-                ServerMisbehaved::HandshakeTimeout => "the target did not finish the handshake in time",
-                ServerMisbehaved::CutOff => "the target's TLS session was cut off",
-            }),
-            Self::Unsupported(cause) => match cause {
-                Unsupported::ClientVersion(major, minor) => {
-                    write!(f, "unsupported frontend protocol {major}.{minor}: server supports 3.0 to 3.2")
-                }
-                Unsupported::ClientTls => f.write_str("TLS towards the client is not supported on this listener"),
-                Unsupported::AuthenticationMethod(name) => {
-                    write!(f, "the target asks for {name} authentication, which is not supported")
-                }
-                Unsupported::AuthenticationCode { code, name: None } => {
-                    write!(f, "Authentication method {code} is not supported")
-                }
-                Unsupported::AuthenticationCode { code, name: Some(name) } => {
-                    write!(f, "Authentication method {code} is not supported: {name}")
-                }
-                Unsupported::SaslMechanisms => f.write_str("the target offers no SASL mechanism that is supported"),
-                Unsupported::SslMode => f.write_str(
-                    "unsupported sslmode; only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",
-                ),
-            },
-            Self::Denied(cause) => f.write_str(match cause {
-                Denied::CredentialRefused => "the target refused the credential",
-                Denied::ByTarget => "the target refused the session",
-                Denied::CleartextPassword => {
-                    "refusing to send the password in clear: the target asks for it outside verified TLS; \
-                     see `config: cleartextPassword`"
-                }
-                Denied::ChannelBinding => {
-                    "refusing to log in without channel binding: the target does not offer it, or not over TLS; \
-                     see `config: channelBinding`"
-                }
-                Denied::PlaintextClient => {
-                    "this service takes clients in TLS only (`clientTls: required`): connect with sslmode=require, or \
-                     what your client calls it"
-                }
-            }),
-            Self::Limit(cause) => f.write_str(match cause {
-                OverLimit::ServiceSessions => "too many sessions of this service; see `limits: sessions`",
-                OverLimit::Sessions => "too many sessions in this broker; see `broker: limits: sessions`",
-                OverLimit::CancelRate => "too many cancel requests",
-                OverLimit::StartupPacket => {
-                    "the client's startup parameters and the credential's together are too long for the target"
-                }
-            }),
-            Self::Target(cause) => match cause {
-                TargetFailed::Name { host, reason } => write!(f, "dial tcp: lookup {host}: {reason}"),
-                TargetFailed::Dial { address, reason } => write!(f, "dial {address}: connect: {reason}"),
-                TargetFailed::DialTimeout { address } => write!(f, "dial {address}: i/o timeout"),
-                TargetFailed::TlsNotOffered => f.write_str("the backend does not allow SSL connections"),
-                TargetFailed::Tls(reason) => f.write_str(reason),
-                TargetFailed::Field { name, reason } => write!(f, "credential '{name}': {reason}"),
-            },
-            Self::Broker(cause) => match cause {
-                BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
-                BrokerFailed::CredentialUnobtainable => {
-                    f.write_str("the credential cannot be had: its provider is not supported, or does not have it")
-                }
-                BrokerFailed::FieldMissing(name) => write!(f, "the credential has no '{name}'"),
-                BrokerFailed::FieldUnusable(name) => write!(f, "the credential's '{name}' cannot be sent"),
-                BrokerFailed::ParameterUnusable => {
-                    f.write_str("a value of the credential cannot be sent as a startup parameter: it holds a NUL byte")
-                }
-                BrokerFailed::Shutdown => f.write_str("the broker is shutting down"),
-                BrokerFailed::Resources => f.write_str("the broker is out of descriptors or memory"),
-            },
-            Self::Bug(Bug::UnexpectedEvent) => f.write_str("internal error: unexpected event"),
-        }
-    }
 }
 
 impl core::error::Error for Error {}
@@ -403,7 +331,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 35] = [
+        let errors: [Error; 37] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -422,9 +350,11 @@ mod tests {
             Denied::ByTarget.into(),
             Denied::CleartextPassword.into(),
             Denied::ChannelBinding.into(),
+            Denied::ServerKeyUnknown.into(),
             Denied::PlaintextClient.into(),
             OverLimit::Sessions.into(),
             OverLimit::CancelRate.into(),
+            OverLimit::Abandoned.into(),
             OverLimit::StartupPacket.into(),
             TargetFailed::Name { host: "h".into(), reason: "r".into() }.into(),
             TargetFailed::Dial { address: "a".into(), reason: "r".into() }.into(),
@@ -443,36 +373,5 @@ mod tests {
         let labels: BTreeSet<_> = errors.iter().map(Error::label).collect();
         assert!(labels.into_iter().eq(Error::LABELS.iter().copied()), "in alphabetical order, each once");
         assert!(errors.iter().all(|error| !error.to_string().is_empty()));
-    }
-
-    #[test]
-    fn says_what_users_of_the_go_broker_search_for() {
-        let cases: [(Error, &str); 6] = [
-            (
-                Unsupported::AuthenticationCode { code: 7, name: Some("GSSAPI") }.into(),
-                "Authentication method 7 is not supported",
-            ),
-            (TargetFailed::TlsNotOffered.into(), "the backend does not allow SSL connections"),
-            (
-                Unsupported::AuthenticationCode { code: 99, name: None }.into(),
-                "Authentication method 99 is not supported",
-            ),
-            (
-                Unsupported::SslMode.into(),
-                "only \"require\" (default), \"verify-ca\", \"verify-full\" and \"disable\" supported",
-            ),
-            (
-                TargetFailed::Dial { address: "127.0.0.1:1".into(), reason: "connection refused".into() }
-                    .into(),
-                "dial 127.0.0.1:1: connect: connection refused",
-            ),
-            (
-                TargetFailed::Name { host: "nosuch".into(), reason: "no such host".into() }.into(),
-                "dial tcp: lookup nosuch: no such host",
-            ),
-        ];
-        for (error, phrase) in cases {
-            assert!(error.to_string().contains(phrase), "{error}");
-        }
     }
 }

@@ -1,6 +1,6 @@
-//! The key thread: derivations that are too slow for a worker.
+//! The key thread: work that is too slow for a worker.
 //!
-//! Owns the thread and its queue. A worker hands in a job and goes on; the keys come back through its mailbox.
+//! Owns the thread and its queue. A worker hands in a job and goes on; what came of it comes back through its mailbox.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,40 +10,41 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_queue::ArrayQueue;
-use protocol::auth::scram::ScramDerivation;
+use protocol::work::Work;
 
 use crate::mailbox::{Mail, Queue};
+use crate::rsa;
 use crate::snapshot::ServiceId;
 
 /// Names a job of one worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct KeyJobId(pub(crate) u64);
+pub(crate) struct JobId(pub(crate) u64);
 
-/// One derivation and who waits for it.
-pub(crate) struct KeyJob {
-    pub(crate) id: KeyJobId,
+/// One piece of work and who waits for it.
+pub(crate) struct Job {
+    pub(crate) id: JobId,
     /// For whose sessions.
     pub(crate) service: ServiceId,
-    pub(crate) derivation: ScramDerivation,
+    pub(crate) work: Work,
     pub(crate) reply_to: Arc<Queue<Mail>>,
 }
 
 /// A worker's way to the key thread.
 #[derive(Clone)]
-pub(crate) struct KeyClient {
+pub(crate) struct JobClient {
     jobs: Arc<Jobs>,
     thread: Thread,
 }
 
 struct Jobs {
-    queue: ArrayQueue<KeyJob>,
+    queue: ArrayQueue<Job>,
     stopping: AtomicBool,
 }
 
-impl KeyClient {
+impl JobClient {
     /// A way to nobody: the jobs that were handed in are whoever's that asks for them.
     #[cfg(test)]
-    pub(crate) fn detached() -> (Self, impl FnMut() -> Option<KeyJob>) {
+    pub(crate) fn detached() -> (Self, impl FnMut() -> Option<Job>) {
         let jobs =
             Arc::new(Jobs { queue: ArrayQueue::new(KeyThread::QUEUE), stopping: AtomicBool::new(false) });
         let theirs = Arc::clone(&jobs);
@@ -51,7 +52,7 @@ impl KeyClient {
     }
 
     /// Hands a job in; gives it back if the queue is full.
-    pub(crate) fn submit(&self, job: KeyJob) -> Result<(), KeyJob> {
+    pub(crate) fn submit(&self, job: Job) -> Result<(), Job> {
         self.jobs.queue.push(job)?;
         self.thread.unpark();
         Ok(())
@@ -60,7 +61,7 @@ impl KeyClient {
 
 /// The thread. Dropping it stops it after the job that it works on.
 pub(crate) struct KeyThread {
-    client: KeyClient,
+    client: JobClient,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -72,10 +73,10 @@ impl KeyThread {
         let jobs = Arc::new(Jobs { queue: ArrayQueue::new(Self::QUEUE), stopping: AtomicBool::new(false) });
         let theirs = Arc::clone(&jobs);
         let thread = thread::Builder::new().name("keys".into()).spawn(move || run(&theirs))?;
-        Ok(Self { client: KeyClient { jobs, thread: thread.thread().clone() }, thread: Some(thread) })
+        Ok(Self { client: JobClient { jobs, thread: thread.thread().clone() }, thread: Some(thread) })
     }
 
-    pub(crate) fn client(&self) -> KeyClient {
+    pub(crate) fn client(&self) -> JobClient {
         self.client.clone()
     }
 }
@@ -103,8 +104,8 @@ fn run(jobs: &Jobs) {
             thread::park();
             continue;
         };
-        let keys = Arc::new(job.derivation.derive());
-        let mut mail = Mail::Keys { job: job.id, keys };
+        let product = Arc::new(job.work.perform(rsa::encrypt));
+        let mut mail = Mail::Computed { job: job.id, product };
         // Sessions wait for this, and a worker empties its mailbox each round.
         while let Err(refused) = job.reply_to.push(mail) {
             if jobs.stopping.load(Ordering::Acquire) {
@@ -121,12 +122,12 @@ fn run(jobs: &Jobs) {
 #[derive(Default)]
 struct Turns {
     /// The service whose turn it is comes first. No service is without a job.
-    services: VecDeque<(ServiceId, VecDeque<KeyJob>)>,
+    services: VecDeque<(ServiceId, VecDeque<Job>)>,
     len: usize,
 }
 
 impl Turns {
-    fn add(&mut self, job: KeyJob) {
+    fn add(&mut self, job: Job) {
         self.len += 1;
         match self.services.iter_mut().find(|(service, _)| *service == job.service) {
             Some((_, jobs)) => jobs.push_back(job),
@@ -134,7 +135,7 @@ impl Turns {
         }
     }
 
-    fn next(&mut self) -> Option<KeyJob> {
+    fn next(&mut self) -> Option<Job> {
         let (service, mut jobs) = self.services.pop_front()?;
         let job = jobs.pop_front()?;
         self.len -= 1;
@@ -149,15 +150,16 @@ impl Turns {
 mod tests {
     use std::collections::BTreeMap;
 
+    use protocol::auth::scram::ScramDerivation;
     use protocol::{Credential, Generation};
 
     use super::*;
 
-    fn job(service: u32, id: u64) -> KeyJob {
+    fn job(service: u32, id: u64) -> Job {
         let credential = Arc::new(Credential::new(Generation(1), BTreeMap::new()));
-        let derivation = ScramDerivation { credential, salt: Box::new([]), iterations: 1 };
+        let work = Work::Scram(ScramDerivation { credential, salt: Box::new([]), iterations: 1 });
         let reply_to = Arc::new(Queue::new(1).expect("an eventfd"));
-        KeyJob { id: KeyJobId(id), service: ServiceId(service), derivation, reply_to }
+        Job { id: JobId(id), service: ServiceId(service), work, reply_to }
     }
 
     #[test]

@@ -1,0 +1,258 @@
+//! Another login in the middle of a session (MySQL documentation, "COM_CHANGE_USER").
+//!
+//! Owns both sides of it: what the client asks for beside its user, which the target is told beside ours, and the end of it.
+//! The client's proof is left unread, and its session's state is reset by the target, which is what pools send this for.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::mem;
+
+use super::capabilities::{CONNECT_ATTRS, Capabilities, PLUGIN_AUTH, PLUGIN_AUTH_LENENC};
+use super::client::{awaits_fast_success, read_packet, write_ok, write_payload};
+use super::dialogue::Dialogue;
+use super::errors;
+use super::exchange::{Exchange, Progress};
+use super::fields::{check_credential, username};
+use super::plugin::NATIVE;
+use super::response::{attributes, bounded, name, proof_len};
+use super::result::{error_with_state, ok_for_client};
+use super::watch::CommandWatch;
+use crate::limits::MYSQL_USER_MAX;
+use crate::line::Line;
+use crate::wire::{Missing, Reader, Writer};
+use crate::{
+    Bug, ClientMisbehaved, Credential, Denied, Entropy, Error, Event, Failure, Handshake, Next, Output,
+    Route, Side, Want,
+};
+
+/// What is known of a session that has begun.
+#[derive(Clone)]
+pub(super) struct Facts {
+    pub(super) route: Arc<Route>,
+    /// The flags that count between the client and the target.
+    pub(super) agreed: Capabilities,
+    /// The flags that the target was told.
+    pub(super) told: Capabilities,
+    pub(super) line: Line,
+}
+
+/// What a client asks for, without its name and its proof.
+struct Request {
+    database: Box<[u8]>,
+    /// An old client ends behind the database.
+    charset: Option<u16>,
+    plugin: Option<Box<[u8]>>,
+    proof_len: usize,
+    attributes: Option<Box<[u8]>>,
+}
+
+/// See the module's documentation.
+pub(super) struct ChangeUser {
+    facts: Facts,
+    /// The client did not wait for the answer to an earlier command, so nobody can tell whose the next answer is.
+    is_early: bool,
+    entropy: [u8; 32],
+    state: State,
+    awaits_fast_success: bool,
+    /// What the target said when it refused us.
+    words: Option<Arc<[u8]>>,
+}
+
+/// ```text
+///   start ──► ExpectPacket ── COM_CHANGE_USER ──► ExpectCredential ──► ExpectPermission
+///                                                                          │ COM_CHANGE_USER, ours
+///       relay ◄── Ended ◄── OK: [01 03] OK ── Exchanging ◄─────────────────┘
+///                 Ended ◄── ERR ──────────────────┘
+/// ```
+enum State {
+    ExpectPacket,
+    ExpectCredential(Request),
+    ExpectPermission(Request, Arc<Credential>),
+    Exchanging(Exchange),
+    /// The client has been told.
+    Ended,
+}
+
+const COM_CHANGE_USER: u8 = 0x11;
+
+impl Request {
+    fn read(payload: &[u8], agreed: Capabilities) -> Result<Self, Missing> {
+        let mut reader = Reader::new(payload);
+        reader.u8("the command")?;
+        bounded(reader.cstr("the user's name")?, MYSQL_USER_MAX, "the end of the user's name")?;
+        // Its length is one byte here, whatever was agreed on for the login.
+        let proof_len = proof_len(&mut reader, agreed & !PLUGIN_AUTH_LENENC)?;
+        let mut request = Self {
+            database: name(reader.cstr("the database")?)?,
+            charset: None,
+            plugin: None,
+            proof_len,
+            attributes: None,
+        };
+        if reader.is_empty() {
+            return Ok(request);
+        }
+        request.charset = Some(reader.u16_le("the character set")?);
+        if agreed.has(PLUGIN_AUTH) && !reader.is_empty() {
+            request.plugin = Some(name(reader.cstr_or_rest())?);
+        }
+        if agreed.has(CONNECT_ATTRS) && !reader.is_empty() {
+            request.attributes = Some(attributes(&mut reader)?);
+        }
+        Ok(request)
+    }
+
+    /// Appends our own request. Its proof is empty: a server answers that with a challenge, for whichever account it is.
+    fn write(&self, username: &[u8], told: Capabilities, out: &mut Vec<u8>) {
+        /// Where a client has none: what servers of any age know as their own default.
+        const DEFAULT_CHARSET: u16 = 8;
+        Writer::new(out).numbered_packet(0, |body| {
+            body.u8(COM_CHANGE_USER);
+            body.cstr(username);
+            body.u8(0);
+            body.cstr(&self.database);
+            body.u16_le(self.charset.unwrap_or(DEFAULT_CHARSET));
+            if told.has(PLUGIN_AUTH) {
+                body.cstr(NATIVE);
+            }
+            if told.has(CONNECT_ATTRS) {
+                body.lenenc_bytes(self.attributes.as_deref().unwrap_or_default());
+            }
+        });
+    }
+}
+
+impl ChangeUser {
+    pub(super) fn new(facts: Facts, is_early: bool) -> Self {
+        Self {
+            facts,
+            is_early,
+            entropy: [0; 32],
+            state: State::ExpectPacket,
+            awaits_fast_success: false,
+            words: None,
+        }
+    }
+
+    fn on_packet(&mut self, input: &[u8], out: &mut Output) -> Result<Next, Error> {
+        self.state = State::ExpectPacket;
+        let Some((payload, len)) = read_packet(input, 0)? else {
+            return Ok(Next::Want(Side::Client, Want::Bytes));
+        };
+        out.used = len;
+        if self.is_early {
+            return Err(ClientMisbehaved::EarlyChangeOfUser.into());
+        }
+        let request = Request::read(payload, self.facts.agreed)
+            .map_err(|Missing(what)| ClientMisbehaved::MalformedPacket(what))?;
+        self.awaits_fast_success = awaits_fast_success(request.plugin.as_deref(), request.proof_len);
+        self.state = State::ExpectCredential(request);
+        Ok(Next::Want(Side::Target, Want::Credential))
+    }
+
+    fn on_permitted(
+        &mut self,
+        request: &Request,
+        credential: Arc<Credential>,
+        out: &mut Output,
+    ) -> Result<Next, Error> {
+        let Facts { route, told, line, .. } = &self.facts;
+        username(&credential)?.expose(|username| request.write(username, *told, &mut out.target));
+        let dialogue = Dialogue::new(credential, Arc::clone(route), line.clone(), self.entropy);
+        self.state = State::Exchanging(Exchange::new(dialogue, 0));
+        Ok(Next::Want(Side::Target, Want::Bytes))
+    }
+
+    fn on_progress(&mut self, progress: Progress, out: &mut Output) -> Result<Next, Error> {
+        match progress {
+            Progress::Wait(exchange, want) => {
+                self.state = State::Exchanging(exchange);
+                Ok(Next::Want(Side::Target, want))
+            }
+            Progress::Accepted(ok) => {
+                let ok = ok_for_client(&ok, self.facts.agreed)?;
+                write_ok(0, self.awaits_fast_success, &ok, &mut out.client);
+                self.state = State::Ended;
+                Ok(Next::Relay(Some(Box::new(CommandWatch::new(self.facts.clone())))))
+            }
+            Progress::Refused(words) => {
+                self.words = Some(words);
+                Ok(Next::Refused)
+            }
+            Progress::SessionRefused(words) => {
+                self.tell(&words, out);
+                Err(Denied::ByTarget.into())
+            }
+        }
+    }
+
+    /// Lets the client have the target's words.
+    fn tell(&mut self, words: &[u8], out: &mut Output) {
+        write_payload(1, &error_with_state(words), &mut out.client);
+        self.state = State::Ended;
+    }
+}
+
+impl Handshake for ChangeUser {
+    fn start(&mut self, entropy: Entropy, _out: &mut Output) -> Result<Next, Error> {
+        self.entropy = entropy.target;
+        Ok(Next::Want(Side::Client, Want::Bytes))
+    }
+
+    fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
+        out.used = 0;
+        // Whatever goes wrong, the client still waits for one packet.
+        match (mem::replace(&mut self.state, State::ExpectPacket), side, event) {
+            (State::ExpectPacket, Side::Client, Event::Bytes(input)) => self.on_packet(input, out),
+            (State::ExpectCredential(request), Side::Target, Event::Credential(credential)) => {
+                check_credential(&credential)?;
+                self.state = State::ExpectPermission(request, credential);
+                Ok(Next::Want(Side::Target, Want::Permission))
+            }
+            (State::ExpectPermission(request, credential), Side::Target, Event::Permitted) => {
+                self.on_permitted(&request, credential, out)
+            }
+            (State::Exchanging(exchange), Side::Target, Event::Bytes(input)) => {
+                let progress = exchange.on_bytes(input, out)?;
+                self.on_progress(progress, out)
+            }
+            (State::Exchanging(exchange), Side::Target, Event::Computed(product)) => {
+                self.state = State::Exchanging(exchange.on_computed(&product, out)?);
+                Ok(Next::Want(Side::Target, Want::Bytes))
+            }
+            (state, ..) => {
+                self.state = state;
+                Err(Bug::UnexpectedEvent.into())
+            }
+        }
+    }
+
+    /// There is no second try: a server closes behind a change of user that it refused, and what else the session was is
+    /// gone. The client connects again and is let in with the newer credential.
+    fn retry(&mut self, _entropy: [u8; 32], out: &mut Output) -> Result<Next, Error> {
+        Err(self.give_up(None, out))
+    }
+
+    fn refusal_is_certain(&self) -> bool {
+        self.words.is_some()
+    }
+
+    fn refusal(&self) -> Option<Arc<[u8]>> {
+        self.words.clone()
+    }
+
+    fn give_up(&mut self, said_before: Option<Arc<[u8]>>, out: &mut Output) -> Error {
+        if let Some(words) = self.words.take().or(said_before) {
+            self.tell(&words, out);
+        }
+        Denied::CredentialRefused.into()
+    }
+
+    fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output) {
+        let is_told = matches!(mem::replace(&mut self.state, State::Ended), State::Ended);
+        if !is_told && *failure.error != ClientMisbehaved::Closed.into() {
+            errors::write_failure(&mut out.client, 1, true, failure);
+        }
+    }
+}
