@@ -7,6 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::failure::{Doing, Result};
+use crate::mysql::{Account, Server};
 use crate::postgres::{Cluster, Login};
 use crate::{places, ports};
 
@@ -30,6 +31,8 @@ pub struct File {
 pub struct Service {
     /// Its name.
     pub name: String,
+    /// What it speaks.
+    pub connector: &'static str,
     /// Where it listens.
     pub listen: Listen,
     /// What its credential is made of.
@@ -122,7 +125,7 @@ impl File {
 impl Service {
     fn write(&self, text: &mut String) {
         line_of(text, 2, &format!("{}:", self.name));
-        line_of(text, 4, "connector: pg");
+        line_of(text, 4, &format!("connector: {}", self.connector));
         line_of(text, 4, &format!("listenOn: {}", self.listen.url()));
         line_of(text, 4, "credentials:");
         for (name, value) in &self.credentials {
@@ -136,6 +139,11 @@ impl Service {
         for line in &self.more {
             line_of(text, 4, line);
         }
+    }
+
+    /// A service without a credential.
+    pub fn new(connector: &'static str, name: &str, listen: Listen) -> Self {
+        Self { name: name.to_owned(), connector, listen, credentials: Vec::new(), more: Vec::new() }
     }
 
     /// The same service with one more value, or another one of that name.
@@ -173,15 +181,18 @@ impl Service {
     }
 }
 
+/// A service `name` on a free port, for `account` on `server`, in TLS that checks nothing, as long as nobody says otherwise.
+pub fn mysql(name: &str, server: &Server, account: &Account) -> Service {
+    let service = Service::new("mysql", name, Listen::tcp())
+        .literal("host", "127.0.0.1")
+        .literal("port", &server.port.to_string())
+        .literal("username", &account.name);
+    if account.password.is_empty() { service } else { service.literal("password", &account.password) }
+}
+
 /// A service `name` on a free port, for `login` on `cluster`, in clear.
 pub fn pg(name: &str, cluster: &Cluster, login: &Login) -> Service {
-    let service = Service {
-        name: name.to_owned(),
-        listen: Listen::Tcp(ports::free()),
-        credentials: Vec::new(),
-        more: Vec::new(),
-    };
-    service
+    Service::new("pg", name, Listen::tcp())
         .literal("host", "127.0.0.1")
         .literal("port", &cluster.port.to_string())
         .literal("username", &login.name)

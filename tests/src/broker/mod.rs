@@ -2,7 +2,7 @@
 
 mod file;
 
-pub use file::{DRIVER, File, Listen, Service, Value, pg};
+pub use file::{DRIVER, File, Listen, Service, Value, mysql, pg};
 
 use std::fs;
 use std::net::SocketAddr;

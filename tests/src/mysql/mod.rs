@@ -11,6 +11,7 @@ mod installation;
 mod server;
 mod shared;
 pub mod suites;
+pub mod wire;
 
 pub use account::{Account, Plugin};
 pub use client::{Client, Tool, sysbench};

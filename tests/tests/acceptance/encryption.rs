@@ -113,13 +113,7 @@ fn client_hello(host: &str, sslmode: &str) -> Vec<u8> {
         Ok(())
     });
     let login = Login { name: "u".to_owned(), password: "p".to_owned() };
-    let service = Service {
-        name: "db".to_owned(),
-        listen: tests::broker::Listen::tcp(),
-        credentials: Vec::new(),
-        more: Vec::new(),
-    };
-    let service = service
+    let service = Service::new("pg", "db", tests::broker::Listen::tcp())
         .literal("host", host)
         .literal("port", &target.port.to_string())
         .literal("username", &login.name)

@@ -21,6 +21,7 @@ mod limits;
 mod load;
 mod loss;
 mod matrix;
+mod mysql;
 mod mysql_async_driver;
 mod mysql_servers;
 mod mysql_suites;
