@@ -9,6 +9,7 @@
 
 use bytes::Bytes;
 use protocol::{Error, ServerMisbehaved, Side};
+use zeroize::Zeroize;
 
 use crate::backlog::ROUND_MAX;
 use crate::closing::Closing;
@@ -84,22 +85,29 @@ impl<I: Io> Session<I> {
     /// Takes a piece of what `from` has through TLS and gives it to the other side at once: how much it was.
     pub(crate) fn pass(&mut self, from: Side, cx: &mut Context<I>) -> Result<usize, Obstacle> {
         let len = self.scoop(from, cx)?;
-        let scratch = std::mem::take(&mut cx.scratch);
+        let mut scratch = std::mem::take(&mut cx.scratch);
         let passed = if self.tls(from).is_some() {
             self.pass_decrypted(from, &scratch[..len], cx)
         } else {
             self.give(from, &scratch[..len], cx)
         };
+        if !matches!(self.stage, Stage::Relay(_)) {
+            // There may have been a password of the client's.
+            scratch[..len].zeroize();
+        }
         cx.scratch = scratch;
         passed?;
         Ok(if is_late(cx) { usize::MAX } else { len })
     }
 
     fn pass_decrypted(&mut self, from: Side, ciphertext: &[u8], cx: &mut Context<I>) -> Result<(), Obstacle> {
-        let Some((plaintext, word)) = self.decipher(from, ciphertext, cx) else {
+        let Some((mut plaintext, word)) = self.decipher(from, ciphertext, cx) else {
             return Err(Obstacle::Over);
         };
         let given = if plaintext.is_empty() { Ok(()) } else { self.give(from, &plaintext, cx) };
+        if !matches!(self.stage, Stage::Relay(_)) {
+            plaintext.zeroize();
+        }
         let goes_on = self.heed(from, word, cx);
         if goes_on || (matches!(given, Err(Obstacle::Broken)) && matches!(self.stage, Stage::Relay(_))) {
             given

@@ -5,6 +5,7 @@
 
 use bytes::Bytes;
 use protocol::{Look, Side, Watch};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::context::Context;
 use crate::handshake::Handshaking;
@@ -25,8 +26,8 @@ pub(crate) struct Watching {
 pub(crate) struct Sifted {
     /// These pass; without a word, all of it.
     pub(crate) passes: Option<Vec<u8>>,
-    /// The client asks for another login, beginning with these.
-    pub(crate) held: Option<Vec<u8>>,
+    /// The client asks for another login, beginning with these, among which may be a password of its own.
+    pub(crate) held: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl Watching {
@@ -65,7 +66,9 @@ impl Watching {
                 Sifted { passes: Some(whole), held: None }
             }
             Look::Hold(len) => {
-                let held = Some(whole.split_off(len));
+                let held = Some(Zeroizing::new(whole[len..].to_vec()));
+                whole[len..].zeroize();
+                whole.truncate(len);
                 Sifted { passes: Some(whole), held }
             }
         }
@@ -104,11 +107,12 @@ impl<I: Io> Session<I> {
     pub(crate) fn deliver_watched(&mut self, chunk: Chunk, cx: &mut Context<I>) {
         let Sifted { passes, held } = self.sift(chunk.bytes());
         match passes {
-            None => self.hand_over(Side::Client, chunk, cx),
+            None => return self.hand_over(Side::Client, chunk, cx),
             Some(passes) if passes.is_empty() => {}
             Some(passes) => self.hand_over(Side::Client, Chunk::Bytes(Bytes::from(passes)), cx),
         }
         if let Some(held) = held {
+            chunk.wipe();
             self.begin_again(&held, cx);
         }
     }

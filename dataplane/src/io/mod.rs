@@ -28,7 +28,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use protocol::Transport;
 use rustix::io::Errno;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 pub(crate) use conduit::{Conduit, Way};
 pub(crate) use epoll::Epoll;
@@ -204,6 +204,19 @@ impl Chunk {
             Self::Lease(lease) => lease,
             Self::Bytes(bytes) => bytes,
             Self::Wiped { bytes, sent } => &bytes[*sent..],
+        }
+    }
+
+    /// Overwrites the bytes, as far as nobody else has them.
+    pub(crate) fn wipe(self) {
+        match self {
+            Self::Lease(lease) => lease.wipe(),
+            Self::Bytes(bytes) => {
+                if let Ok(mut bytes) = bytes.try_into_mut() {
+                    bytes.zeroize();
+                }
+            }
+            Self::Wiped { .. } => {}
         }
     }
 

@@ -33,6 +33,12 @@ forms = {
     "array": str(list(secret)).encode(),
 }
 keys = {
+    # What MySQL's methods are computed from, and what its servers keep.
+    "sha1": hashlib.sha1(secret).digest(),
+    "sha1-twice": hashlib.sha1(hashlib.sha1(secret).digest()).digest(),
+    "sha256-raw": hashlib.sha256(secret).digest(),
+    "sha256-twice": hashlib.sha256(hashlib.sha256(secret).digest()).digest(),
+    "sha512": hashlib.sha512(secret).digest(),
     "salted-password": salted,
     "client-key": client_key,
     "server-key": hmac.digest(salted, b"Server Key", "sha256"),

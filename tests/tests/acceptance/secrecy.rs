@@ -17,7 +17,7 @@ use tests::wire::{self, CANCEL_REQUEST, SSL_REQUEST, VERSION_3_0, Wire, packet, 
 use crate::support::{session, started};
 
 /// Every form of a login's password that somebody could use or find, by its name.
-fn forms(login: &Login, verifier: &str) -> BTreeMap<String, Vec<u8>> {
+pub(crate) fn forms(login: &Login, verifier: &str) -> BTreeMap<String, Vec<u8>> {
     let program = obtain::drivers().join("python/secret_forms.py");
     let mut command = Command::new(obtain::python().unwrap());
     command.arg(program).args([&login.name, &login.password, verifier]);
@@ -33,7 +33,7 @@ fn forms(login: &Login, verifier: &str) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The names of the forms that stand in `haystack`.
-fn find<'f>(haystack: &[u8], forms: &'f BTreeMap<String, Vec<u8>>) -> Vec<&'f str> {
+pub(crate) fn find<'f>(haystack: &[u8], forms: &'f BTreeMap<String, Vec<u8>>) -> Vec<&'f str> {
     // One letter for each byte: the search in texts is fast, and nothing is lost on the way.
     let letters = |bytes: &[u8]| bytes.iter().map(|byte| char::from(*byte)).collect::<String>();
     let haystack = letters(haystack);
@@ -212,7 +212,7 @@ fn a_password_lies_in_memory_once_and_nowhere_after_it_was_replaced() {
 }
 
 /// How often `secret` stands in the broker's memory; `None` if we may not look.
-fn copies_in_memory(broker: &Broker, secret: &str) -> Option<usize> {
+pub(crate) fn copies_in_memory(broker: &Broker, secret: &str) -> Option<usize> {
     let pid = broker.process().pid().to_string();
     OpenFile::open(format!("/proc/{pid}/mem")).ok()?;
     let mut command = Command::new(obtain::python().unwrap());

@@ -7,6 +7,7 @@ mod drivers;
 mod failures;
 mod methods;
 mod rotation;
+mod secrecy;
 mod sessions;
 mod suites;
 
