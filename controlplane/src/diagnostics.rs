@@ -39,6 +39,8 @@ pub enum Severity {
     Error,
     /// The file is taken as it is.
     Warning,
+    /// Nothing is wrong, and somebody may run into it.
+    Note,
 }
 
 /// What the text form may contain.
@@ -119,6 +121,7 @@ impl Finding {
             (Style::Plain, _) => ("", "", ""),
             (Style::Colour, Severity::Error) => ("\x1b[1m", "\x1b[1;31m", "\x1b[0m"),
             (Style::Colour, Severity::Warning) => ("\x1b[1m", "\x1b[1;33m", "\x1b[0m"),
+            (Style::Colour, Severity::Note) => ("\x1b[1m", "\x1b[1;36m", "\x1b[0m"),
         };
         if let Some(file) = &self.file {
             write!(f, "{bold}{}:", printable(&file.to_string_lossy()))?;
@@ -158,6 +161,7 @@ impl fmt::Display for Severity {
         f.write_str(match self {
             Self::Error => "error",
             Self::Warning => "warning",
+            Self::Note => "note",
         })
     }
 }

@@ -40,6 +40,13 @@ pub trait Protocol: Send + Sync {
     /// service needs a certificate.
     fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool;
 
+    /// The clients that will not be served over `client` under this rule, though others are: for whoever checks a
+    /// configuration.
+    fn excluded(&self, mode: ClientTls, client: Transport) -> Option<Excluded> {
+        let _ = (mode, client);
+        None
+    }
+
     /// How long a handshake may take unless somebody says otherwise: less than what a server gives its clients, whose patience
     /// a server that is connected to first counts from then on.
     fn handshake_timeout(&self) -> Duration {
@@ -88,6 +95,15 @@ impl KnownField {
     pub const fn new(name: &'static str) -> Self {
         Self { name, is_required: false, is_public: false }
     }
+}
+
+/// Clients that insist on what a service does not have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Excluded {
+    /// Which, and what they run into: a clause.
+    pub who: &'static str,
+    /// What helps them.
+    pub help: &'static str,
 }
 
 /// What a machine knows of the service that it serves.

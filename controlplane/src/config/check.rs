@@ -5,11 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Credential, Generation, Secret};
+use protocol::{Credential, Excluded, Generation, Secret};
 
-use super::Place;
 use super::model::{Config, CredentialConfig, ServiceConfig, Source};
 use super::nearest::nearest;
+use super::{Place, transport};
 use crate::diagnostics::{Finding, Report, Severity};
 use crate::providers::Item;
 
@@ -21,6 +21,7 @@ pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
         let mut about = About { config, service, report, fails: false };
         about.add_missing();
         about.add_literals();
+        about.add_excluded();
         for credential in &service.credentials {
             about.add_name(credential);
             about.add_rewriting(credential);
@@ -92,6 +93,16 @@ impl About<'_> {
         }
     }
 
+    /// Clients that the service cannot please.
+    fn add_excluded(&mut self) {
+        let service = self.service;
+        let excluded = service.protocol.excluded(service.client_tls.mode, transport(&service.listen_on));
+        if let Some(Excluded { who, help }) = excluded {
+            let key = format!("services.{}", service.name);
+            self.add(Severity::Note, service.place, key, who.to_owned(), help);
+        }
+    }
+
     /// A literal that YAML takes for something else than its letters.
     fn add_rewriting(&mut self, credential: &CredentialConfig) {
         if credential.is_rewritten {
@@ -142,8 +153,12 @@ impl About<'_> {
     }
 
     fn push(&mut self, place: Place, key: String, message: String, help: &str) {
+        self.add(Severity::Warning, place, key, message, help);
+    }
+
+    fn add(&mut self, severity: Severity, place: Place, key: String, message: String, help: &str) {
         self.report.push(Finding {
-            severity: Severity::Warning,
+            severity,
             file: Some(self.config.path.clone()),
             place: Some(place),
             key,

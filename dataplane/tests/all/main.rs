@@ -9,3 +9,4 @@ mod client_tls;
 mod memory;
 mod relay;
 mod tls;
+mod watched;

@@ -68,7 +68,7 @@ fn check_finds_every_error_with_its_line_and_starts_nothing() {
     let finished = run(&["check", "-f", path(&wrong)]);
     assert_eq!(finished.status.code(), Some(1), "{finished}");
     let said = finished.to_string();
-    for words in ["wrong.yml:4:", "the only connector is `pg`", "listenOn"] {
+    for words in ["wrong.yml:4:", "the connectors are `pg`, `mysql`", "listenOn"] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
 }

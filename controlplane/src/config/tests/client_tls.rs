@@ -125,3 +125,26 @@ fn what_is_wrong_is_told_where_it_is() {
         assert!(said.contains("help: "), "{said}");
     }
 }
+
+#[test]
+fn check_says_which_clients_a_service_cannot_please() {
+    let dir = TempDir::new();
+    let notes = |lines: &str, listen: &str| {
+        let text = with_service(lines)
+            .replace("connector: pg", "connector: mysql")
+            .replace("tcp://127.0.0.1:5432", listen)
+            .replace("host: db", "host: db, username: me");
+        let request = LoadRequest { file: Some(dir.file("broker.yml", &text)), ..LoadRequest::default() };
+        let loaded = check(&request).expect("it loads");
+        assert_eq!(loaded.doubtful, 0, "others can use it");
+        let findings = loaded.warnings.findings().iter();
+        findings.map(|finding| (finding.severity, finding.help.clone())).collect::<Vec<_>>()
+    };
+    let note = |help: &str| vec![(Severity::Note, help.to_owned())];
+    let on_tcp = note("give them none, or say `clientTls: required`, or listen on a Unix socket");
+    assert_eq!(notes("", "tcp://127.0.0.1:3306"), on_tcp);
+    assert_eq!(notes("clientTls: off", "tcp://127.0.0.1:3306"), on_tcp);
+    assert_eq!(notes("clientTls: required", "tcp://127.0.0.1:3306"), []);
+    assert_eq!(notes("", "unix:///run/mysqld.sock"), []);
+    assert_eq!(notes("clientTls: off", "unix:///run/mysqld.sock"), note("say `clientTls: auto`"));
+}

@@ -1,6 +1,7 @@
 //! A data plane under test: a protocol whose handshake is as short as can be, and real sockets around it.
 
 pub(crate) mod client_tls;
+pub(crate) mod frames;
 pub(crate) mod tls;
 
 use std::collections::BTreeMap;
@@ -18,10 +19,11 @@ use dataplane::{
     Address, CredentialState, Dataplane, Endpoint, IoChoice, ListenerId, ListenerMail, Service, ServiceId,
     ServiceOptions, ServiceRuntime, Settings, Snapshot, Target, Timeouts,
 };
+use frames::Frames;
 use protocol::tls::{TlsPolicy, Verification};
 use protocol::{
     Bug, ClientTls, Credential, Destination, Dial, Entropy, Error, Event, Failure, Generation, Handshake,
-    Next, Output, Protocol, Route, Side, Transport, Want,
+    Next, Output, Protocol, Route, Side, Transport, Want, Watch,
 };
 
 /// Makes a test of each function for each driver.
@@ -41,9 +43,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Test double of a protocol: the client sends one byte, which is swallowed, then both legs are up, the target's in TLS
 /// if that is wanted; and a byte before that one if the client's leg is to be in TLS, which begins right behind it. Failures are told to the client as `!` and their words.
+/// What comes next may be watched, in the messages of [`frames`].
+#[derive(Clone, Copy)]
 pub(crate) struct OneByte {
     is_encrypted: bool,
     takes_tls: bool,
+    is_watched: bool,
 }
 
 impl Protocol for OneByte {
@@ -68,7 +73,7 @@ impl Protocol for OneByte {
     }
 
     fn handshake(&self, _: Arc<Route>, _: Transport) -> Box<dyn Handshake> {
-        Box::new(OneByteHandshake { is_encrypted: self.is_encrypted, takes_tls: self.takes_tls })
+        Box::new(OneByteHandshake(*self))
     }
 
     fn offers_client_tls(&self, _: ClientTls, _: Transport) -> bool {
@@ -76,10 +81,7 @@ impl Protocol for OneByte {
     }
 }
 
-struct OneByteHandshake {
-    is_encrypted: bool,
-    takes_tls: bool,
-}
+struct OneByteHandshake(OneByte);
 
 impl Handshake for OneByteHandshake {
     fn start(&mut self, _: Entropy, _: &mut Output) -> Result<Next, Error> {
@@ -89,9 +91,9 @@ impl Handshake for OneByteHandshake {
     fn handle(&mut self, side: Side, event: Event<'_>, out: &mut Output) -> Result<Next, Error> {
         match (side, event) {
             (Side::Client, Event::Encrypted(_)) => Ok(Next::Want(Side::Client, Want::Bytes)),
-            (Side::Client, Event::Bytes(bytes)) if self.takes_tls && !bytes.is_empty() => {
+            (Side::Client, Event::Bytes(bytes)) if self.0.takes_tls && !bytes.is_empty() => {
                 out.used = 1;
-                self.takes_tls = false;
+                self.0.takes_tls = false;
                 Ok(Next::Want(Side::Client, Want::AcceptTls))
             }
             (Side::Client, Event::Bytes(bytes)) if !bytes.is_empty() => {
@@ -99,7 +101,7 @@ impl Handshake for OneByteHandshake {
                 Ok(Next::Want(Side::Target, Want::Credential))
             }
             (_, Event::Credential(_)) => Ok(Next::Want(Side::Target, Want::Connection(Dial::Service))),
-            (_, Event::Connected(_)) if self.is_encrypted => {
+            (_, Event::Connected(_)) if self.0.is_encrypted => {
                 let policy = TlsPolicy {
                     verification: Verification::Nothing,
                     server_name: "localhost".into(),
@@ -107,7 +109,9 @@ impl Handshake for OneByteHandshake {
                 };
                 Ok(Next::Want(Side::Target, Want::Tls(policy)))
             }
-            (_, Event::Connected(_) | Event::Encrypted(_)) => Ok(Next::Relay(None)),
+            (_, Event::Connected(_) | Event::Encrypted(_)) => {
+                Ok(Next::Relay(self.0.is_watched.then(|| Box::new(Frames::default()) as Box<dyn Watch>)))
+            }
             _ => Err(Bug::UnexpectedEvent.into()),
         }
     }
@@ -152,6 +156,7 @@ pub(crate) struct Options {
     pub(crate) with_credential: bool,
     pub(crate) is_encrypted: bool,
     pub(crate) takes_tls: bool,
+    pub(crate) is_watched: bool,
 }
 
 impl Options {
@@ -169,16 +174,14 @@ impl Options {
             with_credential: true,
             is_encrypted: false,
             takes_tls: false,
+            is_watched: false,
         }
     }
 
+    /// One for each bed lasts as long as the test's process.
     fn protocol(&self) -> &'static OneByte {
-        match (self.is_encrypted, self.takes_tls) {
-            (false, false) => &OneByte { is_encrypted: false, takes_tls: false },
-            (false, true) => &OneByte { is_encrypted: false, takes_tls: true },
-            (true, false) => &OneByte { is_encrypted: true, takes_tls: false },
-            (true, true) => &OneByte { is_encrypted: true, takes_tls: true },
-        }
+        let Self { is_encrypted, takes_tls, is_watched, .. } = *self;
+        Box::leak(Box::new(OneByte { is_encrypted, takes_tls, is_watched }))
     }
 }
 

@@ -32,7 +32,8 @@ use core::time::Duration;
 
 use crate::line::Line;
 use crate::{
-    ClientTls, Credential, Destination, Error, Handshake, KnownField, Pair, Protocol, Route, Transport,
+    ClientTls, Credential, Destination, Error, Excluded, Handshake, KnownField, Pair, Protocol, Route,
+    Transport,
 };
 use capabilities::Capabilities;
 use client::MysqlClient;
@@ -75,6 +76,20 @@ impl Protocol for Mysql {
 
     fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool {
         offers_client_tls(mode, client)
+    }
+
+    fn excluded(&self, mode: ClientTls, client: Transport) -> Option<Excluded> {
+        match client {
+            _ if offers_client_tls(mode, client) => None,
+            Transport::Tcp => Some(Excluded {
+                who: "MariaDB's tools of 11.4 and newer refuse this service if they are given a password (error 2026)",
+                help: "give them none, or say `clientTls: required`, or listen on a Unix socket",
+            }),
+            Transport::Unix => Some(Excluded {
+                who: "MariaDB's tools of 11.4 and newer refuse this service (error 2026)",
+                help: "say `clientTls: auto`",
+            }),
+        }
     }
 
     #[cfg(any(test, feature = "testing"))]
