@@ -1,6 +1,6 @@
 //! What goes wrong, and what a client is told.
 
-use tests::broker::{Broker, Listen, mysql};
+use tests::broker::{Broker, Listen, Service, mysql};
 use tests::mysql::wire::{Wire, response};
 use tests::mysql::{Client, Endpoint, Kind, Options, Plugin, Which, shared};
 use tests::{ports, wait};
@@ -221,4 +221,24 @@ fn certificates_are_checked_as_sslmode_says() {
     assert!(refused.contains("x509: certificate is valid for"), "{refused}");
     let refused = said("verify-ca", "db", None);
     assert!(refused.contains("x509: certificate signed by unknown authority"), "{refused}");
+}
+
+#[test]
+fn an_account_that_wants_a_certificate_is_shown_one() {
+    for server in servers() {
+        let account = server.user(Plugin::usual(server.kind())).unwrap();
+        server.sql(&format!("ALTER USER {}@'%' REQUIRE X509", account.name)).unwrap();
+        let said = |service: Service| {
+            let endpoint = Endpoint::broker(&service.listen, &account);
+            let _broker = broker([service]);
+            let finished = Client::new(&endpoint).unwrap().run("SELECT 'in'").unwrap();
+            finished.stdout + &finished.stderr
+        };
+        let plain = || mysql("db", server, &account).literal("sslmode", "require");
+        let refused = said(plain());
+        assert!(refused.contains("ERROR 1045"), "{refused}");
+        let shown = tests::certificates::Authority::shared().client("app");
+        let service = plain().literal("sslcert", &shown.certificate).literal("sslkey", &shown.key);
+        assert_eq!(said(service), "in\n", "{:?} {:?}", server.kind(), server.version());
+    }
 }
