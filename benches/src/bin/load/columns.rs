@@ -27,14 +27,14 @@ const THOUSAND: f64 = 1000.0;
 /// The columns of the tables of this kind of work.
 pub(crate) fn of(work: Work) -> Vec<Column> {
     match work {
-        Work::Query { .. } => {
+        Work::Query { .. } | Work::Points { .. } => {
             let mut columns = vec![MAIN_RATE];
             columns.extend(LATENCIES);
             columns.extend([PROXY_US, MACHINE_US, RESIDENT]);
             columns
         }
-        Work::Connect { .. } => vec![MAIN_RATE, PROXY_US, MACHINE_US, RESIDENT],
-        Work::Copy(_) | Work::Stream(_) => vec![
+        Work::Connect { .. } | Work::Logins { .. } => vec![MAIN_RATE, PROXY_US, MACHINE_US, RESIDENT],
+        Work::Copy(_) | Work::Stream(_) | Work::Rows(_) | Work::Commands { .. } => vec![
             Column { title: "MB per second", of: |sample| Some(sample.rate? * THOUSAND), ..MAIN },
             Column { title: "proxy CPU ms per GB", of: |sample| Some(sample.proxy_us? / THOUSAND), ..MAIN },
             Column {

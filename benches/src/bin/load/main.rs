@@ -9,6 +9,7 @@ mod endure;
 mod json;
 mod machine;
 mod measure;
+mod mysql;
 mod options;
 mod plots;
 mod proxies;
@@ -88,8 +89,12 @@ fn run(options: &Options) -> Result<()> {
         ));
     }
     interrupt::watch(|| {})?;
+    let wants_mysql = scenarios.iter().any(|scenario| scenario.road.target.is_mysql());
     obtain(&[Part::Postgres])?;
-    let mut field = Field::obtain(options)?;
+    if wants_mysql {
+        obtain(&[Part::MariaDb])?;
+    }
+    let mut field = Field::obtain(options, &scenarios)?;
     let mut outcomes: Vec<Outcome> = scenarios
         .into_iter()
         .map(|scenario| Outcome { rows: rows::of(&scenario, &field.proxies, options), scenario })
@@ -97,8 +102,8 @@ fn run(options: &Options) -> Result<()> {
         .collect();
     let machine = Machine::look()?;
     machine.warn_if_busy();
-    let stage = Stage::set(options)?;
-    field.versions.insert(0, stage.server_version()?);
+    let stage = Stage::set(options, wants_mysql)?;
+    field.versions.splice(0..0, stage.server_versions()?);
     let mut progress = Progress::of(&outcomes, options)?;
     for outcome in &mut outcomes {
         measure_all(&stage, outcome, options, &mut progress)?;
@@ -129,9 +134,13 @@ struct Field {
 }
 
 impl Field {
-    fn obtain(options: &Options) -> Result<Self> {
+    fn obtain(options: &Options, scenarios: &[Scenario]) -> Result<Self> {
         let mut field = Self::default();
-        for &proxy in proxies::ALL.iter().filter(|proxy| options.wants_row(proxy.name())) {
+        let wanted = |proxy: &&&dyn Proxy| {
+            let serves = |scenario: &Scenario| proxy.serves(scenario.road, scenario.work);
+            options.wants_row(proxy.name()) && scenarios.iter().any(serves)
+        };
+        for &proxy in proxies::ALL.iter().filter(wanted) {
             match proxy.obtain(options) {
                 Ok(version) => {
                     field.proxies.push(proxy);

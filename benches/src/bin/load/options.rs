@@ -23,10 +23,10 @@ pub(crate) struct Options {
     /// How often each row is measured [default: 5]
     #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..=1000))]
     rounds: Option<u64>,
-    /// How long pgbench is measured each time [default: 2]
+    /// How long pgbench and sysbench are measured each time [default: 2]
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..=3600))]
     seconds: Option<u64>,
-    /// Measures only scenarios whose name contains these words; can be given again
+    /// Measures only scenarios whose name contains these words, such as "MySQL"; can be given again
     #[arg(long, value_name = "WORDS")]
     scenario: Vec<String>,
     /// Measures only rows whose name contains these words; can be given again

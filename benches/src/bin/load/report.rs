@@ -29,7 +29,7 @@ impl fmt::Display for Report<'_> {
         writeln!(f, "{}. {}.\n", self.machine, self.versions.join(", "))?;
         writeln!(
             f,
-            "{} rounds, the rows taking turns; pgbench for {} s, {} MB of bulk each time. Proxies on {}. Medians, and the \
+            "{} rounds, the rows taking turns; pgbench and sysbench for {} s, {} MB of bulk each time. Proxies on {}. Medians, and the \
              range over the rounds.",
             options.rounds(),
             options.seconds(),

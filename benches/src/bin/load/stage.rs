@@ -1,4 +1,4 @@
-//! Everything that a scenario needs beside its proxies: PostgreSQL, the stub, and the ways that lead there.
+//! Everything that a scenario needs beside its proxies: the servers, the stubs, and the ways that lead there.
 //!
 //! Owns the processes. All are on loopback and Unix sockets.
 
@@ -10,12 +10,14 @@ use ::tests::broker::Listen;
 use ::tests::certificates::Authority;
 use ::tests::failure::{Doing, Failure, Result};
 use ::tests::interrupt;
+use ::tests::mysql::{Encryption, Endpoint};
 use ::tests::places;
 use ::tests::postgres::{self, Cluster, Installation, Login};
 use ::tests::process::{Process, User};
 use ::tests::say::say;
 use rustix::process::Signal;
 
+use crate::mysql::MySql;
 use crate::options::Options;
 use crate::proxies::{Proxy, Started, Targets};
 use crate::rows::Through;
@@ -25,6 +27,7 @@ use crate::stub;
 /// What is running. Fields drop in this order.
 pub(crate) struct Stage {
     cluster: Cluster,
+    mysql: Option<MySql>,
     installation: Installation,
     targets: Targets,
     directory: PathBuf,
@@ -66,8 +69,8 @@ host  all all      127.0.0.1/32 scram-sha-256
 const SCALE: u32 = 1;
 
 impl Stage {
-    /// Starts PostgreSQL and the stub.
-    pub(crate) fn set(options: &Options) -> Result<Self> {
+    /// Starts PostgreSQL and its stub, and what speaks MySQL if that is wanted.
+    pub(crate) fn set(options: &Options, wants_mysql: bool) -> Result<Self> {
         let directory = places::fresh("load")?;
         let installation = Installation::of_distribution()?;
         // A copy: a build that is replaced in the middle of a run must not be measured beside its successor.
@@ -76,7 +79,7 @@ impl Stage {
         interrupt::check()?;
 
         say("Starting PostgreSQL …");
-        let authority = Authority::new("the load bench's authority");
+        let authority = Authority::shared();
         let identity = authority.server(&["localhost", "127.0.0.1"]);
         let stub = stub::start(&identity)?;
         let cluster = Cluster::start(
@@ -102,21 +105,25 @@ impl Stage {
 
         let certificate = directory.join("authority.crt");
         fs::write(&certificate, &authority.certificate).doing("write the root certificate")?;
+        let mysql = wants_mysql.then(|| MySql::start(&directory)).transpose()?;
         let targets = Targets {
-            server: cluster.address(),
-            stub,
+            server: Listen::Tcp(cluster.port),
+            stub: Listen::Tcp(stub.port()),
             login,
+            mysql: mysql.as_ref().map(MySql::targets),
             authority: certificate,
             broker,
             cores: options.cores(),
         };
-        Ok(Self { cluster, installation, targets, directory })
+        Ok(Self { cluster, mysql, installation, targets, directory })
     }
 
-    /// What PostgreSQL says of its version.
-    pub(crate) fn server_version(&self) -> Result<String> {
+    /// What the servers say of their versions.
+    pub(crate) fn server_versions(&self) -> Result<Vec<String>> {
         let version = self.cluster.sql("SHOW server_version")?;
-        Ok(format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default()))
+        let postgres = format!("PostgreSQL {}", version.split(' ').next().unwrap_or_default());
+        let mysql = self.mysql.as_ref().map(MySql::version).transpose()?;
+        Ok([postgres].into_iter().chain(mysql).collect())
     }
 
     /// What proxies reach, and how they are run.
@@ -147,16 +154,16 @@ impl Stage {
         started: Option<&Started>,
         scenario: &Scenario,
     ) -> Result<Way> {
-        let Targets { login, .. } = &self.targets;
         let target = scenario.road.target;
+        let login = self.targets.login(target);
         let (Through::Proxy(proxy), Some(started)) = (through, started) else {
             return Ok(Way {
-                listen: Listen::Tcp(self.targets.address(target).port()),
+                listen: self.targets.direct(target).clone(),
                 database: login.name.clone(),
                 user: login.name.clone(),
                 password: Some(login.password.clone()),
                 tls: target.is_tls(),
-                idle_listen: Listen::Tcp(self.targets.stub.port()),
+                idle_listen: self.targets.stub.clone(),
                 idle_database: login.name.clone(),
                 pid: None,
             });
@@ -185,6 +192,7 @@ fn roads(proxy: &dyn Proxy, scenario: &Scenario) -> Vec<Road> {
     let client = scenario.road.client;
     match scenario.work {
         Work::Query { idle: 1.., .. } => vec![scenario.road, Road { client, target: Target::Stub }],
+        Work::Logins { .. } if !proxy.logs_in() => vec![Road { client, target: Target::MySql }],
         _ if !proxy.logs_in() && tunnels(scenario) => vec![Road { client, target: Target::Server }],
         _ => vec![scenario.road],
     }
@@ -192,10 +200,22 @@ fn roads(proxy: &dyn Proxy, scenario: &Scenario) -> Vec<Road> {
 
 /// Whether a client that logs in itself also speaks TLS itself, through a proxy that only sees bytes.
 fn tunnels(scenario: &Scenario) -> bool {
-    matches!(scenario.work, Work::Connect { .. }) && scenario.road.target.is_tls()
+    matches!(scenario.work, Work::Connect { .. } | Work::Logins { .. }) && scenario.road.target.is_tls()
 }
 
 impl Way {
+    /// It, for programs that use a client library of MySQL.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            listen: self.listen.clone(),
+            user: self.user.clone(),
+            password: self.password.clone(),
+            database: Some(self.database.clone()),
+            encryption: if self.tls { Encryption::On } else { Encryption::Off },
+            expected_user: String::new(),
+        }
+    }
+
     /// Puts it into the environment of a program that uses libpq.
     pub(crate) fn tell_libpq(&self, command: &mut Command) {
         let (host, port) = self.listen.host_and_port();

@@ -32,7 +32,7 @@ struct Side {
 /// pgbench with PostgreSQL, round by round through one broker and the other.
 pub(crate) fn measure(ground: &Ground, driver: Driver) -> Result<Vec<Finding>> {
     obtain(&[Part::Postgres])?;
-    let stage = Stage::set(&ground.options)?;
+    let stage = Stage::set(&ground.options, false)?;
     let target = Target::start(ground, Stop::Never)?;
     let sides = [start(ground, &stage, &target, driver)?, start(ground, &stage, &target, driver)?];
     let sessions = ground.endure.sessions();
@@ -74,7 +74,7 @@ fn start(ground: &Ground, stage: &Stage, target: &Target, driver: Driver) -> Res
     let targets = stage.targets();
     let server = Service::new("pg", "work", work.clone())
         .literal("host", "127.0.0.1")
-        .literal("port", &targets.server.port().to_string())
+        .literal("port", &targets.server.host_and_port().1)
         .literal("username", &targets.login.name)
         .literal("password", &targets.login.password)
         .literal("sslmode", "disable");

@@ -4,7 +4,9 @@
 
 mod bulk;
 mod hold;
+mod mysql;
 mod pgbench;
+mod sysbench;
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -23,7 +25,10 @@ pub(crate) fn duration(work: Work, options: &Options) -> Duration {
     match work {
         Work::Query { idle: 0, .. } | Work::Connect { .. } => pgbench::duration(options),
         Work::Query { .. } => pgbench::duration(options) + hold::ABOUT,
-        Work::Copy(_) | Work::Stream(_) => bulk::duration(options),
+        Work::Points { .. } => sysbench::duration(options),
+        Work::Logins { .. } => Duration::from_secs(options.seconds()),
+        Work::Copy(_) | Work::Stream(_) | Work::Commands { .. } => bulk::duration(options),
+        Work::Rows(_) => mysql::duration_of_rows(options),
         Work::Hold { .. } => hold::ABOUT,
     }
 }
@@ -39,6 +44,10 @@ pub(crate) fn measure(stage: &Stage, scenario: &Scenario, way: &Way, options: &O
         Work::Connect { .. } => pgbench::measure(stage, scenario, way, options),
         Work::Copy(direction) => bulk::copy(stage, way, direction, options),
         Work::Stream(direction) => bulk::stream(way, direction, options),
+        Work::Points { prepared, clients } => sysbench::measure(stage, way, prepared, clients, options),
+        Work::Logins { clients } => mysql::logins(stage, way, clients, options),
+        Work::Rows(direction) => mysql::rows(way, direction, options),
+        Work::Commands { len, watched } => mysql::commands(way, len, watched, options),
         Work::Hold { sessions } => hold::measure(way, sessions),
     }
 }

@@ -73,7 +73,7 @@ fn command(stage: &Stage, work: Work, way: &Way, options: &Options) -> Command {
     let (protocol, clients, threads) = match work {
         Work::Query { protocol, clients, .. } => (protocol, clients, 1),
         Work::Connect { threads } => (Protocol::Simple, threads, threads),
-        Work::Copy(_) | Work::Stream(_) | Work::Hold { .. } => unreachable!("pgbench does no such work"),
+        _ => unreachable!("pgbench does no such work"),
     };
     let mut pgbench = Command::new(stage.program("pgbench"));
     way.tell_libpq(&mut pgbench);

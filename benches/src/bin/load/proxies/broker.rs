@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use tests::broker::{Broker, File, Service, Value};
+use tests::broker::{Broker, File, Listen, Service, Value};
 use tests::failure::{Failure, Result};
 
 use super::{Door, Kind, Proxy, Started, Targets, first_words, listener};
@@ -67,7 +67,7 @@ impl Proxy for OurBroker {
         broker.wait_until_ready()?;
         let pid = broker.process().pid();
         let doors = roads.iter().zip(file.services).map(|(&road, service)| {
-            let database = targets.login.name.clone();
+            let database = targets.login(road.target).name.clone();
             Door { road, listen: service.listen, database, pid }
         });
         Ok(Started { doors: doors.collect(), running: vec![Box::new(broker)] })
@@ -75,13 +75,15 @@ impl Proxy for OurBroker {
 }
 
 fn service(targets: &Targets, number: usize, road: Road) -> Result<Service> {
-    let service = Service::new("pg", &format!("road{number}"), listener(road)?);
-    let address = targets.address(road.target);
-    let service = service
-        .literal("host", &address.ip().to_string())
-        .literal("port", &address.port().to_string())
-        .literal("username", &targets.login.name)
-        .literal("password", &targets.login.password);
+    let connector = if road.target.is_mysql() { "mysql" } else { "pg" };
+    let login = targets.login(road.target);
+    let service = Service::new(connector, &format!("road{number}"), listener(road)?)
+        .literal("username", &login.name)
+        .literal("password", &login.password);
+    let service = match targets.address(road.target) {
+        Listen::Tcp(port) => service.literal("host", "127.0.0.1").literal("port", &port.to_string()),
+        Listen::Unix(path) => return Ok(service.literal("host", &path.display().to_string())),
+    };
     if !road.target.is_tls() {
         return Ok(service.literal("sslmode", "disable"));
     }

@@ -1,5 +1,5 @@
-//! Envoy's TCP proxy. It can speak TLS to a server, but not ask for it as PostgreSQL wants: the filter that can is not
-//! in this build of it.
+//! Envoy's TCP proxy. It can speak TLS to a server, but not ask for it as PostgreSQL and MySQL want: no filter of this
+//! build can.
 
 use std::fmt::Write;
 use std::process::Command;
@@ -62,12 +62,7 @@ fn configuration(targets: &Targets, lanes: &[Lane]) -> String {
     let mut listeners = String::new();
     let mut clusters = String::new();
     for Lane { road, name, listen, to } in lanes {
-        let address = match listen {
-            Listen::Tcp(port) => format!("{{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}"),
-            Listen::Unix(path) => {
-                format!("{{pipe: {{path: {:?}, mode: 511}}}}", path.display().to_string())
-            }
-        };
+        let (address, to) = (place(listen, ", mode: 511"), place(to, ""));
         let tcp_proxy = "envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy";
         // Writing to a String cannot fail.
         let _ = writeln!(
@@ -81,12 +76,18 @@ fn configuration(targets: &Targets, lanes: &[Lane]) -> String {
             "  - {{name: {name}, type: STATIC, connect_timeout: 10s, {transport}\
              circuit_breakers: {{thresholds: [{{max_connections: 4000, max_pending_requests: 4000, \
              max_requests: 4000}}]}}, load_assignment: {{cluster_name: {name}, endpoints: [{{lb_endpoints: \
-             [{{endpoint: {{address: {{socket_address: {{address: {}, port_value: {}}}}}}}}}]}}]}}}}",
-            to.ip(),
-            to.port()
+             [{{endpoint: {{address: {to}}}}}]}}]}}}}"
         );
     }
     format!("static_resources:\n  listeners:\n{listeners}  clusters:\n{clusters}")
+}
+
+/// An address, and what is to be said beside the path of a socket.
+fn place(listen: &Listen, beside: &str) -> String {
+    match listen {
+        Listen::Tcp(port) => format!("{{socket_address: {{address: 127.0.0.1, port_value: {port}}}}}"),
+        Listen::Unix(path) => format!("{{pipe: {{path: {:?}{beside}}}}}", path.display().to_string()),
+    }
 }
 
 /// How a cluster speaks to its target, ended by a comma.

@@ -1,13 +1,15 @@
-//! HAProxy, relaying TCP with splice. It can speak TLS to a server, but not ask for it as PostgreSQL wants.
+//! HAProxy, relaying TCP with splice. It can speak TLS to a server, but not ask for it as PostgreSQL and MySQL want.
 
 use std::process::Command;
 
+use tests::broker::Listen;
 use tests::failure::Result;
 use tests::obtain::{Part, obtain};
 use tests::places;
 
 use super::{
-    Kind, Lane, Proxy, Started, Targets, first_words, lanes, program, serves_bytes, write_configuration,
+    Kind, Lane, Proxy, Started, Targets, first_words, lanes, program, serves_bytes, spelled,
+    write_configuration,
 };
 use crate::options::Options;
 use crate::scenarios::{Road, Work};
@@ -71,10 +73,10 @@ fn configuration(targets: &Targets, lanes: &[Lane]) -> String {
         };
         lines.push(format!("listen {name}"));
         lines.push(match listen {
-            tests::broker::Listen::Tcp(port) => format!("  bind 127.0.0.1:{port}"),
-            tests::broker::Listen::Unix(path) => format!("  bind unix@{} mode 777", path.display()),
+            Listen::Tcp(port) => format!("  bind 127.0.0.1:{port}"),
+            Listen::Unix(path) => format!("  bind unix@{} mode 777", path.display()),
         });
-        lines.push(format!("  server target {to}{tls}"));
+        lines.push(format!("  server target {}{tls}", spelled(to, "unix@")));
     }
     lines.join("\n") + "\n"
 }

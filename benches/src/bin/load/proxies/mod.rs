@@ -1,4 +1,4 @@
-//! What stands between clients and PostgreSQL: the list, and what each can do.
+//! What stands between clients and their servers: the list, and what each can do.
 //!
 //! A proxy is one file: how it is obtained, configured and started, and which roads it serves. Each runs one worker.
 //! Nothing here measures.
@@ -9,10 +9,11 @@ mod haproxy;
 mod nginx;
 mod pgbouncer;
 mod reference;
+mod router;
 
 use std::any::Any;
 use std::fs;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -35,6 +36,7 @@ pub(crate) static ALL: &[&dyn Proxy] = &[
     &haproxy::HaProxy,
     &nginx::Nginx,
     &envoy::Envoy,
+    &router::Router,
     &reference::TOKIO,
     &reference::TOKIO_URING,
     &reference::MONOIO,
@@ -80,17 +82,31 @@ pub(crate) enum Kind {
 /// What proxies are to reach.
 pub(crate) struct Targets {
     /// PostgreSQL.
-    pub(crate) server: SocketAddr,
+    pub(crate) server: Listen,
     /// The stub in clear; it also takes TLS, with PostgreSQL's request for it or without.
-    pub(crate) stub: SocketAddr,
+    pub(crate) stub: Listen,
     /// A role of PostgreSQL, and the name of its database.
     pub(crate) login: Login,
-    /// Where the certificate lies that both have theirs from.
+    /// What speaks MySQL, if anything is to be measured with it.
+    pub(crate) mysql: Option<MySqlTargets>,
+    /// Where the certificate lies that all have theirs from.
     pub(crate) authority: PathBuf,
     /// The build of the broker.
     pub(crate) broker: PathBuf,
     /// Which cores a proxy may use, as taskset spells it; `None` for all.
     pub(crate) cores: Option<String>,
+}
+
+/// What proxies are to reach that speaks MySQL.
+pub(crate) struct MySqlTargets {
+    /// MariaDB, which takes TLS, too.
+    pub(crate) server: Listen,
+    /// Its Unix socket.
+    pub(crate) socket: Listen,
+    /// The stub.
+    pub(crate) stub: Listen,
+    /// An account of MariaDB, and the name of its database.
+    pub(crate) login: Login,
 }
 
 /// A running proxy. Dropping it stops it.
@@ -125,8 +141,29 @@ impl Targets {
     }
 
     /// The address behind a road.
-    pub(crate) fn address(&self, target: Target) -> SocketAddr {
-        if target.is_server() { self.server } else { self.stub }
+    pub(crate) fn address(&self, target: Target) -> &Listen {
+        match target {
+            Target::Server | Target::ServerTls => &self.server,
+            Target::Stub | Target::StubTls => &self.stub,
+            Target::MySql | Target::MySqlTls => &self.mysql().server,
+            Target::MySqlSocket => &self.mysql().socket,
+            Target::MySqlStub => &self.mysql().stub,
+        }
+    }
+
+    /// Where a client goes without a proxy: over TCP, as long as anybody listens there.
+    pub(crate) fn direct(&self, target: Target) -> &Listen {
+        if target == Target::MySqlSocket { self.address(Target::MySql) } else { self.address(target) }
+    }
+
+    /// The account behind a road, and the name of its database.
+    pub(crate) fn login(&self, target: Target) -> &Login {
+        if target.is_mysql() { &self.mysql().login } else { &self.login }
+    }
+
+    fn mysql(&self) -> &MySqlTargets {
+        let Some(mysql) = &self.mysql else { unreachable!("a stage has what its scenarios want") };
+        mysql
     }
 }
 
@@ -144,27 +181,27 @@ impl Started {
         }
         let pid = process.pid();
         let doors = lanes.into_iter().map(|Lane { road, listen, .. }| {
-            let database = targets.login.name.clone();
+            let database = targets.login(road.target).name.clone();
             Door { road, listen, database, pid }
         });
         Ok(Self { doors: doors.collect(), running: vec![Box::new(process)] })
     }
 }
 
-/// A road as a proxy sees it that knows nothing of PostgreSQL: from a listener to an address.
+/// A road as a proxy sees it that knows nothing of what it carries: from a listener to an address.
 struct Lane {
     road: Road,
     /// A name for configurations.
     name: String,
     listen: Listen,
-    to: SocketAddr,
+    to: Listen,
 }
 
 /// A lane for each road.
 fn lanes(targets: &Targets, roads: &[Road]) -> Result<Vec<Lane>> {
     let lane = |(number, &road): (usize, &Road)| {
         let listen = listener(road)?;
-        Ok(Lane { road, name: format!("lane{number}"), listen, to: targets.address(road.target) })
+        Ok(Lane { road, name: format!("lane{number}"), listen, to: targets.address(road.target).clone() })
     };
     roads.iter().enumerate().map(lane).collect()
 }
@@ -177,10 +214,19 @@ fn listener(road: Road) -> Result<Listen> {
     }
 }
 
-/// What a relay of bytes can carry: everything, but for the request for TLS that PostgreSQL wants to see first.
-/// Where each query has a connection, the client asks for TLS itself, through it.
+/// What a relay of bytes can carry: everything, but for the request for TLS that PostgreSQL wants to see first, and that
+/// MySQL wants behind its greeting. Where each query has a connection, the client asks for TLS itself, through it.
 fn serves_bytes(road: Road, work: Work) -> bool {
-    road.target != Target::ServerTls || matches!(work, Work::Connect { .. })
+    let is_in_clear = !matches!(road.target, Target::ServerTls | Target::MySqlTls);
+    is_in_clear || matches!(work, Work::Connect { .. } | Work::Logins { .. })
+}
+
+/// An address as configurations spell it: a host and a port, or the path of a socket behind `prefix`.
+fn spelled(to: &Listen, prefix: &str) -> String {
+    match to {
+        Listen::Tcp(port) => format!("127.0.0.1:{port}"),
+        Listen::Unix(path) => format!("{prefix}{}", path.display()),
+    }
 }
 
 /// Waits until somebody listens. What is behind a proxy sees a connection that says nothing.
@@ -237,7 +283,10 @@ mod tests {
     #[test]
     fn every_scenario_has_the_broker_and_a_peer() {
         for scenario in scenarios::all() {
-            for kind in [Kind::Broker, Kind::Peer] {
+            // Nobody else asks for TLS in the middle of MySQL's handshake.
+            let alone = !serves_bytes(scenario.road, scenario.work) && scenario.road.target.is_mysql();
+            let kinds: &[Kind] = if alone { &[Kind::Broker] } else { &[Kind::Broker, Kind::Peer] };
+            for &kind in kinds {
                 let serves =
                     |proxy: &&dyn Proxy| proxy.kind() == kind && proxy.serves(scenario.road, scenario.work);
                 assert!(ALL.iter().copied().any(|proxy| serves(&proxy)), "{scenario}: no {kind:?}");

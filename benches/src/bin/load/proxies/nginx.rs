@@ -1,15 +1,15 @@
-//! nginx's stream module. It can speak TLS to a server, but not ask for it as PostgreSQL wants.
+//! nginx's stream module. It can speak TLS to a server, but not ask for it as PostgreSQL and MySQL want.
 
 use std::path::Path;
 use std::process::Command;
 
-use tests::broker::Listen;
 use tests::failure::Result;
 use tests::obtain::{Part, obtain};
 use tests::places;
 
 use super::{
-    Kind, Lane, Proxy, Started, Targets, first_words, lanes, program, serves_bytes, write_configuration,
+    Kind, Lane, Proxy, Started, Targets, first_words, lanes, program, serves_bytes, spelled,
+    write_configuration,
 };
 use crate::options::Options;
 use crate::scenarios::{Road, Work};
@@ -65,10 +65,7 @@ fn configuration(targets: &Targets, directory: &Path, lanes: &[Lane]) -> String 
         "  proxy_timeout 1h;".to_owned(),
     ];
     for Lane { road, listen, to, .. } in lanes {
-        let listen = match listen {
-            Listen::Tcp(port) => format!("127.0.0.1:{port}"),
-            Listen::Unix(path) => format!("unix:{}", path.display()),
-        };
+        let (listen, to) = (spelled(listen, "unix:"), spelled(to, "unix:"));
         lines.push(format!("  server {{ listen {listen}; proxy_pass {to};"));
         if road.target.is_tls() {
             lines.push("    proxy_ssl on; proxy_ssl_verify on; proxy_ssl_name localhost;".to_owned());

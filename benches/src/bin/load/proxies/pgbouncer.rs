@@ -34,13 +34,15 @@ impl Proxy for PgBouncer {
         Kind::Peer
     }
 
-    fn serves(&self, _: Road, work: Work) -> bool {
+    fn serves(&self, road: Road, work: Work) -> bool {
         match work {
+            // It speaks PostgreSQL alone.
+            _ if road.target.is_mysql() => false,
             // It reads messages, so bytes of no protocol end the session.
             Work::Stream(_) => false,
             Work::Connect { .. } => true,
             // Open sessions are the same in both.
-            Work::Query { .. } | Work::Copy(_) | Work::Hold { .. } => !self.once,
+            _ => !self.once,
         }
     }
 
@@ -77,9 +79,8 @@ impl PgBouncer {
         let mut lines = vec!["[databases]".to_owned()];
         for is_server in [true, false] {
             if let Some(road) = roads.iter().find(|road| road.target.is_server() == is_server) {
-                let address = targets.address(road.target);
-                let name = database(*road);
-                lines.push(format!("{name} = host={} port={} {account}", address.ip(), address.port()));
+                let (host, port) = targets.address(road.target).host_and_port();
+                lines.push(format!("{} = host={host} port={port} {account}", database(*road)));
             }
         }
         lines.extend(

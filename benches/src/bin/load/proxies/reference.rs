@@ -5,10 +5,10 @@ use std::process;
 use tests::broker::Listen;
 use tests::failure::Result;
 
-use super::{Kind, Proxy, Started, Targets, lanes, serves_bytes};
+use super::{Kind, Proxy, Started, Targets, lanes, serves_bytes, spelled};
 use crate::options::Options;
 use crate::relays::Runtime;
-use crate::scenarios::{Leg, Road, Work};
+use crate::scenarios::{Leg, Road, Target, Work};
 
 /// The relay on tokio.
 pub(super) const TOKIO: Reference = Reference { name: "relay on tokio", runtime: Runtime::Tokio };
@@ -35,7 +35,8 @@ impl Proxy for Reference {
     }
 
     fn serves(&self, road: Road, work: Work) -> bool {
-        road.client == Leg::Tcp && !road.target.is_tls() && serves_bytes(road, work)
+        let is_tcp = road.client == Leg::Tcp && road.target != Target::MySqlSocket;
+        is_tcp && !road.target.is_tls() && serves_bytes(road, work)
     }
 
     fn logs_in(&self) -> bool {
@@ -53,7 +54,7 @@ impl Proxy for Reference {
         command.arg("relay").arg(self.runtime.to_string()).current_dir("/");
         for lane in &lanes {
             if let Listen::Tcp(port) = lane.listen {
-                command.arg(format!("127.0.0.1:{port}={}", lane.to));
+                command.arg(format!("127.0.0.1:{port}={}", spelled(&lane.to, "")));
             }
         }
         Started::one(targets, self.name, &command, lanes)

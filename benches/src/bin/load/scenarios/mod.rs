@@ -2,7 +2,8 @@
 //!
 //! Knows no proxy by name: who takes part in a scenario is for the proxies to say.
 
-use std::fmt;
+mod mysql;
+mod names;
 
 use crate::sample::Figure;
 
@@ -45,6 +46,28 @@ pub(crate) enum Work {
         /// How many.
         sessions: usize,
     },
+    /// sysbench's `oltp_point_select` in open sessions of MySQL.
+    Points {
+        /// Whether the query is prepared, once in each session; if not, it is sent as text.
+        prepared: bool,
+        /// How many sessions are at work, each on a thread.
+        clients: u16,
+    },
+    /// `mariadb-slap --detach=1`: a session of MySQL for each query.
+    Logins {
+        /// How many threads do so, each with one client.
+        clients: u16,
+    },
+    /// Rows in one session of MySQL: a SELECT, or LOAD DATA LOCAL.
+    Rows(Direction),
+    /// Commands of MySQL, to a stub that drops them, in one session.
+    Commands {
+        /// How many bytes each has, but for the header of its packet.
+        len: usize,
+        /// Whether a broker looks for the heads of commands in them. Where client and target have agreed on compression,
+        /// there are none.
+        watched: bool,
+    },
 }
 
 /// pgbench's `--protocol`.
@@ -85,7 +108,7 @@ pub(crate) enum Leg {
     Unix,
 }
 
-/// What is behind a proxy, over TCP on loopback.
+/// What is behind a proxy, over TCP on loopback where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Target {
     /// PostgreSQL, in clear.
@@ -96,6 +119,14 @@ pub(crate) enum Target {
     Stub,
     /// The stub over TLS, its certificate verified.
     StubTls,
+    /// MariaDB, in clear.
+    MySql,
+    /// MariaDB over TLS, its certificate verified.
+    MySqlTls,
+    /// MariaDB on its Unix socket.
+    MySqlSocket,
+    /// The stub that stands for a MySQL server, in clear.
+    MySqlStub,
 }
 
 /// A figure of the broker's that is compared, and how it should come out.
@@ -175,6 +206,7 @@ pub(crate) fn all() -> Vec<Scenario> {
         with_references: false,
         goals: vec![tell(Figure::SessionKib)],
     }));
+    all.extend(mysql::all());
     all
 }
 
@@ -187,8 +219,8 @@ fn queries(protocol: Protocol, clients: u16, road: Road) -> Scenario {
             at_most(Figure::ProxyCpu, 0.75),
             goal(Figure::MachineCpu, Against::Direct, Bound::AtMost(1.30)),
         ],
-        (Leg::Tcp, Target::Server | Target::Stub) => vec![at_most(Figure::ProxyCpu, 0.80)],
-        (Leg::Tcp, Target::ServerTls | Target::StubTls) => vec![at_most(Figure::ProxyCpu, 0.85)],
+        (Leg::Tcp, target) if target.is_tls() => vec![at_most(Figure::ProxyCpu, 0.85)],
+        (Leg::Tcp, _) => vec![at_most(Figure::ProxyCpu, 0.80)],
     };
     let with_references =
         protocol == Protocol::Prepared && road == self::road(Leg::Tcp, Target::Server) && clients > 1;
@@ -226,6 +258,7 @@ impl Scenario {
             Work::Query { idle, .. } => idle > 0,
             Work::Hold { .. } => true,
             Work::Connect { .. } | Work::Copy(_) | Work::Stream(_) => false,
+            Work::Points { .. } | Work::Logins { .. } | Work::Rows(_) | Work::Commands { .. } => false,
         }
     }
 
@@ -240,63 +273,17 @@ impl Scenario {
 impl Target {
     /// Whether it is reached over TLS.
     pub(crate) fn is_tls(self) -> bool {
-        matches!(self, Self::ServerTls | Self::StubTls)
+        matches!(self, Self::ServerTls | Self::StubTls | Self::MySqlTls)
     }
 
     /// Whether it is PostgreSQL.
     pub(crate) fn is_server(self) -> bool {
         matches!(self, Self::Server | Self::ServerTls)
     }
-}
 
-impl fmt::Display for Scenario {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}, {}", self.work, self.road)
-    }
-}
-
-impl fmt::Display for Work {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Query { protocol, clients: 1, .. } => write!(f, "{protocol}, 1 client"),
-            Self::Query { protocol, clients, idle: 0 } => write!(f, "{protocol}, {clients} clients"),
-            Self::Query { protocol, clients, idle } => {
-                write!(f, "{protocol}, {clients} clients beside {idle} idle sessions")
-            }
-            Self::Connect { threads } => write!(f, "a connection each, {threads} clients"),
-            Self::Copy(direction) => write!(f, "COPY {direction}"),
-            Self::Stream(direction) => write!(f, "raw {direction}"),
-            Self::Hold { sessions } => write!(f, "{sessions} idle sessions"),
-        }
-    }
-}
-
-impl fmt::Display for Road {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.client {
-            Leg::Tcp => "TCP",
-            Leg::Unix => "Unix",
-        })?;
-        f.write_str(if self.target.is_tls() { " to TLS" } else { " to TCP" })
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Prepared => "prepared",
-            Self::Simple => "simple",
-            Self::Extended => "extended",
-        })
-    }
-}
-
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Download => "download",
-            Self::Upload => "upload",
-        })
+    /// Whether it speaks MySQL.
+    pub(crate) fn is_mysql(self) -> bool {
+        matches!(self, Self::MySql | Self::MySqlTls | Self::MySqlSocket | Self::MySqlStub)
     }
 }
 
