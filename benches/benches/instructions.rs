@@ -9,17 +9,28 @@ use std::io::{self, Write};
 use std::process::{Command, ExitCode};
 use std::sync::Arc;
 
+use benches::commands::Commands;
 use benches::handshake::Handshakes;
 use protocol::work::Product;
 
 /// A hot path: its name, and how it is taken once.
-type Path = (&'static str, fn(&Handshakes, &Arc<Product>));
+type Path = (&'static str, fn(&Ground));
 
-const PATHS: [Path; 4] = [
-    ("startup", |handshakes, _| handshakes.start_up()),
-    ("farewell", |handshakes, _| handshakes.refuse()),
-    ("trust", |handshakes, _| handshakes.trust()),
-    ("scram cached", |handshakes, keys| handshakes.scram(|_| Arc::clone(keys))),
+/// What the paths are taken on.
+struct Ground {
+    handshakes: Handshakes,
+    keys: Arc<Product>,
+    commands: Commands,
+}
+
+const PATHS: [Path; 7] = [
+    ("startup", |ground| ground.handshakes.start_up()),
+    ("farewell", |ground| ground.handshakes.refuse()),
+    ("trust", |ground| ground.handshakes.trust()),
+    ("scram cached", |ground| ground.handshakes.scram(|_| Arc::clone(&ground.keys))),
+    ("mysql query", |ground| ground.commands.query()),
+    ("mysql file, 64 KiB", |ground| ground.commands.file()),
+    ("mysql long, 64 KiB", |ground| ground.commands.long()),
 ];
 
 /// Enough that what differs between two runs of the same count no longer shows.
@@ -44,9 +55,10 @@ fn main() -> ExitCode {
 fn take(name: &str, times: u64) {
     let handshakes = Handshakes::new();
     let keys = Arc::new(Product::Scram(handshakes.derivation().derive()));
+    let ground = Ground { handshakes, keys, commands: Commands::new() };
     if let Some((_, path)) = PATHS.iter().find(|(known, _)| *known == name) {
         for _ in 0..times {
-            path(&handshakes, &keys);
+            path(&ground);
         }
     }
 }
@@ -55,7 +67,7 @@ fn report() -> ExitCode {
     let mut out = io::stdout().lock();
     for (name, _) in PATHS {
         let words = match (count(name, TIMES), count(name, 2 * TIMES)) {
-            (Ok(once), Ok(twice)) => format!("{name:<14}{:>9} instructions", (twice - once) / TIMES),
+            (Ok(once), Ok(twice)) => format!("{name:<20}{:>9} instructions", (twice - once) / TIMES),
             (Err(reason), _) | (_, Err(reason)) => {
                 // Nobody can be told that standard output is closed.
                 let _ = writeln!(out, "No instructions were counted: {reason}.");

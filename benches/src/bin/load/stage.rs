@@ -131,6 +131,11 @@ impl Stage {
         &self.targets
     }
 
+    /// What speaks MySQL, if anything does.
+    pub(crate) fn mysql(&self) -> Option<&MySql> {
+        self.mysql.as_ref()
+    }
+
     /// A program of the same installation as the server.
     pub(crate) fn program(&self, name: &str) -> PathBuf {
         self.installation.program(name)
@@ -179,7 +184,7 @@ impl Stage {
             database: first.database.clone(),
             user: login.name.clone(),
             password: (!proxy.logs_in()).then(|| login.password.clone()),
-            tls: !proxy.logs_in() && tunnels(scenario),
+            tls: !proxy.asks_for_tls() && tunnels(scenario),
             idle_listen: last.listen.clone(),
             idle_database: last.database.clone(),
             pid: Some(first.pid),
@@ -192,13 +197,13 @@ fn roads(proxy: &dyn Proxy, scenario: &Scenario) -> Vec<Road> {
     let client = scenario.road.client;
     match scenario.work {
         Work::Query { idle: 1.., .. } => vec![scenario.road, Road { client, target: Target::Stub }],
-        Work::Logins { .. } if !proxy.logs_in() => vec![Road { client, target: Target::MySql }],
-        _ if !proxy.logs_in() && tunnels(scenario) => vec![Road { client, target: Target::Server }],
+        Work::Logins { .. } if !proxy.asks_for_tls() => vec![Road { client, target: Target::MySql }],
+        _ if !proxy.asks_for_tls() && tunnels(scenario) => vec![Road { client, target: Target::Server }],
         _ => vec![scenario.road],
     }
 }
 
-/// Whether a client that logs in itself also speaks TLS itself, through a proxy that only sees bytes.
+/// Whether a client speaks TLS to the server itself, through a proxy that only sees bytes.
 fn tunnels(scenario: &Scenario) -> bool {
     matches!(scenario.work, Work::Connect { .. } | Work::Logins { .. }) && scenario.road.target.is_tls()
 }

@@ -11,7 +11,7 @@ use ::tests::process::{Process, User};
 use rustix::process::Signal;
 
 use super::Mark;
-use crate::mysql::{Packets, SINK};
+use crate::mysql::{MySql, Packets, SINK};
 use crate::options::Options;
 use crate::sample::Sample;
 use crate::scenarios::Direction;
@@ -91,9 +91,15 @@ pub(super) fn logins(stage: &Stage, way: &Way, clients: u16, options: &Options) 
         .arg(format!("--create-schema={}", way.database))
         .arg(format!("--concurrency={clients}"))
         .arg(format!("--number-of-queries={sessions}"));
+    let taken = || stage.mysql().map_or(Ok(0), MySql::connections);
+    let before = taken()?;
     let begin = Mark::now(way)?;
     finish("mariadb-slap", &slap)?;
     let stretch = begin.until(&Mark::now(way)?, way)?;
+    let connections = taken()? - before;
+    if connections < sessions {
+        return Err(Failure::new(format!("mariadb-slap made {connections} sessions and not {sessions}")));
+    }
     Ok(stretch.sample(sessions as f64 / stretch.elapsed_s))
 }
 

@@ -61,6 +61,11 @@ impl MySql {
         Ok(format!("MariaDB {}", version.split('-').next().unwrap_or_default()))
     }
 
+    /// How many connections the server has taken.
+    pub(crate) fn connections(&self) -> Result<u64> {
+        self.server.status("Connections")
+    }
+
     /// What proxies reach.
     pub(crate) fn targets(&self) -> MySqlTargets {
         MySqlTargets {

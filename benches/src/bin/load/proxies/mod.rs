@@ -56,6 +56,12 @@ pub(crate) trait Proxy: Sync {
     /// Whether it logs in to the server itself. If not, the client does, with the server's password.
     fn logs_in(&self) -> bool;
 
+    /// Whether it asks the server for TLS as their protocol wants it. If not, the client does, where each query has a
+    /// connection.
+    fn asks_for_tls(&self) -> bool {
+        self.logs_in()
+    }
+
     /// Whether the others are measured if it cannot be obtained.
     fn is_optional(&self) -> bool {
         false
@@ -283,10 +289,7 @@ mod tests {
     #[test]
     fn every_scenario_has_the_broker_and_a_peer() {
         for scenario in scenarios::all() {
-            // Nobody else asks for TLS in the middle of MySQL's handshake.
-            let alone = !serves_bytes(scenario.road, scenario.work) && scenario.road.target.is_mysql();
-            let kinds: &[Kind] = if alone { &[Kind::Broker] } else { &[Kind::Broker, Kind::Peer] };
-            for &kind in kinds {
+            for kind in [Kind::Broker, Kind::Peer] {
                 let serves =
                     |proxy: &&dyn Proxy| proxy.kind() == kind && proxy.serves(scenario.road, scenario.work);
                 assert!(ALL.iter().copied().any(|proxy| serves(&proxy)), "{scenario}: no {kind:?}");

@@ -1,16 +1,12 @@
-//! MySQL Router, which passes on what client and server say to each other.
-//!
-//! It reads MySQL's handshake. Told to speak TLS to the server alone, it would log in itself, by methods that MariaDB does
-//! not have.
+//! MySQL Router, which knows MySQL's handshake: it passes on what client and server say, and can ask the server for TLS
+//! that the client knows nothing of.
 
 use tests::broker::Listen;
 use tests::failure::{Failure, Result};
 use tests::obtain::{self, Part, obtain};
 use tests::places;
 
-use super::{
-    Kind, Lane, Proxy, Started, Targets, first_words, lanes, serves_bytes, spelled, write_configuration,
-};
+use super::{Kind, Lane, Proxy, Started, Targets, first_words, lanes, spelled, write_configuration};
 use crate::options::Options;
 use crate::scenarios::{Road, Target, Work};
 
@@ -31,12 +27,16 @@ impl Proxy for Router {
     }
 
     /// Its destinations have ports.
-    fn serves(&self, road: Road, work: Work) -> bool {
-        road.target.is_mysql() && road.target != Target::MySqlSocket && serves_bytes(road, work)
+    fn serves(&self, road: Road, _: Work) -> bool {
+        road.target.is_mysql() && road.target != Target::MySqlSocket
     }
 
     fn logs_in(&self) -> bool {
         false
+    }
+
+    fn asks_for_tls(&self) -> bool {
+        true
     }
 
     fn obtain(&self, _: &Options) -> Result<String> {
@@ -56,7 +56,7 @@ impl Proxy for Router {
             ["runtime", "data", "config"].map(|name| format!("{name}_folder = {}", directory.display())),
         );
         lines.extend(["[logger]", "level = ERROR", "[io]", "threads = 1"].map(str::to_owned));
-        lines.extend(lanes.iter().flat_map(section));
+        lines.extend(lanes.iter().flat_map(|lane| section(targets, lane)));
         let config = directory.join("router.conf");
         write_configuration(&config, &(lines.join("\n") + "\n"))?;
         let mut command = targets.command(router.get_program());
@@ -65,23 +65,34 @@ impl Proxy for Router {
     }
 }
 
-fn section(lane: &Lane) -> Vec<String> {
-    let Lane { name, listen, to, .. } = lane;
+fn section(targets: &Targets, lane: &Lane) -> Vec<String> {
+    let Lane { road, name, listen, to } = lane;
     let listens = match listen {
         Listen::Tcp(port) => format!("bind_address = 127.0.0.1:{port}"),
         Listen::Unix(path) => format!("socket = {}", path.display()),
     };
-    let lines = [
+    let mut lines = vec![
         format!("[routing:{name}]"),
         listens,
         format!("destinations = {}", spelled(to, "")),
         "routing_strategy = first-available".to_owned(),
         "protocol = classic".to_owned(),
-        "client_ssl_mode = PASSTHROUGH".to_owned(),
-        "server_ssl_mode = AS_CLIENT".to_owned(),
         "max_connections = 4000".to_owned(),
         // A client that only looks whether anybody listens must not shut others out.
         "max_connect_errors = 1000000".to_owned(),
     ];
-    lines.to_vec()
+    if road.target.is_tls() {
+        lines.extend(
+            [
+                "client_ssl_mode = DISABLED",
+                "server_ssl_mode = REQUIRED",
+                "server_ssl_verify = VERIFY_IDENTITY",
+            ]
+            .map(str::to_owned),
+        );
+        lines.push(format!("server_ssl_ca = {}", targets.authority.display()));
+    } else {
+        lines.extend(["client_ssl_mode = PASSTHROUGH", "server_ssl_mode = AS_CLIENT"].map(str::to_owned));
+    }
+    lines
 }
