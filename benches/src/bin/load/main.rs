@@ -137,8 +137,8 @@ impl Field {
     fn obtain(options: &Options, scenarios: &[Scenario]) -> Result<Self> {
         let mut field = Self::default();
         let wanted = |proxy: &&&dyn Proxy| {
-            let serves = |scenario: &Scenario| proxy.serves(scenario.road, scenario.work);
-            options.wants_row(proxy.name()) && scenarios.iter().any(serves)
+            let takes_part = |scenario: &Scenario| rows::takes_part(**proxy, scenario);
+            options.wants_row(proxy.name()) && scenarios.iter().any(takes_part)
         };
         for &proxy in proxies::ALL.iter().filter(wanted) {
             match proxy.obtain(options) {

@@ -76,16 +76,19 @@ impl fmt::Debug for Through {
 pub(crate) fn of(scenario: &Scenario, proxies: &[&'static dyn Proxy], options: &Options) -> Vec<Row> {
     // Our client of the stub speaks no TLS, and without a proxy there is no memory of one.
     let direct = scenario.road.target != Target::StubTls && !matches!(scenario.work, Work::Hold { .. });
-    let serving = proxies.iter().filter(|proxy| {
-        proxy.serves(scenario.road, scenario.work)
-            && (scenario.with_references || proxy.kind() != Kind::Reference)
-    });
+    let serving = proxies.iter().filter(|proxy| takes_part(**proxy, scenario));
     let ways = direct
         .then_some(Through::Nothing)
         .into_iter()
         .chain(serving.map(|proxy| Through::Proxy(*proxy)))
         .filter(|through| options.wants_row(through.name()));
     ways.map(|through| Row { through, samples: Vec::new() }).collect()
+}
+
+/// Whether `proxy` has a row in `scenario`.
+pub(crate) fn takes_part(proxy: &dyn Proxy, scenario: &Scenario) -> bool {
+    proxy.serves(scenario.road, scenario.work)
+        && (scenario.with_references || proxy.kind() != Kind::Reference)
 }
 
 impl Row {

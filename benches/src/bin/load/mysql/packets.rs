@@ -70,7 +70,8 @@ mod tests {
     fn the_stub_takes_all_that_its_client_sends() {
         let stub = stub::start().expect("the stub starts");
         for compresses in [false, true] {
-            let mut session = Packets::open(&Listen::Tcp(stub.port()), "db", compresses).expect("it lets us in");
+            let mut session =
+                Packets::open(&Listen::Tcp(stub.port()), "db", compresses).expect("it lets us in");
             // 63 commands of 4 KiB with their headers, four times.
             assert_eq!(session.upload(1_000_000, 4096).ok(), Some(4 * 63 * 4100));
         }
