@@ -3,6 +3,7 @@
 //! Owns the order of it and the rules about where a password may go. Knows no packet's number, and neither how the
 //! dialogue began nor what its end means.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -228,7 +229,7 @@ impl Dialogue {
             }
             (Expect::Key { nonce }, key) => {
                 self.expect = Expect::Encryption;
-                let key = self.checked_key(key)?.into();
+                let key = self.checked_key(key)?;
                 let credential = Arc::clone(&self.credential);
                 Ok((self, Act::Compute(Work::Rsa(RsaEncryption { credential, nonce, key }))))
             }
@@ -281,16 +282,17 @@ impl Dialogue {
         }
     }
 
-    /// The server's key, if it is the one that it should be.
-    fn checked_key<'k>(&self, key: &'k [u8]) -> Result<&'k [u8], Error> {
+    /// The key that the password may be encrypted with. With a pinned one it is our own copy, never the text that came over
+    /// the line: whoever reads that next may find another key in it than the one that was compared.
+    fn checked_key(&self, key: &[u8]) -> Result<Box<[u8]>, Error> {
         if key.len() > MYSQL_SERVER_KEY_MAX {
             return Err(ServerMisbehaved::ServerKey.into());
         }
         match self.credential.field(SERVER_KEY) {
-            Some(pinned) if !pinned.expose(|pinned| is_same_key(pinned, key)) => {
-                Err(Denied::ServerKeyMismatch.into())
-            }
-            _ => Ok(key),
+            Some(pinned) => pinned
+                .expose(|pinned| is_same_key(pinned, key).then(|| pinned.into()))
+                .ok_or_else(|| Denied::ServerKeyMismatch.into()),
+            None => Ok(key.into()),
         }
     }
 }

@@ -132,12 +132,13 @@ fn full() -> Vec<Transcript> {
             .target(packet(2, "01 04"))
             .to_target(packet(3, "02"))
     };
-    let pinned = |name, pin: &[u8]| {
+    let pinned_to = |name, pin: &[u8], key: &str| {
         in_clear(Transcript::new(name).field("serverPublicKey", pin), sha2, SHA2)
             .target(packet(2, "01 04"))
             .to_target(packet(3, "02"))
-            .target(packet(4, &*alloc::format!("01 {KEY}")))
+            .target(packet(4, &*alloc::format!("01 {key}")))
     };
+    let pinned = |name, pin: &[u8]| pinned_to(name, pin, KEY);
     let pin = b"-----BEGIN PUBLIC KEY-----\r\nAA\r\nAA\r\n-----END PUBLIC KEY-----\r\n";
     let sha256 = "sha256_password";
     alloc::vec![
@@ -178,8 +179,19 @@ fn full() -> Vec<Transcript> {
         ),
         is_let_in(
             pinned("caching_sha2_password in full in clear, with the key that it should be", pin)
-                .encrypts(KEY, CIPHERTEXT)
+                .encrypts(pin.to_vec(), CIPHERTEXT)
                 .to_target(packet(5, CIPHERTEXT)),
+            6,
+        ),
+        is_let_in(
+            pinned_to(
+                "another key behind the one that it should be is not used",
+                pin,
+                "'-----BEGIN ANYTHING-----' 0A 'AAAA' 0A '-----END ANYTHING-----' 0A \
+                 '-----BEGIN PUBLIC KEY-----' 0A 'BBBB' 0A '-----END PUBLIC KEY-----' 0A",
+            )
+            .encrypts(pin.to_vec(), CIPHERTEXT)
+            .to_target(packet(5, CIPHERTEXT)),
             6,
         ),
         is_refused(
