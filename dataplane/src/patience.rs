@@ -16,10 +16,12 @@ use crate::session::Session;
 const CLIENT_PATIENCE: Duration = Duration::from_millis(250);
 
 impl<I: Io> Session<I> {
-    /// The client is waited for, and perhaps others wait for it, too.
+    /// The client is waited for, and perhaps others wait for it, too: so long in all, however often it says a little.
     pub(crate) fn limit_patience(&mut self, cx: &mut Context<I>) {
-        if self.handshaking().is_some_and(|handshaking| handshaking.attempt.is_awaited()) {
-            self.set_deadline(Some((cx.now + CLIENT_PATIENCE).min(self.handshake_deadline())), cx);
+        let Some(handshaking) = self.handshaking() else { return };
+        if handshaking.attempt.is_awaited() {
+            let until = *handshaking.attempt.patience.get_or_insert(cx.now + CLIENT_PATIENCE);
+            self.set_deadline(Some(until.min(self.handshake_deadline())), cx);
         }
     }
 
@@ -28,7 +30,9 @@ impl<I: Io> Session<I> {
         let over = cx.now >= self.handshake_deadline();
         let Some(handshaking) = self.handshaking() else { return };
         if !over {
-            if handshaking.waiting == Waiting::Input(Side::Client) && handshaking.attempt.is_awaited() {
+            let waits =
+                matches!(handshaking.waiting, Waiting::Input(Side::Client) | Waiting::Tls(Side::Client));
+            if waits && handshaking.attempt.is_awaited() {
                 self.let_others_try(cx);
             }
             return self.on_dial_deadline(cx);

@@ -42,6 +42,8 @@ pub(crate) struct Attempt {
     has_proven: bool,
     /// When it was.
     began: Instant,
+    /// Until when others wait for this session's client.
+    pub(crate) patience: Option<Instant>,
 }
 
 impl Attempt {
@@ -54,6 +56,7 @@ impl Attempt {
             has_leave: false,
             has_proven: false,
             began: now,
+            patience: None,
         }
     }
 
@@ -120,6 +123,7 @@ impl<I: Io> Session<I> {
         let Some(handshaking) = self.handshaking() else { return };
         handshaking.attempt.standing = Standing::Free;
         handshaking.attempt.has_leave = false;
+        handshaking.attempt.patience = None;
         cx.report_surely(Report::Abandoned { service, session });
     }
 
