@@ -172,6 +172,7 @@ impl<I: Io> Session<I> {
             Verdict::Retry(credential) => {
                 handshaking.attempt.assigned = Some(credential);
                 handshaking.attempt.standing = Standing::Tries;
+                self.count_abandoned(cx);
                 self.detach_target(cx);
                 self.restart_target(cx);
             }

@@ -228,12 +228,11 @@ impl<I: Io> Session<I> {
     /// Ends the session: tells the client why, where it can be told, and closes.
     pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
         cx.on_failed(&self.service, self.request_id, error);
+        // One that broke off by itself, or talks nonsense, was not left by us.
+        if !matches!(error, Error::Server(_)) {
+            self.count_abandoned(cx);
+        }
         if let Stage::Handshake(handshaking) = &mut self.stage {
-            // One that broke off by itself, or talks nonsense, was not left by us.
-            if handshaking.machine.leaves_target_waiting() && !matches!(error, Error::Server(_)) {
-                cx.stats(&self.service).abandoned.add(1);
-                self.service.runtime.on_abandoned();
-            }
             // Unless it was the client's own fault: else any client could make all others do without tickets.
             if let Some(tls) = self.target.as_ref().and_then(|leg| leg.tls.as_ref())
                 && !matches!(error, Error::Client(_))
@@ -244,6 +243,16 @@ impl<I: Io> Session<I> {
             self.send_client(farewell, cx);
         }
         self.begin_closing(Some(Side::Client), cx);
+    }
+
+    /// The target is let go of. If that is in the middle of its handshake, it may hold that against us.
+    pub(crate) fn count_abandoned(&self, cx: &Context<I>) {
+        if let Stage::Handshake(handshaking) = &self.stage
+            && handshaking.machine.leaves_target_waiting()
+        {
+            cx.stats(&self.service).abandoned.add(1);
+            self.service.runtime.on_abandoned();
+        }
     }
 
     /// Ends the session. `lingering` is the side that is sent what is on its way and waited for, for a while.

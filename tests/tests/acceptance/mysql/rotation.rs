@@ -2,7 +2,7 @@
 
 use tests::broker::{File, Value, mysql};
 use tests::mysql::wire::{Wire, change_user};
-use tests::mysql::{Client, Endpoint, Plugin};
+use tests::mysql::{Client, Endpoint, Plugin, Which, shared};
 use tests::wait;
 
 use super::servers;
@@ -73,4 +73,33 @@ fn a_second_try_is_told_to_the_log() {
         drop(wire);
         assert!(broker.stop().unwrap().success(), "{}", broker.said());
     }
+}
+
+#[test]
+fn a_target_that_is_left_for_a_newer_credential_is_counted() {
+    let server = shared(Which::Distribution).unwrap();
+    let mut account = server.user(Plugin::NativePassword).unwrap();
+    let mut file = File::new().unwrap();
+    let secret = file.secret("password", &account.password).unwrap();
+    let service = mysql("db", server, &account)
+        .credential("password", Value::From("file", secret.display().to_string()))
+        .literal("sslmode", "disable");
+    let endpoint = Endpoint::broker(&service.listen, &account);
+    file.services.push(service);
+    let broker = started(tests::broker::Broker::start(&file));
+    let query = || Client::new(&endpoint).unwrap().query("SELECT 1").unwrap();
+    query();
+    let mut wire = Wire::connect(&endpoint.listen).unwrap();
+    wire.packet().unwrap();
+    account.change_password(server).unwrap();
+    file.secret("password", &account.password).unwrap();
+    query();
+    let login = tests::mysql::wire::response("nobody", &account.name, "mysql_native_password", b"");
+    wire.send(1, &login).unwrap();
+    let ok = wire.packet().unwrap();
+    assert_eq!(ok.payload.first(), Some(&0), "{}\n{}", ok.text(), broker.said());
+    let abandoned = || broker.metric("secretless_handshakes_abandoned_total", &[]).unwrap();
+    wait::until("the first connection is counted", || abandoned() >= 1.0);
+    drop(wire);
+    assert!(broker.stop().unwrap().success(), "{}", broker.said());
 }
