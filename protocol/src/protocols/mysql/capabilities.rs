@@ -21,6 +21,8 @@ pub(super) const CONNECT_ATTRS: Capabilities = Capabilities(1 << 20);
 pub(super) const PLUGIN_AUTH_LENENC: Capabilities = Capabilities(1 << 21);
 pub(super) const SESSION_TRACK: Capabilities = Capabilities(1 << 23);
 pub(super) const ZSTD: Capabilities = Capabilities(1 << 26);
+/// A statement has parameters in front, or at least says that there are none.
+pub(super) const QUERY_ATTRIBUTES: Capabilities = Capabilities(1 << 27);
 const MULTI_FACTOR: Capabilities = Capabilities(1 << 28);
 const SSL_VERIFY_SERVER_CERT: Capabilities = Capabilities(1 << 30);
 const REMEMBER_OPTIONS: Capabilities = Capabilities(1 << 31);

@@ -2,21 +2,27 @@
 //!
 //! Owns both sides of it: what the client asks for beside its user, which the target is told beside ours, and the end of it.
 //! The client's proof is left unread, and its session's state is reset by the target, which is what pools send this for.
+//!
+//! Nobody counts a session's answers, so what comes next from the target may belong to what the client has sent before, and
+//! be of the client's making: a row can look like a request for the password. So the target is first asked something that only
+//! we can know the answer to.
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
 
-use super::capabilities::{CONNECT_ATTRS, Capabilities, PLUGIN_AUTH, PLUGIN_AUTH_LENENC};
+use sha2::{Digest, Sha256};
+
+use super::capabilities::{CONNECT_ATTRS, Capabilities, PLUGIN_AUTH, PLUGIN_AUTH_LENENC, QUERY_ATTRIBUTES};
 use super::client::{awaits_fast_success, read_packet, write_ok, write_payload};
 use super::dialogue::Dialogue;
 use super::errors;
-use super::exchange::{Exchange, Progress};
+use super::exchange::{self, Exchange, Progress};
 use super::fields::{check_credential, username};
 use super::plugin::NATIVE;
 use super::response::{attributes, bounded, name, proof_len};
-use super::result::{error_with_state, ok_for_client};
+use super::result::{ERR, error_with_state, ok_for_client};
 use super::watch::CommandWatch;
 use crate::limits::MYSQL_USER_MAX;
 use crate::line::Line;
@@ -61,19 +67,23 @@ pub(super) struct ChangeUser {
 
 /// ```text
 ///   start ──► ExpectPacket ── COM_CHANGE_USER ──► ExpectCredential ──► ExpectPermission
-///                                                                          │ COM_CHANGE_USER, ours
-///       relay ◄── Ended ◄── OK: [01 03] OK ── Exchanging ◄─────────────────┘
+///                                                                          │ a statement that is none
+///                                                  COM_CHANGE_USER, ours   ▼
+///       relay ◄── Ended ◄── OK: [01 03] OK ── Exchanging ◄── ERR ── ExpectComplaint
 ///                 Ended ◄── ERR ──────────────────┘
 /// ```
 enum State {
     ExpectPacket,
     ExpectCredential(Request),
     ExpectPermission(Request, Arc<Credential>),
+    /// The target is to complain about our statement.
+    ExpectComplaint(Request, Arc<Credential>),
     Exchanging(Exchange),
     /// The client has been told.
     Ended,
 }
 
+const COM_QUERY: u8 = 0x03;
 const COM_CHANGE_USER: u8 = 0x11;
 
 impl Request {
@@ -151,7 +161,52 @@ impl ChangeUser {
         Ok(Next::Want(Side::Target, Want::Credential))
     }
 
-    fn on_permitted(
+    /// Sends a statement that is none, of which a server quotes the beginning when it complains.
+    fn ask_for_complaint(&self, out: &mut Output) -> Next {
+        Writer::new(&mut out.target).numbered_packet(0, |body| {
+            body.u8(COM_QUERY);
+            if self.facts.told.has(QUERY_ATTRIBUTES) {
+                // No parameters, in one set.
+                body.bytes(&[0, 1]);
+            }
+            body.bytes(b") ");
+            body.bytes(&self.token());
+        });
+        Next::Want(Side::Target, Want::Bytes)
+    }
+
+    /// What nobody can have known before we said it: 32 hexadecimal digits.
+    fn token(&self) -> Vec<u8> {
+        let hash = Sha256::new_with_prefix(self.entropy).chain_update(b"complaint").finalize();
+        let digit = |half: u8| char::from_digit(half.into(), 16).map_or(b'0', |digit| digit as u8);
+        hash.iter().take(16).flat_map(|byte| [digit(byte >> 4), digit(byte & 0xF)]).collect()
+    }
+
+    /// The target's answer: to us, and then everything before it has been answered, too.
+    fn on_complaint(
+        &mut self,
+        request: Request,
+        credential: Arc<Credential>,
+        input: &[u8],
+        out: &mut Output,
+    ) -> Result<Next, Error> {
+        // No complaint is longer than may be.
+        let early = |_| ClientMisbehaved::EarlyChangeOfUser;
+        let Some(packet) = exchange::read_packet(input).map_err(early)? else {
+            self.state = State::ExpectComplaint(request, credential);
+            return Ok(Next::Want(Side::Target, Want::Bytes));
+        };
+        // A session may have it in characters of several bytes.
+        let text: Vec<u8> = packet.payload.iter().copied().filter(|&byte| byte != 0).collect();
+        let token = self.token();
+        if packet.payload.first() != Some(&ERR) || !text.windows(token.len()).any(|part| part == token) {
+            return Err(ClientMisbehaved::EarlyChangeOfUser.into());
+        }
+        out.used = packet.len;
+        self.change(&request, credential, out)
+    }
+
+    fn change(
         &mut self,
         request: &Request,
         credential: Arc<Credential>,
@@ -211,7 +266,11 @@ impl Handshake for ChangeUser {
                 Ok(Next::Want(Side::Target, Want::Permission))
             }
             (State::ExpectPermission(request, credential), Side::Target, Event::Permitted) => {
-                self.on_permitted(&request, credential, out)
+                self.state = State::ExpectComplaint(request, credential);
+                Ok(self.ask_for_complaint(out))
+            }
+            (State::ExpectComplaint(request, credential), Side::Target, Event::Bytes(input)) => {
+                self.on_complaint(request, credential, input, out)
             }
             (State::Exchanging(exchange), Side::Target, Event::Bytes(input)) => {
                 let progress = exchange.on_bytes(input, out)?;

@@ -1,9 +1,12 @@
 //! COM_CHANGE_USER, which pools send: another login in the middle of a session.
 
+use tests::broker::{Broker, File, Value};
 use tests::mysql::wire::{Packet, Wire, change_user};
-use tests::mysql::{Kind, Plugin, Which, shared};
+use tests::mysql::{Client, Endpoint, Kind, Plugin, Server, Which, shared};
+use tests::wait;
 
-use super::{Front, servers};
+use super::{Front, servers, service};
+use crate::support::started;
 
 const NATIVE: &str = "mysql_native_password";
 
@@ -128,4 +131,66 @@ fn a_change_of_user_works_inside_tls_on_both_legs() {
         .collect();
     driver.drive(&endpoint, &without).unwrap_or_else(|failure| panic!("{failure}\n{}", front.broker.said()));
     front.end();
+}
+
+/// Sends two statements at once, waits for the answer to the first, and asks for another user: what is read as the answer to
+/// that is the one to the second.
+fn asks_for_another_user_behind(wire: &mut Wire, database: &str, slow: &str) {
+    let statement = |text: &str| Packet { number: 0, payload: [b"\x03", text.as_bytes()].concat() };
+    wire.send_bytes(&[statement("DO 1").bytes(), statement(slow).bytes()].concat()).unwrap();
+    assert_eq!(wire.packet().unwrap().payload.first(), Some(&0));
+    wire.send(0, &change_user("x", database, NATIVE, b"")).unwrap();
+}
+
+/// A procedure that takes a second and says that access was denied.
+fn make_denial(server: &Server, database: &str) {
+    let body =
+        "BEGIN DO SLEEP(1); SIGNAL SQLSTATE '28000' SET MYSQL_ERRNO = 1045, MESSAGE_TEXT = 'denied'; END";
+    server.sql(&format!("DELIMITER //\nCREATE PROCEDURE {database}.denial() {body}//\nDELIMITER ;")).unwrap();
+    server.sql(&format!("GRANT EXECUTE ON {database}.* TO {database}@'%'")).unwrap();
+}
+
+#[test]
+fn an_answer_to_something_else_says_nothing_against_the_credential() {
+    for server in servers() {
+        let front = Front::of(server);
+        let name = &front.account.name;
+        make_denial(server, name);
+        front.client().query("SELECT 1").unwrap();
+        let mut wire = Wire::session(&front.endpoint.listen, name).unwrap();
+        asks_for_another_user_behind(&mut wire, name, &format!("CALL {name}.denial()"));
+        let error = wire.packet().unwrap();
+        assert_eq!(error.error_code(), Some(1047), "{}", error.text());
+        assert_eq!(wire.rest().unwrap(), b"");
+        assert_eq!(front.client().query("SELECT 1").unwrap(), "1", "{}", front.broker.said());
+        front.end();
+    }
+}
+
+#[test]
+fn an_answer_to_something_else_says_nothing_for_the_credential() {
+    for server in servers() {
+        let account = server.user(Plugin::usual(server.kind())).unwrap();
+        let mut file = File::new().unwrap();
+        let secret = file.secret("password", &account.password).unwrap();
+        let service = service(server, &account)
+            .credential("password", Value::From("file", secret.display().to_string()));
+        let endpoint = Endpoint::broker(&service.listen, &account);
+        file.services.push(service);
+        let broker = started(Broker::start(&file));
+        let client = || Client::new(&endpoint).unwrap();
+        client().query("SELECT 1").unwrap();
+        let mut wire = Wire::session(&endpoint.listen, &account.name).unwrap();
+        file.secret("password", "not the password").unwrap();
+        broker.reload(&file).unwrap();
+        wait::until("the broker has read it", || broker.said().contains("the credential has changed"));
+        asks_for_another_user_behind(&mut wire, &account.name, "DO SLEEP(1)");
+        let _ = wire.packet();
+        // The last one that worked stands in.
+        for _ in 0..3 {
+            assert_eq!(client().query("SELECT 1").unwrap(), "1", "{}", broker.said());
+        }
+        drop(wire);
+        assert!(broker.stop().unwrap().success(), "{}", broker.said());
+    }
 }

@@ -12,6 +12,10 @@ const NATIVE_AGAIN: &str = "fa06c529bb1bc79cca7cc32ba0cddbe0019674e2";
 const SHA2_AGAIN: &str = "4adfaae4eba7ad6068330b7aeca3bafbdda1c26eabd65cc71e1a9ad64506d8a7";
 const SWITCH: &str = "FE 'mysql_native_password' 00 'ijklmnopqrstABCDEFGH' 00";
 
+/// What the target is to complain about, for entropy that is all zeros, and how it does.
+const STATEMENT: &str = "03 ') 3aff7844944ecf86ee4e7420e3448c05'";
+const COMPLAINS: &str = "FF 2804 '#42000' 'You have an error in your SQL syntax near ) 3aff7844944ecf86ee4e7420e3448c05 at line 1'";
+
 /// A session that has begun.
 fn session(name: &'static str) -> Transcript {
     greeted(name, SERVER_FLAGS, "mysql_native_password")
@@ -36,13 +40,35 @@ fn our_change() -> Vec<u8> {
     packet(0, "11 'svc' 00 | 00 | 'other' 00 | 2D00 | 'mysql_native_password' 00 | 0B 03 'foo' 06 'barbaz'")
 }
 
-/// The client has said it, and the target is told.
+/// The target is asked something that only we can know the answer to, and answers it.
+fn complains(transcript: Transcript) -> Transcript {
+    transcript.credential().to_target(packet(0, STATEMENT)).target(packet(1, COMPLAINS))
+}
+
+/// The client has said it.
+fn asked(name: &'static str) -> Transcript {
+    session(name).passes(change("mysql_native_password", "14 'not a proof at all..'"), "")
+}
+
+/// The target is told, too.
 fn changing(name: &'static str) -> Transcript {
-    session(name)
-        .passes(change("mysql_native_password", "14 'not a proof at all..'"), "")
+    complains(asked(name)).to_target(our_change()).to_client("")
+}
+
+/// The target says something else before that.
+fn is_early(name: &'static str, answer: impl Wire) -> Transcript {
+    asked(name)
         .credential()
-        .to_target(our_change())
-        .to_client("")
+        .to_target(packet(0, STATEMENT))
+        .target(answer)
+        .fails(ClientMisbehaved::EarlyChangeOfUser)
+        .to_target("")
+        .to_client(err(
+            1,
+            1047,
+            "08S01",
+            "the client asked for another user before an earlier command was answered",
+        ))
 }
 
 fn is_refused(name: &'static str, bytes: impl Wire, what: &'static str) -> Transcript {
@@ -70,6 +96,8 @@ pub(super) fn all() -> Vec<Transcript> {
             .answers()
             .passes(change("mysql_native_password", "00"), "")
             .credential()
+            .to_target(packet(0, STATEMENT))
+            .target(packet(1, COMPLAINS))
             .to_target(our_change())
             .target(packet(1, OK))
             .to_client(packet(1, OK))
@@ -85,6 +113,8 @@ pub(super) fn all() -> Vec<Transcript> {
         session("a client of caching_sha2_password waits for a word here, too")
             .passes(change("caching_sha2_password", "20 '0123456789abcdef0123456789abcdef'"), "")
             .credential()
+            .to_target(packet(0, STATEMENT))
+            .target(packet(1, COMPLAINS))
             .to_target(our_change())
             .target(packet(1, OK))
             .to_client([packet(1, "01 03"), packet(2, OK)].concat())
@@ -92,6 +122,8 @@ pub(super) fn all() -> Vec<Transcript> {
         session("an old client says no more than a database")
             .passes(packet(0, "11 'x' 00 00 'other' 00"), "")
             .credential()
+            .to_target(packet(0, STATEMENT))
+            .target(packet(1, COMPLAINS))
             .to_target(packet(0, "11 'svc' 00 | 00 | 'other' 00 | 0800 | 'mysql_native_password' 00 | 00"))
             .target(packet(1, OK))
             .to_client(packet(1, OK))
@@ -99,6 +131,8 @@ pub(super) fn all() -> Vec<Transcript> {
         session("what stands before it has passed, and what stands behind it goes on afterwards")
             .passes([close(), change("mysql_native_password", "00"), query()].concat(), close())
             .credential()
+            .to_target(packet(0, STATEMENT))
+            .target(packet(1, COMPLAINS))
             .to_target(our_change())
             .target(packet(1, OK))
             .to_client(packet(1, OK))
@@ -109,6 +143,8 @@ pub(super) fn all() -> Vec<Transcript> {
             .relays(change("mysql_native_password", "00").get(..3).unwrap_or_default().to_vec(), "")
             .passes(change("mysql_native_password", "00").split_off(3), "")
             .credential()
+            .to_target(packet(0, STATEMENT))
+            .target(packet(1, COMPLAINS))
             .to_target(our_change())
             .target(packet(1, OK))
             .to_client(packet(1, OK))
@@ -133,10 +169,18 @@ pub(super) fn all() -> Vec<Transcript> {
             .target(packet(1, "FF 1904 '#42000' 'Unknown database'"))
             .fails(Denied::ByTarget)
             .to_client(packet(1, "FF 1904 '#42000' 'Unknown database'")),
-        changing("what is left of another answer is not one")
+        changing("a packet out of order is none")
             .target(packet(5, "'a row'"))
             .fails(ServerMisbehaved::PacketOrder)
             .to_client(err(1, 1429, "HY000", "the target sent packets out of order")),
+        is_early("what is left of another answer is not one", packet(5, "'a row'")),
+        is_early("neither is one that looks like a session", packet(1, OK)),
+        is_early("nor one that looks like a refusal", packet(1, "FF 1504 '#28000' 'Access denied'")),
+        is_early(
+            "nor one that looks like a request for the password",
+            packet(1, "FE 'mysql_clear_password' 00")
+        ),
+        is_early("nor another complaint", packet(1, COMPLAINS.replace("3aff", "3afe").as_str())),
         is_refused("one without a database is none", packet(0, "11 'x' 00 00"), "the database"),
         is_refused("one whose proof is cut off is none", packet(0, "11 'x' 00 14 'abc'"), "the proof"),
         greeted_without_plugins(),
@@ -155,6 +199,8 @@ fn greeted_without_plugins() -> Transcript {
         .relays("", "")
         .passes(packet(0, "11 'x' 00 00 'other' 00 2D00 'mysql_native_password' 00"), "")
         .credential()
+        .to_target(packet(0, STATEMENT))
+        .target(packet(1, COMPLAINS))
         .to_target(packet(0, "11 'svc' 00 | 00 | 'other' 00 | 2D00"))
         .target(packet(1, OK))
         .to_client(packet(1, OK))
