@@ -137,6 +137,8 @@ pub enum Denied {
     ServerKeyUnknown,
     /// The target's key is not the one that it should have.
     ServerKeyMismatch,
+    /// The session is with another target than the one that the credential is for by now.
+    OtherTarget,
     /// We refuse to log in to a target that does not do channel binding.
     ChannelBinding,
     /// We refuse a client that speaks in clear where it must not.
@@ -237,6 +239,7 @@ impl Error {
             Self::Denied(Denied::ByTarget) => "target_refused",
             Self::Denied(Denied::CleartextPassword) => "cleartext_password",
             Self::Denied(Denied::ServerKeyUnknown | Denied::ServerKeyMismatch) => "server_key",
+            Self::Denied(Denied::OtherTarget) => "other_target",
             Self::Denied(Denied::ChannelBinding) => "channel_binding",
             Self::Denied(Denied::PlaintextClient) => "client_plaintext",
             Self::Limit(OverLimit::CancelRate) => "cancel_rate",
@@ -280,6 +283,7 @@ impl Error {
         "dial",
         "dial_timeout",
         "name",
+        "other_target",
         "resources",
         "server_key",
         "session_limit",
@@ -331,7 +335,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 37] = [
+        let errors: [Error; 38] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -351,6 +355,7 @@ mod tests {
             Denied::CleartextPassword.into(),
             Denied::ChannelBinding.into(),
             Denied::ServerKeyUnknown.into(),
+            Denied::OtherTarget.into(),
             Denied::PlaintextClient.into(),
             OverLimit::Sessions.into(),
             OverLimit::CancelRate.into(),

@@ -95,6 +95,9 @@ impl fmt::Display for Error {
                     "refusing to encrypt the password with a key that anybody may have sent: use TLS, or give credential \
                      'serverPublicKey', or set `config: allowPublicKeyRetrieval: true`"
                 }
+                Denied::OtherTarget => {
+                    "the service's target has changed since this session began, or how it is to be reached: connect again"
+                }
                 Denied::ServerKeyMismatch => {
                     "the target's RSA key is not the one in credential 'serverPublicKey'"
                 }

@@ -19,7 +19,7 @@ use super::client::{awaits_fast_success, read_packet, write_ok, write_payload};
 use super::dialogue::Dialogue;
 use super::errors;
 use super::exchange::{self, Exchange, Progress};
-use super::fields::{check_credential, username};
+use super::fields::{Place, check_credential, username};
 use super::plugin::NATIVE;
 use super::response::{attributes, bounded, name, proof_len};
 use super::result::{ERR, error_with_state, ok_for_client};
@@ -41,6 +41,8 @@ pub(super) struct Facts {
     /// The flags that the target was told.
     pub(super) told: Capabilities,
     pub(super) line: Line,
+    /// Where the session's own credential was for.
+    pub(super) place: Place,
 }
 
 /// What a client asks for, without its name and its proof.
@@ -262,6 +264,10 @@ impl Handshake for ChangeUser {
             (State::ExpectPacket, Side::Client, Event::Bytes(input)) => self.on_packet(input, out),
             (State::ExpectCredential(request), Side::Target, Event::Credential(credential)) => {
                 check_credential(&credential)?;
+                if Place::of(&credential)? != self.facts.place {
+                    // Its password is nothing for the ears of whom this session is with.
+                    return Err(Denied::OtherTarget.into());
+                }
                 self.state = State::ExpectPermission(request, credential);
                 Ok(Next::Want(Side::Target, Want::Permission))
             }
@@ -312,6 +318,58 @@ impl Handshake for ChangeUser {
         let is_told = matches!(mem::replace(&mut self.state, State::Ended), State::Ended);
         if !is_told && *failure.error != ClientMisbehaved::Closed.into() {
             errors::write_failure(&mut out.client, 1, true, failure);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::sync::Arc;
+    use alloc::vec::Vec;
+
+    use super::{ChangeUser, Facts};
+    use crate::line::Line;
+    use crate::protocols::mysql::capabilities::Capabilities;
+    use crate::protocols::mysql::fields::Place;
+    use crate::testing::credential;
+    use crate::{Denied, Entropy, Event, Handshake, Next, Output, Route, Side, Want};
+
+    const FIRST: [(&str, &[u8]); 3] =
+        [("username", b"svc"), ("host", b"db.example"), ("sslmode", b"verify-full")];
+
+    /// What comes of a change of user in a session of `FIRST`, once the credential differs from it in this.
+    fn with(differs: &[(&'static str, &'static [u8])]) -> Result<Next, crate::Error> {
+        let flags = Capabilities::default();
+        let place = Place::of(&credential(&FIRST)).unwrap();
+        let route = Arc::new(Route::new("books".into()));
+        let facts = Facts { route, agreed: flags, told: flags, line: Line::Plain, place };
+        let mut machine = ChangeUser::new(facts, false);
+        let mut out = Output::default();
+        let _ = machine.start(Entropy { client: [0; 32], target: [0; 32] }, &mut out);
+        let _ = machine.handle(Side::Client, Event::Bytes(b"\x07\0\0\0\x11app\0\0\0"), &mut out);
+        let fields: Vec<_> = FIRST
+            .iter()
+            .filter(|(name, _)| differs.iter().all(|(other, _)| other != name))
+            .chain(differs)
+            .copied()
+            .collect();
+        machine.handle(Side::Target, Event::Credential(credential(&fields)), &mut out)
+    }
+
+    #[test]
+    fn a_password_for_another_place_is_not_said_here() {
+        for same in [("username", &b"svc"[..]), ("password", b"newer"), ("port", b"3306")] {
+            assert!(matches!(with(&[same]), Ok(Next::Want(Side::Target, Want::Permission))));
+        }
+        for other in [
+            ("host", &b"elsewhere.example"[..]),
+            ("port", b"3307"),
+            ("host", b"/run/mysqld/mysqld.sock"),
+            ("sslmode", b"require"),
+            ("sslhost", b"other.example"),
+            ("sslrootcert", b"another one"),
+        ] {
+            assert!(with(&[other]).is_err_and(|error| error == Denied::OtherTarget.into()), "{}", other.0);
         }
     }
 }

@@ -268,8 +268,8 @@ impl Answered {
             // Nobody finds the head of a command in there. A target refuses a change of user that it is sent as it is.
             return Ok(None);
         }
-        let Accepted { agreed, told, line, .. } = accepted;
-        let facts = Facts { route: Arc::clone(route), agreed, told, line };
+        let Accepted { agreed, told, line, place, .. } = accepted;
+        let facts = Facts { route: Arc::clone(route), agreed, told, line, place };
         Ok(Some(Box::new(CommandWatch::new(facts))))
     }
 

@@ -6,6 +6,8 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
+use sha2::{Digest, Sha256};
+
 use super::dialogue::SERVER_KEY;
 use crate::fields::{
     PEM_FIELDS, has_nul, parse_port, pem_findings, required, sendable, text, without_brackets,
@@ -52,6 +54,29 @@ pub(super) fn tls_policy(credential: &Credential) -> Result<Option<TlsPolicy>, E
         Destination::Unix(_) => "localhost".into(),
     };
     TlsPolicy::from_credential(credential, &host, RequireWithRoot::IgnoresIt)
+}
+
+/// Whose ears a password that a credential holds is for: what somebody must not have changed who has it said over a
+/// connection that is there already.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    destination: Destination,
+    tls: Option<TlsPolicy>,
+    /// Of the certificates that the target's must come from.
+    roots: Option<[u8; 32]>,
+}
+
+impl Place {
+    pub(super) fn of(credential: &Credential) -> Result<Self, Error> {
+        let destination = destination(credential)?;
+        if let Destination::Unix(_) = destination {
+            return Ok(Self { destination, tls: None, roots: None });
+        }
+        let tls = tls_policy(credential)?;
+        let roots = credential.field("sslrootcert");
+        let roots = roots.map(|roots| roots.expose(|pem| Sha256::digest(pem).into()));
+        Ok(Self { destination, tls, roots })
+    }
 }
 
 /// Who logs in.

@@ -37,6 +37,7 @@ use crate::{
 };
 use capabilities::Capabilities;
 use client::MysqlClient;
+use fields::Place;
 use greeting::Greeting;
 use response::Login;
 use target::MysqlTarget;
@@ -147,6 +148,7 @@ struct Accepted {
     /// The flags that the target was told.
     told: Capabilities,
     line: Line,
+    place: Place,
     /// The payload of the target's OK packet.
     ok: Vec<u8>,
 }

@@ -10,7 +10,7 @@ use core::mem;
 use super::capabilities::SSL;
 use super::dialogue::Dialogue;
 use super::exchange::{Exchange, Progress, read_packet};
-use super::fields::{check_credential, tls_policy, username};
+use super::fields::{Place, check_credential, tls_policy, username};
 use super::greeting::Greeting;
 use super::response::Login;
 use super::result::{ERR, error_code};
@@ -189,6 +189,7 @@ impl Greeted {
         let Self { credential, greeting, .. } = self;
         let with_tls = line.tls().is_some();
         let sequence = if with_tls { 2 } else { 1 };
+        let place = Place::of(&credential)?;
         let dialogue = Dialogue::new(credential, Arc::clone(route), line.clone(), entropy);
         let (dialogue, plugin, proof) = dialogue.begin(&greeting.plugin, &greeting.data)?;
         username(dialogue.credential())?.expose(|username| {
@@ -196,7 +197,7 @@ impl Greeted {
             login.write(greeting.capabilities, with_tls, sequence, who, &mut out.target);
         });
         let told = login.capabilities.for_target(greeting.capabilities, with_tls);
-        let accepted = Accepted { agreed: login.capabilities, told, line, ok: Vec::new() };
+        let accepted = Accepted { agreed: login.capabilities, told, line, place, ok: Vec::new() };
         let state = LoggingIn { exchange: Exchange::new(dialogue, sequence), accepted };
         Ok((State::LoggingIn(state), TargetStep::Want(Want::Bytes)))
     }

@@ -128,13 +128,15 @@ mod tests {
     use crate::line::Line;
     use crate::protocols::mysql::capabilities::Capabilities;
     use crate::protocols::mysql::change_user::Facts;
+    use crate::protocols::mysql::fields::Place;
     use crate::protocols::mysql::transcripts::packet;
     use crate::{Look, Route, Watch};
 
     fn watch() -> CommandWatch {
         let flags = Capabilities::default();
         let route = Arc::new(Route::new("books".into()));
-        CommandWatch::new(Facts { route, agreed: flags, told: flags, line: Line::Unix })
+        let place = Place::of(&crate::testing::credential(&[])).unwrap();
+        CommandWatch::new(Facts { route, agreed: flags, told: flags, line: Line::Unix, place })
     }
 
     const CHANGE_USER: &[u8] = b"\x11app\0\0\0";
