@@ -111,7 +111,7 @@ impl<I: Io> Session<I> {
         }
         match &self.stage {
             Stage::Handshake(handshaking) if side == Side::Client => {
-                if handshaking.ends_with_client() {
+                if handshaking.ends_with_client() && !self.is_for_nobody() {
                     self.fail(&ClientMisbehaved::Closed.into(), cx);
                 }
             }

@@ -12,6 +12,7 @@ use protocol::{
 };
 use zeroize::Zeroizing;
 
+use crate::alone::Lonely;
 use crate::context::Context;
 use crate::input::Input;
 use crate::io::{Chunk, Io};
@@ -41,6 +42,8 @@ pub(crate) struct Handshaking {
     pub(crate) dialing: Option<Dialing>,
     /// The client asked for something that has no answer, and may be gone before it is done.
     pub(crate) is_errand: bool,
+    /// For whom the target's half goes on without the client's, if it does.
+    pub(crate) lonely: Option<Lonely>,
     pub(crate) attempt: Attempt,
     /// If a session has begun before, what was moved in it: bytes of the client, bytes of the target.
     pub(crate) moved_before: Option<[u64; 2]>,
@@ -76,6 +79,7 @@ impl Handshaking {
             waiting: Waiting::Input(Side::Client),
             dialing: None,
             is_errand: false,
+            lonely: None,
             attempt: Attempt::new(now),
             moved_before: None,
         }
@@ -275,8 +279,12 @@ impl<I: Io> Session<I> {
     /// Data of either side.
     pub(crate) fn on_handshake_data(&mut self, side: Side, data: &[u8], cx: &mut Context<I>) {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
-        // What a target says to a request that has no answer, nobody reads.
-        if side == Side::Target && handshaking.waiting == Waiting::TargetEnd {
+        // What a target says to a request that has no answer, nobody reads, nor what a client says that has gone.
+        let is_unheard = match side {
+            Side::Target => handshaking.waiting == Waiting::TargetEnd,
+            Side::Client => matches!(handshaking.lonely, Some(Lonely::ForNobody)),
+        };
+        if is_unheard {
             return;
         }
         if let Err(error) = self.take_in(side, data, cx) {
@@ -307,6 +315,9 @@ impl<I: Io> Session<I> {
 
     /// Receives from `side` again, unless more of its input waits than may.
     pub(crate) fn receive_more_handshake(&mut self, side: Side, cx: &mut Context<I>) {
+        if side == Side::Client && self.is_for_nobody() {
+            return;
+        }
         let Some(handshaking) = self.handshaking() else { return };
         if handshaking.input(side).bytes().len() <= INPUT_MAX
             && let Some(leg) = self.leg(side)
@@ -317,6 +328,9 @@ impl<I: Io> Session<I> {
 
     /// Either side will send nothing more.
     pub(crate) fn on_handshake_end(&mut self, side: Side, cx: &mut Context<I>) {
+        if side == Side::Client && self.is_for_nobody() {
+            return;
+        }
         let Some(handshaking) = self.handshaking() else { return };
         match (side, handshaking.waiting) {
             (Side::Target, Waiting::TargetEnd) => self.on_target_done(cx),
@@ -346,6 +360,9 @@ impl<I: Io> Session<I> {
 
     /// The target has closed after a request that has no answer: on to the next address, if there is one.
     fn on_target_done(&mut self, cx: &mut Context<I>) {
+        if let Some(lonely) = self.lonely() {
+            return self.after_alone(lonely, cx);
+        }
         self.detach_target(cx);
         let Some(handshaking) = self.handshaking() else { return };
         if handshaking.dialing.as_ref().is_some_and(Dialing::has_more) {
@@ -357,6 +374,9 @@ impl<I: Io> Session<I> {
 
     /// The handshake succeeded.
     fn on_both_up(&mut self, watch: Option<Box<dyn Watch>>, cx: &mut Context<I>) {
+        if self.lonely().is_some() {
+            return self.on_let_in_alone(cx);
+        }
         self.on_accepted(cx);
         let Some(handshaking) = self.handshaking() else { return };
         let endpoint = handshaking.dialing.as_mut().and_then(Dialing::take_connected);

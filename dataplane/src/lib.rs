@@ -4,6 +4,7 @@
 //! ([`Dataplane::listen`]), and reads what it reports ([`Dataplane::next_report`]). Nothing in here waits for
 //! anything but its driver.
 
+mod alone;
 mod backlog;
 mod ciphertext;
 mod closing;

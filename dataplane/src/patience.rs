@@ -33,9 +33,12 @@ impl<I: Io> Session<I> {
             let waits =
                 matches!(handshaking.waiting, Waiting::Input(Side::Client) | Waiting::Tls(Side::Client));
             if waits && handshaking.attempt.is_awaited() {
-                self.let_others_try(cx);
+                return self.go_on_for_others(cx);
             }
             return self.on_dial_deadline(cx);
+        }
+        if let Some(lonely) = handshaking.lonely {
+            return self.on_alone_deadline(lonely, cx);
         }
         let error = match handshaking.waiting {
             Waiting::Input(Side::Client) | Waiting::Tls(Side::Client) => {

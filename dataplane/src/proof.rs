@@ -80,6 +80,14 @@ impl Attempt {
         self.credential.as_deref()
     }
 
+    /// Nothing of it counts for what comes.
+    pub(crate) fn forget(&mut self) {
+        self.standing = Standing::Free;
+        self.has_leave = false;
+        self.has_proven = false;
+        self.patience = None;
+    }
+
     fn has_leave(&self) -> bool {
         self.has_leave
     }
@@ -125,6 +133,7 @@ impl<I: Io> Session<I> {
         handshaking.attempt.has_leave = false;
         handshaking.attempt.patience = None;
         cx.report_surely(Report::Abandoned { service, session });
+        self.set_deadline(Some(self.handshake_deadline()), cx);
     }
 
     pub(crate) fn tell_permitted(&mut self, now: Instant) -> Result<Next, Error> {
@@ -158,16 +167,21 @@ impl<I: Io> Session<I> {
         if !matches!(handshaking.waiting, Waiting::Permission | Waiting::Verdict) {
             return;
         }
+        if let Some(lonely) = self.lonely() {
+            return self.on_verdict_alone(lonely, verdict, cx);
+        }
         // Nobody tries for a client that has gone: the next one's turn comes at once.
         if !matches!(verdict, Verdict::GiveUp(_)) && self.has_lost_client() {
             return self.fail(&ClientMisbehaved::Closed.into(), cx);
         }
         let Some(handshaking) = self.handshaking() else { return };
         match verdict {
-            Verdict::Proceed => {
-                handshaking.attempt.standing = Standing::Tries;
-                let next = self.tell_permitted(cx.now);
-                self.obey(next, cx);
+            Verdict::Proceed => self.proceed(cx),
+            Verdict::Retry(credential)
+                if handshaking.waiting == Waiting::Permission && handshaking.machine.renew(&credential) =>
+            {
+                handshaking.attempt.credential = Some(credential);
+                self.proceed(cx);
             }
             Verdict::Retry(credential) => {
                 handshaking.attempt.assigned = Some(credential);
@@ -176,13 +190,25 @@ impl<I: Io> Session<I> {
                 self.detach_target(cx);
                 self.restart_target(cx);
             }
-            Verdict::GiveUp(words) => {
-                handshaking.attempt.standing = Standing::Free;
-                let error = handshaking.machine.give_up(words, &mut handshaking.out);
-                self.send_output(cx);
-                self.fail(&error, cx);
-            }
+            Verdict::GiveUp(words) => self.give_up(words, cx),
         }
+    }
+
+    /// The session may prove the credential that it has.
+    pub(crate) fn proceed(&mut self, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.attempt.standing = Standing::Tries;
+        let next = self.tell_permitted(cx.now);
+        self.obey(next, cx);
+    }
+
+    /// Nobody has a better credential: the client is told what the target said.
+    pub(crate) fn give_up(&mut self, words: Option<Arc<[u8]>>, cx: &mut Context<I>) {
+        let Some(handshaking) = self.handshaking() else { return };
+        handshaking.attempt.standing = Standing::Free;
+        let error = handshaking.machine.give_up(words, &mut handshaking.out);
+        self.send_output(cx);
+        self.fail(&error, cx);
     }
 
     /// Whether the handshake is for nobody.
@@ -229,7 +255,7 @@ impl<I: Io> Session<I> {
         let session = self.reference(cx);
         let service = self.service.id;
         if let Some(handshaking) = self.handshaking()
-            && handshaking.attempt.standing != Standing::Free
+            && std::mem::replace(&mut handshaking.attempt.standing, Standing::Free) != Standing::Free
         {
             cx.report_surely(Report::Abandoned { service, session });
         }

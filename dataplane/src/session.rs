@@ -13,8 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use protocol::{ClientMisbehaved, Error, RequestId, Side, Watch};
+use protocol::{ClientMisbehaved, Error, RequestId, ServerMisbehaved, Side, Watch};
 
+use crate::alone::Lonely;
 use crate::closing::Closing;
 use crate::context::Context;
 use crate::handshake::Handshaking;
@@ -106,6 +107,12 @@ impl<I: Io> Session<I> {
     /// When the handshake must be over.
     pub(crate) fn handshake_deadline(&self) -> Instant {
         self.began + self.service.timeouts.handshake
+    }
+
+    /// The handshake has all its time from now on.
+    pub(crate) fn begin_clock(&mut self, cx: &mut Context<I>) {
+        self.began = cx.now;
+        self.set_deadline(Some(self.handshake_deadline()), cx);
     }
 
     pub(crate) fn set_deadline(&mut self, deadline: Option<Instant>, cx: &mut Context<I>) {
@@ -208,8 +215,7 @@ impl<I: Io> Session<I> {
     /// Another login begins in the middle of the session.
     pub(crate) fn enter_handshake_again(&mut self, handshaking: Handshaking, cx: &mut Context<I>) {
         self.stage = Stage::Handshake(Box::new(handshaking));
-        self.began = cx.now;
-        self.set_deadline(Some(self.handshake_deadline()), cx);
+        self.begin_clock(cx);
         for side in [Side::Client, Side::Target] {
             // Ciphertext that waits for its turn is the handshake's now.
             while let Some(piece) = self.tls(side).and_then(|tls| tls.backlog.pop()) {
@@ -227,11 +233,33 @@ impl<I: Io> Session<I> {
 
     /// Ends the session: tells the client why, where it can be told, and closes.
     pub(crate) fn fail(&mut self, error: &Error, cx: &mut Context<I>) {
+        if let Some(lonely) = self.lonely() {
+            return self.fail_alone(lonely, error, cx);
+        }
         cx.on_failed(&self.service, self.request_id, error);
+        self.say_farewell(error, cx);
+        if self.finishes_for_nobody(error, cx) {
+            return;
+        }
         // One that broke off by itself, or talks nonsense, was not left by us.
-        if !matches!(error, Error::Server(_)) {
+        let is_targets_own = matches!(
+            error,
+            Error::Server(kind) if !matches!(kind, ServerMisbehaved::HandshakeTimeout | ServerMisbehaved::OtherKind)
+        );
+        if !is_targets_own {
             self.count_abandoned(cx);
         }
+        self.begin_closing(Some(Side::Client), cx);
+    }
+
+    /// For whom the target's half of the handshake goes on without the client's.
+    pub(crate) fn lonely(&self) -> Option<Lonely> {
+        let Stage::Handshake(handshaking) = &self.stage else { return None };
+        handshaking.lonely
+    }
+
+    /// Tells the client why its session does not begin, where it can be told.
+    pub(crate) fn say_farewell(&mut self, error: &Error, cx: &mut Context<I>) {
         if let Stage::Handshake(handshaking) = &mut self.stage {
             // Unless it was the client's own fault: else any client could make all others do without tickets.
             if let Some(tls) = self.target.as_ref().and_then(|leg| leg.tls.as_ref())
@@ -242,7 +270,6 @@ impl<I: Io> Session<I> {
             let farewell = handshaking.farewell(&self.service, self.request_id, error);
             self.send_client(farewell, cx);
         }
-        self.begin_closing(Some(Side::Client), cx);
     }
 
     /// The target is let go of. If that is in the middle of its handshake, it may hold that against us.

@@ -232,6 +232,21 @@ pub trait Handshake: Send {
         false
     }
 
+    /// The client is gone, or is not waited for any longer: goes on with the target alone, so that its handshake comes to
+    /// a proper end. [`Next::Relay`] says that it has let us in and been told goodbye. Should the client go on after all,
+    /// the target's half begins anew on a new connection, with `entropy`.
+    fn go_on_alone(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Alone<Next>, Error> {
+        let _ = (entropy, out);
+        Ok(Alone::No)
+    }
+
+    /// Takes a newer credential in place of one that has not been proven yet, on the connection that is there. `false` if
+    /// that cannot be, for one that leads to another place.
+    fn renew(&mut self, credential: &Arc<Credential>) -> bool {
+        let _ = credential;
+        false
+    }
+
     /// Appends the error that the client should see. Appends nothing where the client could not read it, and
     /// nothing where it has been told already.
     fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output);
@@ -332,6 +347,16 @@ pub enum Next {
     /// Nothing more to say to either side: wait until the target closes, then close the client
     /// ([`Dial::OpenSessions`]).
     Linger,
+}
+
+/// Whether the target's half goes on without the client's.
+pub enum Alone<N> {
+    /// It does not: there is nothing to be finished, or no way to.
+    No,
+    /// It does, with what it wanted already.
+    UnderWay,
+    /// It does, with this.
+    Next(N),
 }
 
 /// What a call produced besides its result. Reused from call to call by the driver.

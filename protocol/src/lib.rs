@@ -58,8 +58,8 @@ pub use error::{
     Unsupported,
 };
 pub use handshake::{
-    ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Entropy, Event, Excluded, Failure,
-    Handshake, KnownField, Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
+    Alone, ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Entropy, Event, Excluded,
+    Failure, Handshake, KnownField, Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
 pub use secret::{Secret, SecretMemory, WipedBytes};

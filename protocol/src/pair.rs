@@ -7,7 +7,8 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::{
-    Bug, Entropy, Error, Event, Failure, Handshake, Next, Output, Route, Side, Transport, Want, Watch,
+    Alone, Bug, Credential, Entropy, Error, Event, Failure, Handshake, Next, Output, Route, Side, Transport,
+    Want, Watch,
 };
 
 /// The half that speaks to the application. It always begins; a protocol whose server speaks first begins by
@@ -61,6 +62,18 @@ pub trait TargetHalf: Send {
         false
     }
 
+    /// See [`Handshake::go_on_alone`]. What it gives from then on says that it is done.
+    fn go_on_alone(&mut self, out: &mut Output) -> Result<Alone<TargetStep<Self::Reply>>, Error> {
+        let _ = out;
+        Ok(Alone::No)
+    }
+
+    /// See [`Handshake::renew`].
+    fn renew(&mut self, credential: &Arc<Credential>) -> bool {
+        let _ = credential;
+        false
+    }
+
     /// What the client half is told when nobody has a better credential than one that was refused in these words.
     fn refused(words: Option<Arc<[u8]>>) -> Self::Reply;
 }
@@ -103,6 +116,8 @@ pub struct Pair<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Re
     /// The first value that the client half gave: what a repeated target half begins with.
     request: Option<C::Request>,
     refusal: Option<Refusal>,
+    /// The target half goes on alone, or has.
+    is_alone: bool,
 }
 
 struct Refusal {
@@ -120,6 +135,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
             target_entropy: [0; 32],
             request: None,
             refusal: None,
+            is_alone: false,
             route,
         }
     }
@@ -130,6 +146,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
             ClientStep::Want(want) => Ok(Next::Want(Side::Client, want)),
             ClientStep::Relay(watch) => Ok(Next::Relay(watch)),
             ClientStep::Linger => Ok(Next::Linger),
+            ClientStep::Give(_) if self.is_alone => self.begin_target(self.target_entropy, out),
             ClientStep::Give(request) => {
                 if self.request.is_none() {
                     self.request = Some(request.clone());
@@ -142,6 +159,17 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
         }
     }
 
+    /// Begins the target's half from the beginning, for what the client half asked for first.
+    fn begin_target(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Next, Error> {
+        let Some(request) = self.request.clone() else {
+            return Err(Bug::UnexpectedEvent.into());
+        };
+        self.refusal = None;
+        self.is_alone = false;
+        let step = self.target.insert(T::new(&self.route, entropy)).take(request, out)?;
+        self.on_target(step, out)
+    }
+
     fn on_target(&mut self, step: TargetStep<C::Reply>, out: &mut Output) -> Result<Next, Error> {
         match step {
             TargetStep::Want(want) => Ok(Next::Want(Side::Target, want)),
@@ -149,6 +177,7 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Pair<
                 self.refusal = Some(Refusal { words, certain });
                 Ok(Next::Refused)
             }
+            TargetStep::Give(_) if self.is_alone => Ok(Next::Relay(None)),
             TargetStep::Give(reply) => {
                 let step = self.client.take(reply, out)?;
                 self.on_client(step, out)
@@ -182,13 +211,8 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
     }
 
     fn retry(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Next, Error> {
-        let Some(request) = self.request.clone() else {
-            return Err(Bug::UnexpectedEvent.into());
-        };
         out.used = 0;
-        self.refusal = None;
-        let step = self.target.insert(T::new(&self.route, entropy)).take(request, out)?;
-        self.on_target(step, out)
+        self.begin_target(entropy, out)
     }
 
     fn refusal_is_certain(&self) -> bool {
@@ -216,6 +240,23 @@ impl<C: ClientHalf, T: TargetHalf<Request = C::Request, Reply = C::Reply>> Hands
 
     fn leaves_target_waiting(&self) -> bool {
         self.target.as_ref().is_some_and(TargetHalf::leaves_target_waiting)
+    }
+
+    fn go_on_alone(&mut self, entropy: [u8; 32], out: &mut Output) -> Result<Alone<Next>, Error> {
+        let Some(target) = &mut self.target else { return Ok(Alone::No) };
+        out.used = 0;
+        let alone = target.go_on_alone(out)?;
+        self.is_alone = !matches!(alone, Alone::No);
+        self.target_entropy = entropy;
+        Ok(match alone {
+            Alone::No => Alone::No,
+            Alone::UnderWay => Alone::UnderWay,
+            Alone::Next(step) => Alone::Next(self.on_target(step, out)?),
+        })
+    }
+
+    fn renew(&mut self, credential: &Arc<Credential>) -> bool {
+        self.target.as_mut().is_some_and(|target| target.renew(credential))
     }
 
     fn farewell(&mut self, failure: &Failure<'_>, out: &mut Output) {

@@ -142,8 +142,14 @@ impl ClientHalf for MysqlClient {
                 answered.refuse(&words, &mut out.client);
                 Err(Denied::CredentialRefused.into())
             }
-            (state, Reply::CredentialRefused(None)) => {
-                // Nobody knows the target's own words any more: the farewell says it for it.
+            // It reads this behind the packet that it is about to send.
+            (State::ExpectResponse(greeted), Reply::CredentialRefused(Some(words))) => {
+                write_payload(greeted.expected() + 1, &error_with_state(&words), &mut out.client);
+                Err(Denied::CredentialRefused.into())
+            }
+            (state, Reply::CredentialRefused(_)) => {
+                // Nobody knows the target's own words any more, or the client is in the middle of something: the farewell
+                // says it for it.
                 self.state = state;
                 Err(Denied::CredentialRefused.into())
             }
@@ -156,8 +162,8 @@ impl ClientHalf for MysqlClient {
 
     fn remark(&self) -> Option<&'static str> {
         self.has_stale_id.then_some(
-            "the credential had changed, so the target was connected to again: the connection id that the client knows \
-             is not its session's, and KILL with it does nothing",
+            "the target was connected to again, for a newer credential or a client that took its time: the connection id \
+             that the client knows is not its session's, and KILL with it does nothing",
         )
     }
 

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use super::capabilities::{
-    CLIENT_MYSQL, CONNECT_ATTRS, CONNECT_WITH_DB, Capabilities, PLUGIN_AUTH, PLUGIN_AUTH_LENENC,
+    CLIENT_MYSQL, CONNECT_ATTRS, CONNECT_WITH_DB, Capabilities, PLUGIN_AUTH, PLUGIN_AUTH_LENENC, PROTOCOL_41,
     SECURE_CONNECTION, SSL, ZSTD,
 };
 use crate::limits::{MYSQL_ATTRIBUTES_MAX, MYSQL_NAME_MAX, MYSQL_USER_MAX};
@@ -122,6 +122,21 @@ impl Login {
         }
         // Servers do not mind what comes behind, either.
         Ok(login)
+    }
+
+    /// That of a client which only comes to go again.
+    pub(super) fn of_nobody() -> Self {
+        const LATIN1: u8 = 8;
+        Self {
+            capabilities: CLIENT_MYSQL | PROTOCOL_41,
+            packet_max: 1 << 24,
+            charset: LATIN1,
+            database: None,
+            plugin: None,
+            proof_len: 0,
+            attributes: None,
+            zstd_level: None,
+        }
     }
 
     /// Appends the request for TLS towards a target that offers `target`.

@@ -16,10 +16,11 @@ use super::response::Login;
 use super::result::{ERR, error_code};
 use super::{Accepted, Reply, Request};
 use crate::line::Line;
+use crate::wire::Writer;
 use crate::work::Product;
 use crate::{
-    Bug, Credential, Dial, Error, Event, Output, Route, ServerMisbehaved, TargetFailed, TargetHalf,
-    TargetStep, Transport, Want,
+    Alone, Bug, Credential, Denied, Dial, Error, Event, Output, Route, ServerMisbehaved, TargetFailed,
+    TargetHalf, TargetStep, Transport, Want,
 };
 
 pub(super) struct MysqlTarget {
@@ -28,6 +29,9 @@ pub(super) struct MysqlTarget {
     state: State,
     /// The target is connected, and has not said its last word: it takes the end for an aborted handshake.
     target_waits: bool,
+    /// Nobody is there to say what session is wanted, so one is begun and ended for nobody: a login that succeeds is not
+    /// held against us, and makes a server forget what it held against us before (`max_connect_errors`).
+    is_alone: bool,
 }
 
 /// ```text
@@ -62,7 +66,7 @@ impl TargetHalf for MysqlTarget {
     type Reply = Reply;
 
     fn new(route: &Arc<Route>, entropy: [u8; 32]) -> Self {
-        Self { route: Arc::clone(route), entropy, state: State::Idle, target_waits: false }
+        Self { route: Arc::clone(route), entropy, state: State::Idle, target_waits: false, is_alone: false }
     }
 
     fn take(&mut self, request: Request, out: &mut Output) -> Result<Step, Error> {
@@ -89,14 +93,16 @@ impl TargetHalf for MysqlTarget {
                 let arrival = Arrival { credential, transport };
                 Ok((State::ExpectGreeting(arrival), TargetStep::Want(Want::Bytes)))
             }
-            (State::ExpectGreeting(arrival), Event::Bytes(input)) => arrival.on_bytes(input, out),
+            (State::ExpectGreeting(arrival), Event::Bytes(input)) => {
+                arrival.on_bytes(input, self.is_alone, out)
+            }
             (State::ExpectEncryption(greeted, login), Event::Encrypted(peer)) => {
                 Ok(greeted.ask(login, Line::Tls(peer)))
             }
             (State::ExpectPermissionAgain(greeted, login, line), Event::Permitted) => {
                 greeted.begin(&login, line, (&self.route, self.entropy), out)
             }
-            (State::LoggingIn(state), Event::Bytes(input)) => state.on_bytes(input, out),
+            (State::LoggingIn(state), Event::Bytes(input)) => state.on_bytes(input, self.is_alone, out),
             (State::LoggingIn(state), Event::Computed(product)) => state.on_computed(&product, out),
             (state, _) => {
                 self.state = state;
@@ -113,6 +119,35 @@ impl TargetHalf for MysqlTarget {
 
     fn leaves_target_waiting(&self) -> bool {
         self.target_waits
+    }
+
+    fn go_on_alone(&mut self, out: &mut Output) -> Result<Alone<Step>, Error> {
+        match mem::replace(&mut self.state, State::Ended) {
+            State::ExpectLogin(greeted) => {
+                self.is_alone = true;
+                let (state, step) = greeted.log_in_nobody(out)?;
+                self.state = state;
+                Ok(Alone::Next(step))
+            }
+            state => {
+                self.is_alone = !matches!(
+                    state,
+                    State::Idle | State::ExpectCredential | State::ExpectPermission(_) | State::Ended
+                );
+                self.state = state;
+                Ok(if self.is_alone { Alone::UnderWay } else { Alone::No })
+            }
+        }
+    }
+
+    fn renew(&mut self, credential: &Arc<Credential>) -> bool {
+        let State::ExpectPermissionAgain(greeted, ..) = &mut self.state else { return false };
+        let leads_here = check_credential(credential).is_ok()
+            && matches!((Place::of(credential), Place::of(&greeted.credential)), (Ok(new), Ok(old)) if new == old);
+        if leads_here {
+            greeted.credential = Arc::clone(credential);
+        }
+        leads_here
     }
 
     fn refused(words: Option<Arc<[u8]>>) -> Reply {
@@ -133,7 +168,7 @@ struct Arrival {
 }
 
 impl Arrival {
-    fn on_bytes(self, input: &[u8], out: &mut Output) -> Transition {
+    fn on_bytes(self, input: &[u8], is_alone: bool, out: &mut Output) -> Transition {
         let Some(packet) = read_packet(input)? else {
             return Ok((State::ExpectGreeting(self), TargetStep::Want(Want::Bytes)));
         };
@@ -148,6 +183,9 @@ impl Arrival {
         let greeting = Arc::new(Greeting::read(packet.payload)?);
         let Self { credential, transport } = self;
         let state = Greeted { credential, transport, greeting: Arc::clone(&greeting) };
+        if is_alone {
+            return state.log_in_nobody(out);
+        }
         Ok((State::ExpectLogin(state), TargetStep::Give(Reply::Greeting(greeting))))
     }
 }
@@ -160,6 +198,10 @@ struct Greeted {
 }
 
 impl Greeted {
+    fn log_in_nobody(self, out: &mut Output) -> Transition {
+        self.on_login(Arc::new(Login::of_nobody()), out)
+    }
+
     fn on_login(self, login: Arc<Login>, out: &mut Output) -> Transition {
         let policy = match self.transport {
             Transport::Unix => return Ok(self.ask(login, Line::Unix)),
@@ -211,19 +253,24 @@ struct LoggingIn {
 }
 
 impl LoggingIn {
-    fn on_bytes(self, input: &[u8], out: &mut Output) -> Transition {
+    fn on_bytes(self, input: &[u8], is_alone: bool, out: &mut Output) -> Transition {
+        const COM_QUIT: u8 = 0x01;
         let Self { exchange, mut accepted } = self;
         let (state, want) = match exchange.on_bytes(input, out)? {
             Progress::Wait(exchange, want) => {
                 (State::LoggingIn(Self { exchange, accepted }), TargetStep::Want(want))
             }
             Progress::Accepted(ok) => {
+                if is_alone {
+                    Writer::new(&mut out.target).numbered_packet(0, |body| body.u8(COM_QUIT));
+                }
                 accepted.ok = ok;
                 (State::Ended, TargetStep::Give(Reply::Accepted(accepted)))
             }
             Progress::Refused(words) => {
                 (State::Ended, TargetStep::Refused { words: Some(words), certain: true })
             }
+            Progress::SessionRefused(_) if is_alone => return Err(Denied::ByTarget.into()),
             Progress::SessionRefused(words) => (State::Ended, TargetStep::Give(Reply::SessionRefused(words))),
         };
         Ok((state, want))

@@ -123,27 +123,56 @@ fn a_client_that_leaves_at_any_byte_costs_nothing_but_a_count() {
     front.end();
 }
 
-/// A server blocks whoever leaves it in the middle again and again.
+/// A server blocks whoever leaves it in the middle of its handshake again and again: nobody does, whatever clients do.
 #[test]
-fn a_target_is_not_dialled_at_will_for_clients_that_leave() {
+fn clients_that_leave_make_no_server_count_an_aborted_handshake() {
+    for which in Which::ALL {
+        let Some(server) = which.start(&Options::with_tls()).unwrap() else { continue };
+        let front = Front::of(&server);
+        front.client().query("SELECT 1").unwrap();
+        let aborted = || server.sql("SHOW GLOBAL STATUS LIKE 'Aborted_connects'").unwrap();
+        let before = aborted();
+        let login =
+            [&[0x51, 0, 0, 1][..], &response("nobody", "nosuch", "mysql_native_password", b"")].concat();
+        for said in [&b""[..], &login, &login[..20], b"GET / HTTP/1.1\r\n\r\n"] {
+            let mut burst: Vec<Wire> =
+                (0..40).map(|_| Wire::connect(&front.endpoint.listen).unwrap()).collect();
+            for wire in &mut burst {
+                assert_eq!(wire.packet().unwrap().error_code(), None);
+                wire.send_bytes(said).unwrap();
+            }
+        }
+        // And some that do not even wait for the greeting.
+        for _ in 0..40 {
+            Wire::connect(&front.endpoint.listen).unwrap();
+        }
+        wait::until("all have ended", || {
+            let count = |name| front.broker.metric(name, &[]).unwrap();
+            count("secretless_sessions_opened_total") == count("secretless_sessions_closed_total")
+                && count("secretless_sessions_opened_total") == 201.0
+        });
+        assert_eq!(aborted(), before, "{:?} {:?}", server.kind(), server.version());
+        assert!(abandoned(&front.broker) >= 120.0, "they are counted");
+        front.end();
+    }
+}
+
+/// The first one that connects tries the credential for all. If it says nothing, the broker tries it without.
+#[test]
+fn clients_that_say_nothing_do_not_keep_others_from_a_new_credential() {
     let server = shared(Which::Distribution).unwrap();
     let front = Front::of(server);
-    let mut left = 0;
-    while left < 32 {
-        let mut wire = Wire::connect(&front.endpoint.listen).unwrap();
-        wire.packet().unwrap();
-        drop(wire);
-        left += 1;
-        wait::until("the broker notices", || abandoned(&front.broker) >= f64::from(left));
-    }
-    // From now on they have to wait for each other, and one that stays is served in its turn.
-    let mut waiting: Vec<Wire> = (0..4).map(|_| Wire::connect(&front.endpoint.listen).unwrap()).collect();
-    for wire in &mut waiting {
-        let greeting = wire.packet().unwrap();
-        assert_eq!(greeting.error_code(), None, "{}", greeting.text());
-    }
-    drop(waiting);
+    let silent: Vec<Wire> = (0..60).map(|_| Wire::connect(&front.endpoint.listen).unwrap()).collect();
     front.client().query("SELECT 1").unwrap();
+    // Whoever makes up its mind later is served as any other.
+    for mut wire in silent {
+        assert_eq!(wire.packet().unwrap().error_code(), None);
+        let login = response("nobody", &front.account.name, "mysql_native_password", b"");
+        wire.send(1, &login).unwrap();
+        let answer = wire.packet().unwrap();
+        assert_eq!((answer.number, answer.payload.first()), (2, Some(&0)), "{}", answer.text());
+    }
+    assert!(front.broker.said().contains("the target was connected to again"), "{}", front.broker.said());
     front.end();
 }
 

@@ -87,7 +87,7 @@ fn a_client_is_not_sent_past_the_broker() {
 fn large_values_pass_both_ways_through_tls_on_either_leg() {
     let server = shared(Which::Newer).unwrap();
     let file = places::fresh("large").unwrap().join("large.sql");
-    let value: String = (0..3_000_000).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
+    let value: String = (0..3_000_000u64).map(|n| char::from(b'a' + (n * n % 23) as u8)).collect();
     std::fs::write(
         &file,
         format!("CREATE OR REPLACE TABLE kept (v LONGTEXT); INSERT INTO kept VALUES ('{value}');"),
@@ -136,7 +136,7 @@ fn a_dump_goes_in_again() {
     for server in servers() {
         let front = Front::of(server);
         let client = front.client();
-        client.query("CREATE TABLE kept (n INT PRIMARY KEY, t TEXT); INSERT INTO kept VALUES (1, 'a'), (2, REPEAT('b', 100000));").unwrap();
+        client.query("CREATE TABLE kept (n INT PRIMARY KEY, t LONGTEXT); INSERT INTO kept VALUES (1, 'a'), (2, REPEAT('b', 100000));").unwrap();
         let dump = client.tool(Tool::Dump, &["--no-tablespaces", &front.account.name]).unwrap();
         client.query("DROP TABLE kept").unwrap();
         client.query(&dump).unwrap();
