@@ -15,8 +15,8 @@ use zeroize::Zeroizing;
 use crate::tls::TlsPeer;
 use crate::work::Work;
 use crate::{
-    Dial, Entropy, Error, Event, Failure, Handshake, Look, Next, Output, Protocol, RequestId, Route, Side,
-    Transport, Want, Watch,
+    Alone, Credential, Dial, Entropy, Error, Event, Failure, Handshake, Look, Next, Output, Protocol,
+    RequestId, Route, Side, Transport, Want, Watch,
 };
 
 /// More than any handshake says at once: a refusal that is passed on is the longest.
@@ -120,6 +120,30 @@ impl Driver {
         self.seen = None;
         let next = self.machine.retry(entropy, &mut self.out);
         self.obey(next);
+    }
+
+    /// The client is not waited for any longer: whether the target's half goes on without it.
+    pub fn go_on_alone(&mut self, entropy: [u8; 32]) -> bool {
+        self.seen = None;
+        match self.machine.go_on_alone(entropy, &mut self.out) {
+            Ok(Alone::No) => return false,
+            Ok(Alone::UnderWay) => self.collect(),
+            Ok(Alone::Next(next)) => self.obey(Ok(next)),
+            Err(error) => self.obey(Err(error)),
+        }
+        true
+    }
+
+    /// The client goes on after all.
+    pub fn go_on_with_client(&mut self) {
+        self.target_in.clear();
+        self.seen = None;
+        self.obey(Ok(Next::Want(Side::Client, Want::Bytes)));
+    }
+
+    /// Whether the machine takes another credential for the one that it has not proven.
+    pub fn renew(&mut self, credential: &Arc<Credential>) -> bool {
+        self.machine.renew(credential)
     }
 
     /// Lets the client have the target's refusal, or what was said to somebody else.

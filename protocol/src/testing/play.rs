@@ -78,6 +78,21 @@ pub(super) fn play_step(
             driver.next = Ok(Next::Refused);
         }
         (Step::Permission, Ok(Next::Want(Side::Target, Want::Permission))) => driver.answer(Event::Permitted),
+        (Step::Renewed(changes, expected), next @ Ok(Next::Want(Side::Target, Want::Permission))) => {
+            driver.next = next;
+            let newer = fields.iter().filter(|(name, _)| changes.iter().all(|(other, _)| other != name));
+            let newer: Vec<_> = newer.chain(changes).map(|(name, value)| (*name, &**value)).collect();
+            if driver.renew(&credential(&newer)) != *expected {
+                return Err(format!("expected that it {}", step.expectation()));
+            }
+        }
+        (Step::GoesAlone(expected), next) => {
+            driver.next = next;
+            if driver.go_on_alone([0; 32]) != *expected {
+                return Err(format!("expected that it {}", step.expectation()));
+            }
+        }
+        (Step::GoesOn, Ok(Next::Relay(None))) => driver.go_on_with_client(),
         (Step::GiveUp(None, expected), Ok(Next::Refused)) => {
             driver.give_up(None);
             return play_step(driver, &Step::Fails(expected.clone()), fields);

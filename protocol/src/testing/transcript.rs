@@ -198,6 +198,26 @@ impl Transcript {
         self.step(Step::GiveUp(Some(words.into_bytes()), error.into()))
     }
 
+    /// The machine waits for permission, and is given another credential instead: whether it takes that.
+    #[must_use]
+    pub fn renews(self, fields: &[(&'static str, &[u8])], takes: bool) -> Self {
+        let fields = fields.iter().map(|(name, value)| (*name, value.to_vec())).collect();
+        self.step(Step::Renewed(fields, takes))
+    }
+
+    /// The client is not waited for any longer: whether the target's half goes on alone. If it does, it ends in
+    /// [`Transcript::relays`].
+    #[must_use]
+    pub fn goes_on_alone(self, goes: bool) -> Self {
+        self.step(Step::GoesAlone(goes))
+    }
+
+    /// The target's half has come to an end alone, and now the client goes on.
+    #[must_use]
+    pub fn client_goes_on(self) -> Self {
+        self.step(Step::GoesOn)
+    }
+
     /// The machine fails, and the driver has it say farewell.
     #[must_use]
     pub fn fails(self, error: impl Into<Error>) -> Self {

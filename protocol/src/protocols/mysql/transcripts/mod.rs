@@ -2,6 +2,7 @@
 //!
 //! Owns what the machine must do, in bytes. The proofs in here were computed by a program of another language.
 
+mod alone;
 mod change_user;
 mod client;
 mod methods;
@@ -15,7 +16,7 @@ use crate::tls::{TlsPeer, TlsPolicy, Verification};
 
 /// All of them.
 pub(super) fn all() -> Vec<Transcript> {
-    [opening::all(), client::all(), methods::all(), refusal::all(), change_user::all()]
+    [opening::all(), client::all(), methods::all(), refusal::all(), alone::all(), change_user::all()]
         .into_iter()
         .flatten()
         .collect()

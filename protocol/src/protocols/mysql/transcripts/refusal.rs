@@ -9,16 +9,16 @@ use super::{
 use crate::testing::Transcript;
 use crate::{Denied, ServerMisbehaved, Transport};
 
-const PROOF: &str = "14 3f55ad1159acbc82422872cba0fc0438b6e15355";
+pub(super) const PROOF: &str = "14 3f55ad1159acbc82422872cba0fc0438b6e15355";
 /// The same for the password `pen2`.
-const OTHER_PROOF: &str = "14 5946c4b047e6060b855b00d2678cd4b0e24a9d84";
-const DENIED: &str = "FF 1504 '#28000' 'Access denied for user svc'";
+pub(super) const OTHER_PROOF: &str = "14 5946c4b047e6060b855b00d2678cd4b0e24a9d84";
+pub(super) const DENIED: &str = "FF 1504 '#28000' 'Access denied for user svc'";
 
 fn asked(name: &'static str) -> Transcript {
     greeted(name, SERVER_FLAGS, "mysql_native_password").client(native_client())
 }
 
-fn begun(name: &'static str) -> Transcript {
+pub(super) fn begun(name: &'static str) -> Transcript {
     asked(name).to_target(packet(1, response(CLIENT_FLAGS, "svc", PROOF, "mysql_native_password")))
 }
 
