@@ -88,7 +88,8 @@ impl Control {
         match self.commit(prepared, now) {
             Ok(watcher) => {
                 self.reloads.0 += 1;
-                info!("Configuration reloaded: {services} services");
+                let plural = if services == 1 { "" } else { "s" };
+                info!("Configuration reloaded: {services} service{plural}");
                 Some(watcher)
             }
             Err(reasons) => {

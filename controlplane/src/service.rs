@@ -41,6 +41,8 @@ pub(crate) struct ServiceState {
     came: Vec<(Generation, Instant)>,
     /// Whether that is not the newest one.
     is_stood_in: bool,
+    /// Whether it was said that the target takes no credential that there is.
+    is_rejected: bool,
     /// What the target said when it refused the newest one.
     refusal: Option<Arc<[u8]>>,
     /// Why the last fetch failed, if it did.
@@ -84,6 +86,7 @@ impl ServiceState {
             older: Vec::new(),
             in_force: None,
             is_stood_in: false,
+            is_rejected: false,
             came: Vec::new(),
             refusal: None,
             failure: None,
@@ -155,7 +158,7 @@ impl ServiceState {
         }
         let credential = round.values.credential(generation);
         for finding in self.options.protocol.check(&credential) {
-            self.say(finding);
+            self.say(finding.words);
         }
         let destination = |credential: &Arc<Credential>| self.options.protocol.destination(credential);
         let same_target = self.credential.as_ref().map(destination) == Some(destination(&credential));
@@ -196,6 +199,7 @@ impl ServiceState {
         if let Some(newest) = newest.filter(|newest| self.came.iter().all(|(known, _)| known != newest)) {
             self.came.push((newest, now));
         }
+        self.say_whether_rejected(stand_in.is_some(), now);
         let in_force = self.rotation.in_force().filter(|generation| self.generation(*generation).is_some());
         if in_force == self.in_force {
             return false;
@@ -208,12 +212,28 @@ impl ServiceState {
                     "the target refuses the new credential; the last one that worked stays in use"
                 );
             }
-            (true, false) => info!(service, "the new credential is in use"),
+            (true, false) if !self.is_rejected => info!(service, "the new credential is in use"),
+            (true, false) => {}
             (false, false) | (true, true) => {}
         }
         self.is_stood_in = is_stand_in;
         self.in_force = in_force;
         true
+    }
+
+    /// Says once that nothing works that there is, and once that something does again.
+    fn say_whether_rejected(&mut self, has_stand_in: bool, now: Instant) {
+        let service = &self.options.name;
+        let is_rejected = self.rotation.is_refused() && !has_stand_in;
+        let works = self.rotation.open(now).is_some();
+        if is_rejected && !self.is_rejected && self.is_stood_in {
+            warn!(service, "the target accepts neither the new credential nor the last one that worked");
+        } else if is_rejected && !self.is_rejected {
+            warn!(service, "the target refuses the credential, and there is no other");
+        } else if self.is_rejected && works {
+            info!(service, "the target accepts the credential");
+        }
+        self.is_rejected = is_rejected || self.is_rejected && !works;
     }
 
     fn on_failure(&mut self, reason: String) {

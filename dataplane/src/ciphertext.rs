@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::gear::Obstacle;
 use crate::io::{Chunk, Io, Lease};
 use crate::session::{Session, Stage};
-use crate::watching::Sifted;
+use crate::watching::{Sifted, Watching};
 
 impl<I: Io> Session<I> {
     /// Ciphertext of `from`, in the relay.
@@ -196,7 +196,11 @@ impl<I: Io> Session<I> {
     /// Whether the end of `side`'s stream is not the one that its owner said: somebody else may have cut it off.
     pub(crate) fn is_cut_off(&self, side: Side) -> bool {
         let tls = self.target.as_ref().and_then(|leg| leg.tls.as_ref());
-        side == Side::Target && tls.is_some_and(|tls| !tls.is_closed())
+        let is_expected = match &self.stage {
+            Stage::Relay(relay) => relay.watching.as_ref().is_some_and(Watching::has_said_goodbye),
+            Stage::Handshake(_) | Stage::Closing(_) => false,
+        };
+        side == Side::Target && tls.is_some_and(|tls| !tls.is_closed()) && !is_expected
     }
 
     /// The target's stream has ended without its word that this is the end, or cannot be read any further. The client

@@ -40,6 +40,11 @@ impl Watching {
         self.watch.on_answer();
     }
 
+    /// Whether the client has said that it ends the session.
+    pub(crate) fn has_said_goodbye(&self) -> bool {
+        self.watch.has_said_goodbye()
+    }
+
     /// How many bytes may pass without a look.
     fn unseen(&self) -> usize {
         if self.head.is_empty() { self.watch.unseen() } else { 0 }

@@ -6,7 +6,7 @@ use alloc::borrow::ToOwned;
 use alloc::format;
 use alloc::string::String;
 
-use crate::{BrokerFailed, Credential, Error, Secret, TargetFailed};
+use crate::{BrokerFailed, Credential, Doubt, Error, Secret, TargetFailed};
 
 /// A field that the target is sent as it is. An empty one is none.
 pub(crate) fn sendable<'a>(
@@ -59,14 +59,14 @@ pub(crate) const PEM_FIELDS: [(&str, &str); 3] =
     [("sslrootcert", "CERTIFICATE"), ("sslcert", "CERTIFICATE"), ("sslkey", "PRIVATE KEY")];
 
 /// What is wrong with the PEM in `fields`.
-pub(crate) fn pem_findings(credential: &Credential, fields: &[(&str, &str)]) -> impl Iterator<Item = String> {
+pub(crate) fn pem_findings(credential: &Credential, fields: &[(&str, &str)]) -> impl Iterator<Item = Doubt> {
     fields.iter().filter_map(|(field, marker)| {
         let is_pem = credential.field(field)?.expose(|pem| has_pem_block(pem, marker));
         let finding = || {
-            format!(
+            Doubt::fatal(format!(
                 "credential '{field}' holds no PEM block of the kind '{marker}'; it must hold the content of the \
                  file, not its path"
-            )
+            ))
         };
         (!is_pem).then(finding)
     })

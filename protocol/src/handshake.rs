@@ -29,9 +29,13 @@ pub trait Protocol: Send + Sync {
     /// The values of a credential that it knows. What it does with others is the protocol's own affair.
     fn fields(&self) -> &'static [KnownField];
 
-    /// What is wrong with `credential` that can be seen without connecting: one sentence per finding, naming
-    /// the field and the remedy, never the value.
-    fn check(&self, credential: &Credential) -> Vec<String>;
+    /// Whether values that it does not know are sent to the target as they are. Else they are nobody's.
+    fn sends_unknown_fields(&self) -> bool {
+        false
+    }
+
+    /// What is wrong with `credential` that can be seen without connecting.
+    fn check(&self, credential: &Credential) -> Vec<Doubt>;
 
     /// A machine for one accepted connection, which came over `client`.
     fn handshake(&self, route: Arc<Route>, client: Transport) -> Box<dyn Handshake>;
@@ -94,6 +98,27 @@ impl KnownField {
     /// A value that may be missing and is nobody's business.
     pub const fn new(name: &'static str) -> Self {
         Self { name, is_required: false, is_public: false }
+    }
+}
+
+/// Something about a credential that its owner should know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// A sentence that names the field and the remedy, never the value.
+    pub words: String,
+    /// Whether no session can begin as it is.
+    pub is_fatal: bool,
+}
+
+impl Doubt {
+    /// With this no session can begin.
+    pub(crate) fn fatal(words: impl Into<String>) -> Self {
+        Self { words: words.into(), is_fatal: true }
+    }
+
+    /// It works, and not as somebody may think.
+    pub(crate) fn harmless(words: impl Into<String>) -> Self {
+        Self { words: words.into(), is_fatal: false }
     }
 }
 

@@ -58,7 +58,7 @@ pub use error::{
     Unsupported,
 };
 pub use handshake::{
-    Alone, ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Entropy, Event, Excluded,
+    Alone, ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Doubt, Entropy, Event, Excluded,
     Failure, Handshake, KnownField, Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};

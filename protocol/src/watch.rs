@@ -22,6 +22,9 @@ pub trait Watch: Send {
     /// The target has sent something.
     fn on_answer(&mut self);
 
+    /// Whether the client has said that it ends the session: whoever closes first then, and however, cuts off nothing.
+    fn has_said_goodbye(&self) -> bool;
+
     /// After [`Look::Hold`]: a machine that goes on from there. Its client has sent what was held and has not been
     /// answered; its target is connected. It ends in [`crate::Next::Relay`] as any other.
     fn begin(&self) -> Box<dyn Handshake>;

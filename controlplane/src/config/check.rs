@@ -5,13 +5,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use protocol::{Credential, Excluded, Generation, Secret};
+use protocol::{Credential, Doubt, Excluded, Generation, Secret};
 
-use super::model::{Config, CredentialConfig, ServiceConfig, Source};
+use super::model::{Config, CredentialConfig, ListenOn, ServiceConfig, Source};
 use super::nearest::nearest;
 use super::{Place, transport};
-use crate::diagnostics::{Finding, Report, Severity};
-use crate::providers::Item;
+use crate::diagnostics::{Finding, Report, Severity, printable};
+use crate::providers::{Flaw, Item};
 
 /// Adds findings about the values and files that `config` names; how many services cannot work as they are.
 pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
@@ -22,6 +22,7 @@ pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
         about.add_missing();
         about.add_literals();
         about.add_excluded();
+        about.add_folder();
         for credential in &service.credentials {
             about.add_name(credential);
             about.add_rewriting(credential);
@@ -72,7 +73,9 @@ impl About<'_> {
                 Source::Provider { .. } | Source::Unknown(_) => None,
             })
             .collect();
-        for message in service.protocol.check(&Credential::new(Generation(1), literals)) {
+        for Doubt { words: message, is_fatal } in
+            service.protocol.check(&Credential::new(Generation(1), literals))
+        {
             // The sentence names its field, in quotes or as a word.
             let quoted = |credential: &&CredentialConfig| message.contains(&format!("'{}'", credential.name));
             let mut words = message.split(|c: char| !c.is_alphanumeric());
@@ -84,12 +87,9 @@ impl About<'_> {
                 Some(credential) => (credential.place, key_of(service, &credential.name)),
                 None => (service.place, format!("services.{}", service.name)),
             };
-            if message.contains("has been deprecated") {
-                self.push(place, key, message, "it still works; write what the sentence says in its place");
-            } else {
-                self.fails = true;
-                self.push(place, key, message, FAILS);
-            }
+            self.fails |= is_fatal;
+            let help = if is_fatal { FAILS } else { "it works; do what the sentence says all the same" };
+            self.push(place, key, message, help);
         }
     }
 
@@ -100,6 +100,25 @@ impl About<'_> {
         if let Some(Excluded { who, help }) = excluded {
             let key = format!("services.{}", service.name);
             self.add(Severity::Note, service.place, key, who.to_owned(), help);
+        }
+    }
+
+    /// A Unix socket that has nowhere to be.
+    fn add_folder(&mut self) {
+        let service = self.service;
+        if let ListenOn::Unix { path, .. } = &service.listen_on
+            && let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty())
+            && !folder.is_dir()
+        {
+            self.fails = true;
+            let key = format!("services.{}.listenOn", service.name);
+            let message = format!("there is no folder {}", printable(&folder.display().to_string()));
+            self.push(
+                service.place,
+                key,
+                message,
+                "it must be there when the broker starts, and the broker must be able to write to it",
+            );
         }
     }
 
@@ -120,14 +139,23 @@ impl About<'_> {
             return;
         }
         let key = key_of(self.service, &credential.name);
-        let sent = format!(
-            "'{}' means nothing to the broker: it is sent to the target as a parameter",
-            credential.name
-        );
-        if let Some(meant) = nearest(&credential.name, &known) {
-            self.push(credential.place, key, sent, &format!("did you mean `{meant}`?"));
+        if self.report.findings().iter().any(|finding| finding.key == key) {
+            // The protocol has said something about it.
+            return;
+        }
+        let is_sent = self.service.protocol.sends_unknown_fields();
+        let name = &credential.name;
+        let message = match is_sent {
+            true => format!("'{name}' means nothing to the broker: it is sent to the target as a parameter"),
+            false => format!("'{name}' means nothing to the connector: it is not used"),
+        };
+        let meant = elsewhere(name).filter(|meant| known.contains(meant)).or_else(|| nearest(name, &known));
+        if let Some(meant) = meant {
+            self.push(credential.place, key, message, &format!("did you mean `{meant}`?"));
+        } else if !is_sent {
+            self.push(credential.place, key, message, &format!("it knows {}", known.join(", ")));
         } else if !matches!(credential.source, Source::Literal(_)) {
-            self.push(credential.place, key, sent, "if it is a secret, give it a name that is known");
+            self.push(credential.place, key, message, "if it is a secret, give it a name that is known");
         }
     }
 
@@ -145,10 +173,12 @@ impl About<'_> {
         let fields = self.service.protocol.fields();
         let is_public = fields.iter().any(|field| field.is_public && field.name == credential.name);
         // One sentence about one file is enough for all who use it.
-        if let Some((message, help)) = provider.look(&Item { id: id.clone(), raw, is_public })
-            && seen.insert(message.clone())
+        if let Some(Flaw { words, help, is_fatal }) = provider.look(&Item { id: id.clone(), raw, is_public })
         {
-            self.push(credential.place, key_of(self.service, &credential.name), message, &help);
+            self.fails |= is_fatal;
+            if seen.insert(words.clone()) {
+                self.push(credential.place, key_of(self.service, &credential.name), words, &help);
+            }
         }
     }
 
@@ -166,6 +196,18 @@ impl About<'_> {
             help: help.to_owned(),
         });
     }
+}
+
+/// What a value is called here that has this name in clients of databases.
+fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name.to_lowercase().replace(['-', '_'], "").as_str() {
+        "user" | "login" => "username",
+        "passwd" | "pass" | "pwd" => "password",
+        "hostname" | "server" => "host",
+        "db" | "dbname" => "database",
+        "sslca" | "cafile" | "cacert" => "sslrootcert",
+        _ => return None,
+    })
 }
 
 fn key_of(service: &ServiceConfig, credential: &str) -> String {

@@ -17,7 +17,12 @@ pub(super) enum Word {
 /// What `word` is, if no protocol has that name.
 pub(super) fn connector(word: &str) -> Word {
     let built: Vec<&str> = protocol::protocols::ALL.iter().map(|protocol| protocol.name()).collect();
-    classify(word, "connector", &built, CONNECTORS_NOT_BUILT)
+    let meant = match word.to_lowercase().as_str() {
+        "postgres" | "postgresql" => "pg",
+        "mariadb" => "mysql",
+        _ => return classify(word, "connector", &built, CONNECTORS_NOT_BUILT),
+    };
+    Word::Unknown(format!("did you mean `{meant}`? ({})", list_of("connector", built.iter().copied())))
 }
 
 /// What `word` is, if no provider has that name.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStringExt;
 
 use protocol::Secret;
 
-use super::{FetchError, Fetched, Fetching, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
 
 /// The provider `env`.
 pub(super) struct Env;
@@ -33,9 +33,10 @@ impl Provider for Env {
         true
     }
 
-    fn look(&self, item: &Item) -> Option<(String, String)> {
+    fn look(&self, item: &Item) -> Option<Flaw> {
+        let error = read(item).err()?;
         let help = "it must be in the environment of the broker when it starts".to_owned();
-        read(item).err().map(|error| (error.to_string(), help))
+        Some(Flaw { words: error.to_string(), help, is_fatal: true })
     }
 
     fn fetch(&self, request: Request) -> Fetching {

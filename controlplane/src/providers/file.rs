@@ -11,7 +11,7 @@ use protocol::Secret;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use zeroize::Zeroizing;
 
-use super::{FetchError, Fetched, Fetching, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
 use crate::offload::{Lost, offload};
 use crate::os_words::words;
 
@@ -44,14 +44,14 @@ impl Provider for File {
         })
     }
 
-    fn look(&self, item: &Item) -> Option<(String, String)> {
+    fn look(&self, item: &Item) -> Option<Flaw> {
         let waits = "the service waits for it: its clients cannot connect until it is there";
-        match read(item) {
-            Ok((_, None, _)) => None,
-            Ok((_, Some(note), _)) => Some((note, format!("run `chmod 600 {}`", item.id))),
-            Err(FetchError::Unusable(words)) => Some((words, "name a file that holds the value".to_owned())),
-            Err(error) => Some((error.to_string(), waits.to_owned())),
-        }
+        let (words, help, is_fatal) = match read(item) {
+            Ok((_, note, _)) => (note?, format!("run `chmod 600 {}`", item.id), false),
+            Err(FetchError::Unusable(words)) => (words, "name a file that holds the value".to_owned(), true),
+            Err(error) => (error.to_string(), waits.to_owned(), true),
+        };
+        Some(Flaw { words, help, is_fatal })
     }
 
     fn watch_path(&self, id: &str) -> Option<PathBuf> {

@@ -42,8 +42,8 @@ pub trait Provider: Send + Sync {
         false
     }
 
-    /// What is wrong with `item` as of now, as far as a look tells: a sentence and its remedy, for whoever checks a file.
-    fn look(&self, item: &Item) -> Option<(String, String)> {
+    /// What is wrong with `item` as of now, as far as a look tells, for whoever checks a file.
+    fn look(&self, item: &Item) -> Option<Flaw> {
         let _ = item;
         None
     }
@@ -53,6 +53,16 @@ pub trait Provider: Send + Sync {
         let _ = id;
         None
     }
+}
+
+/// What is wrong with one value where it lies.
+pub struct Flaw {
+    /// A sentence that names what it is about.
+    pub words: String,
+    /// The remedy.
+    pub help: String,
+    /// Whether it cannot be had as it is.
+    pub is_fatal: bool,
 }
 
 /// A fetch under way.

@@ -9,7 +9,7 @@ use protocol::Error;
 use rustls::version::TLS13;
 
 use crate::support::client_tls::Target;
-use crate::support::frames::{LOGIN, NO, WELCOME, YES, head, message};
+use crate::support::frames::{GOODBYE, LOGIN, NO, WELCOME, YES, head, message};
 use crate::support::tls::{self, TlsClient};
 use crate::support::{Bed, Options, accept, await_that, connect};
 
@@ -20,6 +20,7 @@ on_both_drivers! {
     a_login_that_is_refused_ends_the_session,
     a_client_that_goes_in_the_middle_of_a_login_leaves_nothing,
     an_answer_on_its_way_when_a_login_comes_is_not_lost,
+    a_target_that_breaks_off_behind_a_goodbye_cuts_off_nothing,
 }
 
 /// A watched session's surroundings.
@@ -298,5 +299,19 @@ fn an_answer_on_its_way_when_a_login_comes_is_not_lost(io: IoChoice) {
         sending.join().unwrap();
         stage.await_end();
         assert_eq!(stage.failed(), [("target_refused", 1)]);
+    }
+}
+
+fn a_target_that_breaks_off_behind_a_goodbye_cuts_off_nothing(io: IoChoice) {
+    for stage in Stage::all(io) {
+        let (mut client, mut target) = stage.session();
+        client.send(&message(GOODBYE, b""));
+        assert_eq!(receive(&mut target), (GOODBYE, Vec::new()));
+        drop(target);
+        let mut rest = Vec::new();
+        assert_eq!(client.read_to_end(&mut rest).unwrap(), 0, "it is an end as any other");
+        drop(client);
+        stage.await_end();
+        assert_eq!(stage.failed(), []);
     }
 }

@@ -106,8 +106,8 @@ impl fmt::Display for Error {
                      see `config: channelBinding`"
                 }
                 Denied::PlaintextClient => {
-                    "this service takes clients in TLS only (`clientTls: required`): connect with sslmode=require, or \
-                     what your client calls it"
+                    "this service takes clients in TLS only (`clientTls: required`): turn TLS on in the client \
+                     (sslmode=require, --ssl-mode=REQUIRED, --ssl)"
                 }
             }),
             Self::Limit(cause) => f.write_str(match cause {

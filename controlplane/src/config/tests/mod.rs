@@ -1,5 +1,6 @@
 //! Whole files: what loads, and what each finding says.
 
+mod checks;
 mod client_tls;
 mod errors;
 mod go_files;

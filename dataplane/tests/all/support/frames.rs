@@ -12,6 +12,8 @@ use protocol::{
 
 /// The kind of message that asks for a login.
 pub(crate) const LOGIN: u8 = b'L';
+/// The kind of message with which a client ends its session.
+pub(crate) const GOODBYE: u8 = b'G';
 /// The target's consent.
 pub(crate) const YES: u8 = b'y';
 /// The target's refusal.
@@ -37,6 +39,7 @@ pub(crate) fn head(bytes: &[u8]) -> Option<(usize, u8)> {
 #[derive(Default)]
 pub(crate) struct Frames {
     unseen: usize,
+    has_said_goodbye: bool,
 }
 
 impl Watch for Frames {
@@ -56,7 +59,8 @@ impl Watch for Frames {
             passed += body;
             match head(&bytes[passed..]) {
                 Some((_, LOGIN)) => return Look::Hold(passed),
-                Some((len, _)) => {
+                Some((len, kind)) => {
+                    self.has_said_goodbye |= kind == GOODBYE;
                     self.unseen = len;
                     passed += HEAD_LEN;
                 }
@@ -66,6 +70,10 @@ impl Watch for Frames {
     }
 
     fn on_answer(&mut self) {}
+
+    fn has_said_goodbye(&self) -> bool {
+        self.has_said_goodbye
+    }
 
     fn begin(&self) -> Box<dyn Handshake> {
         Box::new(Login)

@@ -68,7 +68,7 @@ impl Protocol for OneByte {
         &[]
     }
 
-    fn check(&self, _: &Credential) -> Vec<String> {
+    fn check(&self, _: &Credential) -> Vec<protocol::Doubt> {
         Vec::new()
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns which field means what.
 
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 use alloc::{format, vec};
 
@@ -13,8 +13,8 @@ use crate::fields::{
     PEM_FIELDS, has_nul, parse_port, pem_findings, required, sendable, text, without_brackets,
 };
 use crate::limits::MYSQL_CLEAR_PASSWORD_MAX;
-use crate::tls::{RequireWithRoot, TlsPolicy};
-use crate::{Credential, Destination, Error, KnownField, Secret};
+use crate::tls::{RequireWithRoot, TlsPolicy, Verification};
+use crate::{Credential, Destination, Doubt, Error, KnownField, Secret};
 
 /// Registered with IANA.
 pub(super) const DEFAULT_PORT: u16 = 3306;
@@ -94,29 +94,40 @@ pub(super) fn check_credential(credential: &Credential) -> Result<(), Error> {
     Ok(())
 }
 
-/// One sentence per finding. A field that is missing is not one: its value may come from elsewhere later.
-pub(super) fn findings(credential: &Credential) -> Vec<String> {
+/// A field that is missing is no finding: its value may come from elsewhere later.
+pub(super) fn findings(credential: &Credential) -> Vec<Doubt> {
     let mut findings = vec![];
     match destination(credential) {
         // The kernel says who listens there.
         Ok(Destination::Unix(_)) => {}
-        Ok(Destination::Tcp { .. }) => {
-            findings.extend(tls_policy(credential).err().map(|error| error.to_string()));
-        }
-        Err(error) => findings.push(error.to_string()),
+        Ok(Destination::Tcp { .. }) => match tls_policy(credential) {
+            Ok(Some(policy))
+                if policy.verification == Verification::Nothing
+                    && credential.field("sslrootcert").is_some() =>
+            {
+                findings.push(Doubt::harmless(
+                    "credential 'sslrootcert' is not looked at with sslmode \"require\", which takes any certificate: use \
+                     \"verify-full\" or \"verify-ca\"",
+                ));
+            }
+            Ok(_) => {}
+            Err(error) => findings.push(Doubt::fatal(error.to_string())),
+        },
+        Err(error) => findings.push(Doubt::fatal(error.to_string())),
     }
     findings.extend(pem_findings(credential, &PEM_FIELDS));
     findings.extend(pem_findings(credential, &[(SERVER_KEY, "PUBLIC KEY")]));
     for name in ["username", "password"] {
         if credential.field(name).is_some_and(|secret| secret.expose(has_nul)) {
-            findings
-                .push(format!("credential '{name}' holds a NUL byte, which MySQL cannot take; remove it"));
+            findings.push(Doubt::fatal(format!(
+                "credential '{name}' holds a NUL byte, which MySQL cannot take; remove it"
+            )));
         }
     }
     if credential.field("password").is_some_and(|password| password.len() > MYSQL_CLEAR_PASSWORD_MAX) {
-        findings.push(format!(
+        findings.push(Doubt::fatal(format!(
             "credential 'password' is longer than {MYSQL_CLEAR_PASSWORD_MAX} bytes, which is more than a token has"
-        ));
+        )));
     }
     findings
 }
@@ -157,7 +168,14 @@ mod tests {
 
     #[test]
     fn each_finding_names_its_field_and_a_remedy() {
-        let found = |name, value| findings(&credential(&[(name, value)]));
+        let words = |fields: &[(&str, &[u8])]| -> Vec<(alloc::string::String, bool)> {
+            let found = findings(&credential(fields)).into_iter();
+            found.map(|doubt| (doubt.words, doubt.is_fatal)).collect()
+        };
+        let found = |name, value| -> Vec<alloc::string::String> {
+            let found = words(&[(name, value)]).into_iter();
+            found.inspect(|(_, is_fatal)| assert!(is_fatal, "{name}")).map(|(words, _)| words).collect()
+        };
         let none: Vec<&str> = Vec::new();
         assert_eq!(found("password", b"secret"), none);
         assert_eq!(found("host", b"/run/x.sock"), none);
@@ -175,5 +193,9 @@ mod tests {
         );
         assert_eq!(found("password", &[b'x'; 16 * 1024 + 1]).len(), 1);
         assert_eq!(found("sslmode", b"prefer").len(), 1);
+        let root = b"-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
+        let ignored = words(&[("sslrootcert", root)]);
+        assert!(matches!(&*ignored, [(words, false)] if words.contains("'sslrootcert' is not looked at")));
+        assert_eq!(words(&[("sslrootcert", root), ("sslmode", b"verify-ca")]), []);
     }
 }

@@ -25,14 +25,13 @@ mod transcripts;
 mod watch;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::line::Line;
 use crate::{
-    ClientTls, Credential, Destination, Error, Excluded, Handshake, KnownField, Pair, Protocol, Route,
+    ClientTls, Credential, Destination, Doubt, Error, Excluded, Handshake, KnownField, Pair, Protocol, Route,
     Transport,
 };
 use capabilities::Capabilities;
@@ -62,7 +61,7 @@ impl Protocol for Mysql {
         &fields::KNOWN
     }
 
-    fn check(&self, credential: &Credential) -> Vec<String> {
+    fn check(&self, credential: &Credential) -> Vec<Doubt> {
         fields::findings(credential)
     }
 

@@ -19,6 +19,8 @@ pub(super) struct CommandWatch {
     sends_file: bool,
     /// A command has passed that is answered, and nothing has come from the target since.
     awaits_answer: bool,
+    /// `COM_QUIT` has passed.
+    has_quit: bool,
 }
 
 /// Length and number of a packet.
@@ -45,7 +47,14 @@ enum Head {
 impl CommandWatch {
     /// Begins right behind the login.
     pub(super) fn new(facts: Facts) -> Self {
-        Self { facts, unseen: 0, is_continued: false, sends_file: false, awaits_answer: false }
+        Self {
+            facts,
+            unseen: 0,
+            is_continued: false,
+            sends_file: false,
+            awaits_answer: false,
+            has_quit: false,
+        }
     }
 
     /// Reads the head at the front of `bytes`.
@@ -72,7 +81,8 @@ impl CommandWatch {
         }
         match command {
             Some(COM_CHANGE_USER) => return Head::ChangesUser,
-            Some(COM_QUIT | COM_STMT_SEND_LONG_DATA | COM_STMT_CLOSE) => {}
+            Some(COM_QUIT) => self.has_quit = true,
+            Some(COM_STMT_SEND_LONG_DATA | COM_STMT_CLOSE) => {}
             _ => self.awaits_answer = true,
         }
         Head::Passes(len)
@@ -112,6 +122,10 @@ impl Watch for CommandWatch {
 
     fn on_answer(&mut self) {
         self.awaits_answer = false;
+    }
+
+    fn has_said_goodbye(&self) -> bool {
+        self.has_quit
     }
 
     fn begin(&self) -> Box<dyn Handshake> {

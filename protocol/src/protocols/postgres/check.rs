@@ -3,48 +3,47 @@
 //! Owns the sentences. They name fields and remedies, never values.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::address;
 use super::fields::{USER_HINT, defaults, tls_policy};
 use crate::fields::{PEM_FIELDS, has_nul, pem_findings};
-use crate::{Credential, Destination};
+use crate::{Credential, Destination, Doubt};
 
-/// One sentence per finding. A field that is missing is not one: its value may come from elsewhere later.
-pub(super) fn findings(credential: &Credential) -> Vec<String> {
+/// A field that is missing is no finding: its value may come from elsewhere later.
+pub(super) fn findings(credential: &Credential) -> Vec<Doubt> {
     let mut findings = Vec::new();
     if credential.field("user").is_some() {
-        findings.push(format!("credential 'user' is not used: {USER_HINT}"));
+        findings.push(Doubt::fatal(format!("credential 'user' is not used: {USER_HINT}")));
     }
     if credential.field("address").is_some() {
-        findings.push(
-            "'address' has been deprecated for PG connector. Please use 'host' and 'port' instead."
-                .to_string(),
-        );
+        findings.push(Doubt::harmless(
+            "'address' has been deprecated for PG connector. Please use 'host' and 'port' instead.",
+        ));
     }
     match address::destination(credential) {
         // Nothing is encrypted on a Unix socket, so sslmode means nothing there.
         Ok(Destination::Unix(_)) => {}
         Ok(Destination::Tcp { .. }) => {
-            findings.extend(tls_policy(credential).err().map(|error| error.to_string()));
+            findings.extend(tls_policy(credential).err().map(|error| Doubt::fatal(error.to_string())));
         }
-        Err(error) => findings.push(error.to_string()),
+        Err(error) => findings.push(Doubt::fatal(error.to_string())),
     }
     findings.extend(pem_findings(credential, &PEM_FIELDS));
     for name in ["username", "password", "database"] {
         if credential.field(name).is_some_and(|secret| secret.expose(has_nul)) {
-            findings.push(format!(
+            findings.push(Doubt::fatal(format!(
                 "credential '{name}' holds a NUL byte, which PostgreSQL cannot take; remove it"
-            ));
+            )));
         }
     }
     for (name, value) in defaults(credential) {
         if value.expose(has_nul) {
-            findings.push(format!(
+            findings.push(Doubt::fatal(format!(
                 "credential '{}' is sent as a startup parameter and holds a NUL byte; remove it",
                 name.escape_default()
-            ));
+            )));
         }
     }
     findings
@@ -61,7 +60,7 @@ mod tests {
     const CERTIFICATE: &[u8] = b"-----BEGIN CERTIFICATE-----\r\nMIIB\r\n-----END CERTIFICATE-----\r\n";
 
     fn found(fields: &[(&str, &[u8])]) -> Vec<String> {
-        findings(&credential(fields))
+        findings(&credential(fields)).into_iter().map(|doubt| doubt.words).collect()
     }
 
     #[test]

@@ -19,12 +19,11 @@ mod target;
 mod transcripts;
 
 use alloc::boxed::Box;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::{
-    ClientTls, Credential, Destination, Error, Handshake, KnownField, Pair, Protocol, Route, Transport,
+    ClientTls, Credential, Destination, Doubt, Error, Handshake, KnownField, Pair, Protocol, Route, Transport,
 };
 use client::PostgresClient;
 use login::Authenticated;
@@ -51,7 +50,11 @@ impl Protocol for Postgres {
         &fields::KNOWN
     }
 
-    fn check(&self, credential: &Credential) -> Vec<String> {
+    fn sends_unknown_fields(&self) -> bool {
+        true
+    }
+
+    fn check(&self, credential: &Credential) -> Vec<Doubt> {
         check::findings(credential)
     }
 

@@ -159,7 +159,12 @@ fn encryption() -> Vec<Transcript> {
         over_tcp("a target without TLS is not told who we are", SERVER_FLAGS)
             .fails(TargetFailed::TlsNotOffered)
             .to_target("")
-            .to_client(err(2, 1429, "HY000", "SSL connection error: SSL is required but the server doesn't support it")),
+            .to_client(err(
+                2,
+                1429,
+                "HY000",
+                "SSL connection error: SSL is required but the server doesn't support it"
+            )),
         logged_in(
             offered("a client on a Unix socket may have TLS", Transport::Unix, ClientTls::Auto)
                 .client(tls_request(CLIENT_FLAGS))
@@ -187,12 +192,17 @@ fn encryption() -> Vec<Transcript> {
                 2,
                 3159,
                 "HY000",
-                "this service takes clients in TLS only (`clientTls: required`): connect with sslmode=require, or what \
-                 your client calls it",
+                "this service takes clients in TLS only (`clientTls: required`): turn TLS on in the client \
+                 (sslmode=require, --ssl-mode=REQUIRED, --ssl)",
             )),
         greeted("a client that was not offered TLS and wants it is told so", SERVER_FLAGS, "")
             .client(tls_request(CLIENT_FLAGS))
             .fails(ClientMisbehaved::MalformedPacket("the user's name: TLS was not offered"))
-            .to_client(err(2, 1043, "08S01", "the client sent a malformed packet: the user's name: TLS was not offered")),
+            .to_client(err(
+                2,
+                1043,
+                "08S01",
+                "the client sent a malformed packet: the user's name: TLS was not offered"
+            )),
     ]
 }

@@ -10,8 +10,8 @@ use crate::{BrokerFailed, ClientMisbehaved, ClientTls, Denied, Transport, Unsupp
 /// How a TLS record begins that holds a ClientHello.
 const CLIENT_HELLO: &str = "16 | 0301 | 0200";
 
-const PLAINTEXT: &str = "this service takes clients in TLS only (`clientTls: required`): connect with sslmode=require, or \
-                         what your client calls it";
+const PLAINTEXT: &str = "this service takes clients in TLS only (`clientTls: required`): turn TLS on in the client \
+                 (sslmode=require, --ssl-mode=REQUIRED, --ssl)";
 
 /// A session, once the startup packet may come.
 fn logs_in(transcript: Transcript) -> Transcript {

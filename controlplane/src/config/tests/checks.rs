@@ -1,0 +1,65 @@
+//! What `check` says beyond what loading says, and which services it counts as broken.
+
+use super::*;
+use crate::testing::TempDir;
+
+/// Keys, helps, and how many services will fail.
+fn checked(text: &str) -> (Vec<(String, String)>, usize) {
+    let dir = TempDir::new();
+    let request = LoadRequest { file: Some(dir.file("broker.yml", text)), ..LoadRequest::default() };
+    let loaded = check(&request).expect("it loads");
+    let findings = loaded.warnings.findings().iter().filter(|finding| finding.severity == Severity::Warning);
+    (findings.map(|finding| (finding.key.clone(), finding.help.clone())).collect(), loaded.doubtful)
+}
+
+fn mysql(credentials: &str) -> (Vec<(String, String)>, usize) {
+    let text = with_service("").replace("connector: pg", "connector: mysql");
+    checked(&text.replace("host: db", &format!("host: db, username: me, {credentials}")))
+}
+
+fn of(name: &str) -> String {
+    format!("services.pg.credentials.{name}")
+}
+
+#[test]
+fn names_that_other_clients_use_are_known() {
+    for (name, meant) in [("passwd", "password"), ("ssl-ca", "sslrootcert"), ("pasword", "password")] {
+        let said = mysql(&format!("{name}: x"));
+        assert_eq!(said, (vec![(of(name), format!("did you mean `{meant}`?"))], 0));
+    }
+    let (said, _) = mysql("database: shop");
+    assert!(said[0].1.starts_with("it knows username, password, host,"), "{said:?}");
+}
+
+#[test]
+fn a_value_that_cannot_be_had_is_a_service_that_cannot_be_used() {
+    for source in ["{from: file, get: /nonexistent/password}", "{from: env, get: NOT_A_VARIABLE_HERE}"] {
+        let (said, doubtful) = mysql(&format!("password: {source}"));
+        assert_eq!((said.len(), doubtful), (1, 1), "{said:?}");
+    }
+}
+
+#[test]
+fn what_works_and_not_as_somebody_may_think_is_said_and_not_counted() {
+    let root = "\"-----BEGIN CERTIFICATE-----\\nMIIB\\n-----END CERTIFICATE-----\"";
+    let (said, doubtful) = mysql(&format!("sslmode: require, sslrootcert: {root}"));
+    let help = "it works; do what the sentence says all the same".to_owned();
+    assert_eq!((said, doubtful), (vec![(of("sslrootcert"), help)], 0));
+}
+
+#[test]
+fn a_socket_needs_a_folder() {
+    let text = with_service("").replace("host: db", "host: db, username: me");
+    let at = |path: &str| checked(&text.replace("tcp://127.0.0.1:5432", &format!("unix://{path}")));
+    let (said, doubtful) = at("/nonexistent/folder/.s.PGSQL.5432");
+    assert_eq!((said[0].0.as_str(), doubtful), ("services.pg.listenOn", 1), "{said:?}");
+    assert_eq!(at("/tmp/.s.PGSQL.5432"), (Vec::new(), 0));
+}
+
+#[test]
+fn connectors_are_known_by_their_servers_names() {
+    for (word, meant) in [("mariadb", "mysql"), ("postgres", "pg"), ("PostgreSQL", "pg"), ("mysq", "mysql")] {
+        let said = report(&with_service("").replace("connector: pg", &format!("connector: {word}")));
+        assert!(said.contains(&format!("did you mean `{meant}`?")), "{said}");
+    }
+}
