@@ -285,7 +285,7 @@ impl Collector for Metrics {
         self.counters(
             encoder,
             "secretless_handshakes_abandoned",
-            "Connections whose target was left in the middle of its handshake, which it may count against the broker",
+            "Connections that ended while the target was in the middle of its handshake",
             |totals| totals.abandoned,
         )?;
         self.counters(

@@ -11,9 +11,9 @@ use crate::{ClientMisbehaved, Denied, Transport};
 
 /// The login of nobody: no database, no attributes, latin1.
 fn nobody() -> Vec<u8> {
-    const CHARSET_AT: usize = 8;
     let mut payload = response(0x0028_8201, "svc", PROOF, "mysql_native_password");
-    payload[CHARSET_AT] = 8;
+    // The character set is behind the flags and the longest packet.
+    payload.splice(8..9, [8]);
     packet(1, payload)
 }
 
