@@ -1,7 +1,7 @@
 //! What the black-box tests stand on: real servers and clients, obtained and started.
 //!
-//! [`obtain`] brings what cargo does not; [`postgres`] and [`mysql`] start servers, [`broker`] the broker; [`wait`] waits for
-//! conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
+//! [`obtain`] brings what cargo does not; [`postgres`] and [`mysql`] start servers, [`openbao`] a secret store,
+//! [`broker`] the broker; [`wait`] waits for conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
 
 #![expect(
     clippy::panic,
@@ -15,6 +15,7 @@ pub mod http;
 pub mod interrupt;
 pub mod mysql;
 pub mod obtain;
+pub mod openbao;
 pub mod places;
 pub mod ports;
 pub mod postgres;

@@ -1,4 +1,4 @@
-//! Obtains what the tests need and cargo does not bring: servers of the distribution and newer ones, drivers in
+//! Obtains what the tests need and cargo does not bring: servers of the distribution and newer ones, a secret store, drivers in
 //! other languages and their own tests; and for the load bench, the proxies that the broker is measured beside.
 //!
 //! This is the only part of the tests that uses the network, and it is a step of its own: `cargo suite` does it
@@ -11,6 +11,7 @@ mod java;
 mod mariadb;
 mod mysql;
 mod node;
+mod openbao;
 mod python;
 mod release;
 mod router;
@@ -31,6 +32,7 @@ pub use java::classpath as java_classpath;
 pub use mariadb::{check as check_mariadb, newer as newer_mariadb};
 pub use mysql::mysql;
 pub use node::{driver as node_driver, packages as node_packages, postgres as newer_postgres};
+pub use openbao::openbao;
 pub use python::{interpreter as python, psql as newer_psql};
 pub use release::Unpacked;
 pub use router::mysql_router;
@@ -57,6 +59,8 @@ pub enum Part {
     Java,
     /// The tests that PyMySQL and aiomysql have of their own.
     Suites,
+    /// OpenBao, from PyPI.
+    OpenBao,
     /// The distribution's PgBouncer.
     PgBouncer,
     /// The distribution's HAProxy.
@@ -80,6 +84,7 @@ pub const ALL: &[Part] = &[
     Part::Go,
     Part::Java,
     Part::Suites,
+    Part::OpenBao,
 ];
 
 impl Part {
@@ -88,7 +93,7 @@ impl Part {
         match self {
             Self::Postgres if debian::newest_postgres().is_none() => vec!["postgresql"],
             Self::MariaDb => mariadb::missing_packages(),
-            Self::Python | Self::Envoy | Self::Suites
+            Self::Python | Self::Envoy | Self::Suites | Self::OpenBao
                 if !debian::answers("python3", &["-c", "import ensurepip, venv"]) =>
             {
                 vec!["python3-venv"]
@@ -117,6 +122,7 @@ impl Part {
             Self::MySqlRouter => Some(router::bundle()),
             Self::Java => Some(java::bundle()),
             Self::Suites => Some(suites::bundle()),
+            Self::OpenBao => Some(openbao::bundle()),
             Self::Envoy => Some(envoy::bundle()),
             Self::Python => Some(python::bundle()),
             Self::Node => Some(node::bundle()),

@@ -25,6 +25,7 @@ mod mysql;
 mod mysql_async_driver;
 mod mysql_servers;
 mod mysql_suites;
+mod openbao_servers;
 mod program;
 mod reload;
 mod rotation;
