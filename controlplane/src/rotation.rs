@@ -257,8 +257,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
         self.fetching = Fetching::Idle;
         self.fetched_at = Some(now);
         let last_usable_until = self.schedule.usable_until;
-        if outcome == Outcome::Failed {
+        if outcome.has_failed() {
             self.failures.start(now);
+            self.schedule.end_if(outcome == Outcome::Gone && self.current.is_some(), now);
         } else {
             self.failures = Backoff::default();
             self.schedule = schedule;
@@ -280,10 +281,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 }
             }
             // Nothing better is to be had for those whom this fetch was for.
-            Outcome::Unchanged | Outcome::Failed => {
+            Outcome::Unchanged | Outcome::Failed | Outcome::Gone => {
                 let current = self.current.as_ref().map(|current| current.generation);
-                let is_answered =
-                    |since| outcome == Outcome::Failed || began.is_some_and(|began| since <= began);
+                let is_answered = |since| outcome.has_failed() || began.is_some_and(|began| since <= began);
                 // The pause does not depend on who still waits: clients may be gone before the store has answered.
                 if self.owed.take_if(|since| is_answered(*since)).is_some()
                     && !self.pauses.refusals.holds(now)

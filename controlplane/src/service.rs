@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use crate::endpoints::Endpoints;
 use crate::fetch::{Answer, Sources, describe};
 use crate::options::Options;
+use crate::providers::FetchError;
 use crate::resolve::{Names, numeric};
 use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
 use crate::store::Entry;
@@ -142,8 +143,9 @@ impl ServiceState {
             Ok(round) => round,
             Err(failures) => {
                 self.is_hopeless = self.sources.is_hopeless(&failures);
-                self.on_failure(describe(&failures));
-                return (Outcome::Failed, Schedule::default());
+                let is_gone = failures.iter().any(|failure| matches!(failure.error, FetchError::Gone(_)));
+                self.on_failure(describe(&failures), is_gone);
+                return (if is_gone { Outcome::Gone } else { Outcome::Failed }, Schedule::default());
             }
         };
         self.is_hopeless = false;
@@ -236,11 +238,16 @@ impl ServiceState {
         self.is_rejected = is_rejected || self.is_rejected && !works;
     }
 
-    fn on_failure(&mut self, reason: String) {
-        if self.failure.as_ref() == Some(&reason) {
+    fn on_failure(&mut self, reason: String, is_gone: bool) {
+        let has_value = self.credential.is_some();
+        if self.failure.as_ref() == Some(&reason) && !(is_gone && has_value) {
             return;
         }
-        let remedy = if self.credential.is_some() { "; the last value stays in use" } else { "" };
+        let remedy = match (has_value, is_gone) {
+            (true, true) => "; the store has withdrawn the value",
+            (true, false) => "; the last value stays in use",
+            (false, _) => "",
+        };
         warn!(service = self.options.name, "{reason}{remedy}");
         self.failure = Some(reason);
     }

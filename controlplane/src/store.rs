@@ -408,6 +408,7 @@ mod tests {
 
     use super::*;
     use crate::config::{ConnectorConfig, CredentialConfig, ListenOn, Place, ServiceConfig, Source};
+    use crate::providers::FetchError;
     use crate::testing::{TempDir, block_on};
     use crate::watch::Watcher;
 
@@ -516,6 +517,20 @@ mod tests {
         assert_eq!(fetch(&mut store, later), 1);
         assert!(store.take_news(later + Duration::from_secs(1)).is_none());
         assert!(store.get(id).is_some_and(|service| service.missing().is_none()));
+
+        // One that its store takes back does not.
+        let words = "it is gone".to_owned();
+        let failure = fetch::Failure { provider: "vault".into(), error: FetchError::Gone(words.clone()) };
+        let answer = fetch::Answer { result: Err(vec![failure]), asked: Vec::new() };
+        let epoch = store.get(id).map_or(0, |service| service.epoch);
+        store.on_fetched(id, epoch, answer, later);
+        store.on_time(later);
+        let news = store.take_news(later + Duration::from_secs(1));
+        let snapshot = news.and_then(|news| news.snapshot).expect("it is published");
+        assert!(matches!(snapshot.services[&id].credential, CredentialState::Awaited));
+        assert!(
+            store.get(id).is_some_and(|service| service.missing().is_some_and(|why| why.contains(&words)))
+        );
     }
 
     #[test]

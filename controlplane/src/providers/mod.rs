@@ -6,6 +6,7 @@
 
 mod env;
 mod file;
+mod vault;
 
 use std::fmt;
 use std::future::Future;
@@ -16,9 +17,10 @@ use std::time::{Duration, Instant};
 use protocol::Secret;
 
 pub(crate) use file::read_whole;
+pub use vault::{answer_for_fuzz as vault_answer_for_fuzz, id_for_fuzz as vault_id_for_fuzz};
 
 /// Every provider, in the order of the documentation.
-pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File];
+pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File, &vault::Vault];
 
 /// The provider that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
@@ -132,6 +134,8 @@ pub enum FetchError {
     Unusable(String),
     /// The store has it and does not give it to us.
     Denied(String),
+    /// The store says for certain that it is not to be had any more: what it was must not be used.
+    Gone(String),
     /// The store could not be asked, or did not answer in time.
     Unavailable(String),
     /// There is no such store in this broker.
@@ -146,6 +150,7 @@ impl FetchError {
             Self::Empty(_) => "empty",
             Self::Unusable(_) => "unusable",
             Self::Denied(_) => "denied",
+            Self::Gone(_) => "gone",
             Self::Unavailable(_) => "unavailable",
             Self::Unsupported(_) => "unsupported",
         }
@@ -159,6 +164,7 @@ impl fmt::Display for FetchError {
             | Self::Empty(words)
             | Self::Unusable(words)
             | Self::Denied(words)
+            | Self::Gone(words)
             | Self::Unavailable(words)
             | Self::Unsupported(words) => f.write_str(words),
         }

@@ -42,6 +42,15 @@ pub(crate) enum Outcome {
     Unchanged,
     /// None.
     Failed,
+    /// None, and the store says that those before are none any more.
+    Gone,
+}
+
+impl Outcome {
+    /// Whether nothing came.
+    pub(crate) fn has_failed(self) -> bool {
+        matches!(self, Self::Failed | Self::Gone)
+    }
 }
 
 /// What a new file has replaced of a service's credential.
@@ -65,6 +74,13 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// The values must not be used any more, if `is_over`.
+    pub(crate) fn end_if(&mut self, is_over: bool, now: Instant) {
+        if is_over {
+            self.usable_until = Some(now);
+        }
+    }
+
     /// Lets services that were fetched together be fetched again over a tenth of the time.
     pub(crate) fn spread(&mut self, key: u32, now: Instant) {
         if let Some(at) = &mut self.refetch_at {

@@ -335,6 +335,24 @@ fn values_are_fetched_again_when_due_and_withdrawn_when_over() {
 }
 
 #[test]
+fn values_that_the_store_has_withdrawn_are_out_of_use_at_once_and_asked_for_again() {
+    let mut scene = Scene::replaced();
+    assert_eq!(scene.changed(), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Gone), []);
+    let now = scene.now;
+    assert!(scene.until_due().is_some() && scene.now == now, "it is due at once");
+    assert_eq!(scene.time(), [Withdraw, Fetch]);
+    assert_eq!(scene.rotation.in_force(), None, "the one before it stands in for nothing");
+    assert_eq!(scene.fetched(Outcome::Gone), []);
+    // There is nothing left to withdraw.
+    let now = scene.now;
+    assert!(scene.until_due().is_some() && scene.now >= now + Duration::from_secs(1));
+    assert_eq!(scene.time(), [Fetch]);
+    assert_eq!(scene.fetched_new(), []);
+    assert_eq!(scene.asks(1), [proceed(1)]);
+}
+
+#[test]
 fn a_withdrawn_generation_leaves_nobody_waiting() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(7), [Fetch]);

@@ -35,3 +35,4 @@ mod sessions;
 mod shutdown;
 mod sockets;
 mod support;
+mod vault;

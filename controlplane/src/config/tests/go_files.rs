@@ -150,7 +150,7 @@ fn aliases_stand_for_whole_nodes() {
 
 #[test]
 fn providers_of_the_go_broker_that_are_not_built_fail_at_use() {
-    for word in ["conjur", "vault", "aws", "kubernetes", "keychain"] {
+    for word in ["conjur", "aws", "kubernetes", "keychain"] {
         let file = with_service("")
             .replace("{host: db}", &format!("{{password: {{from: {word}, get: service#x}}}}"));
         let loaded = loaded(&file);

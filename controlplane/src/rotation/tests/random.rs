@@ -43,7 +43,11 @@ fn nobody_is_forgotten_whatever_happens() {
                 8 | 9 if fetches > 0 => {
                     fetches -= 1;
                     let is_same = scene.rotation.current.is_some() && dice.roll(2) == 0;
-                    scene.fetched(if is_same { Outcome::Unchanged } else { Outcome::Failed })
+                    scene.fetched(match (is_same, dice.roll(5)) {
+                        (true, _) => Outcome::Unchanged,
+                        (false, 0) => Outcome::Gone,
+                        (false, _) => Outcome::Failed,
+                    })
                 }
                 10 if dice.roll(9) == 0 && scene.rotation.current.is_some() => {
                     // A new file: what was under way counts no more.

@@ -1,0 +1,221 @@
+//! One store: its settings and what was learned about it.
+//!
+//! Owns a round of questions, from a client to values, and the verdict on a secret that is not there any more. Blocks: it
+//! runs on threads that may.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use protocol::Secret;
+
+use super::answer::Terms;
+use super::client::Client;
+use super::id::{Id, Place};
+use super::read::{Reader, Routes, Trouble};
+use super::settings::Settings;
+use crate::providers::{FetchError, Fetched, Lease, Request};
+
+/// One store.
+pub(super) struct Store {
+    pub(super) settings: Settings,
+    routes: Routes,
+    suspects: Suspects,
+}
+
+impl Store {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, routes: Routes::default(), suspects: Suspects::default() }
+    }
+
+    /// Fetches every value of `request`, by `deadline`.
+    pub(super) fn fetch(&self, request: &Request, deadline: Instant) -> Result<Fetched, FetchError> {
+        let ids = request.items.iter().map(|item| Id::parse(&item.id)).collect::<Result<Vec<_>, _>>();
+        let ids = ids.map_err(FetchError::Unusable)?;
+        let client = Client::new(&self.settings, deadline).map_err(FetchError::Unavailable)?;
+        let token = self.settings.token.read().map_err(FetchError::Unavailable)?;
+        let reader = Reader { client: &client, token: &token, routes: &self.routes };
+
+        let mut places: BTreeMap<Place<'_>, Vec<usize>> = BTreeMap::new();
+        for (index, id) in ids.iter().enumerate() {
+            places.entry(id.place).or_default().push(index);
+        }
+        let mut values: Vec<Option<Secret>> = ids.iter().map(|_| None).collect();
+        let mut outlook = Outlook::default();
+        for (place, indexes) in places {
+            let fields: Vec<&str> = indexes.iter().map(|index| ids[*index].field).collect();
+            let trouble = match reader.read(place, &fields) {
+                Ok((found, terms)) => {
+                    self.suspects.clear(place);
+                    outlook.add(terms);
+                    for (index, value) in indexes.into_iter().zip(found) {
+                        values[index] = Some(value);
+                    }
+                    continue;
+                }
+                Err(Trouble::Forbidden(words)) => self.judge(&client, &token, words),
+                Err(trouble) => trouble,
+            };
+            return Err(self.suspects.verdict(place, trouble, Instant::now()));
+        }
+        let mut fetched = Fetched::new(values.into_iter().flatten().collect());
+        fetched.refetch_at = outlook.refetch_after().map(|after| Instant::now() + after);
+        fetched.lease = outlook.lease;
+        Ok(fetched)
+    }
+
+    /// Whether it is the secret that this token may not have, or the token that nobody knows: the store says "permission
+    /// denied" to both.
+    fn judge(&self, client: &Client, token: &[u8], words: String) -> Trouble {
+        match client.get("auth/token/lookup-self", "", token) {
+            Ok(answer) if answer.status == 200 => Trouble::Forbidden(words),
+            Ok(answer) if answer.status == 403 => {
+                Trouble::Outage(format!("{words}; the store does not know the token, or not any more"))
+            }
+            Ok(answer) => Trouble::Outage(format!("{words}; about the token it answers {}", answer.status)),
+            Err(reason) => Trouble::Outage(reason),
+        }
+    }
+}
+
+/// How long all values of a fetch are good for.
+#[derive(Default)]
+struct Outlook {
+    /// The lease that ends first.
+    lease: Option<Lease>,
+    /// When the first of the others should be looked at.
+    look_after: Option<Duration>,
+}
+
+impl Outlook {
+    fn add(&mut self, terms: Terms) {
+        let after = match terms {
+            Terms::Leased(mut lease) => {
+                lease.duration = lease.duration.clamp(LEASE_MIN, Duration::from_secs(YEAR_SECONDS));
+                if self.lease.as_ref().is_none_or(|first| lease.duration < first.duration) {
+                    self.lease = Some(lease);
+                }
+                return;
+            }
+            Terms::Open { seconds: 0 } => REFETCH_AFTER,
+            // What whoever wrote a secret of KV version 1 said, in a field `ttl`.
+            Terms::Open { seconds } => Duration::from_secs(seconds).clamp(REFETCH_AFTER_MIN, REFETCH_AFTER),
+            // The store counts whole seconds, and may be late: then every second, until there is a new time.
+            Terms::Rotated { seconds } => Duration::from_secs(seconds.min(YEAR_SECONDS) + 1),
+        };
+        self.look_after = Some(self.look_after.map_or(after, |known| known.min(after)));
+    }
+
+    /// Each fetch makes a lease anew, and with it an account at the target: so only its end is a reason for one.
+    fn refetch_after(&self) -> Option<Duration> {
+        self.look_after.filter(|_| self.lease.is_none())
+    }
+}
+
+/// Secrets that a store has denied once. One that it still denies some seconds later is gone: a store that is being set up
+/// or changed denies what is there.
+#[derive(Default)]
+struct Suspects(Mutex<BTreeMap<(String, Option<u32>), Instant>>);
+
+impl Suspects {
+    fn clear(&self, place: Place<'_>) {
+        self.lock().remove(&key(place));
+    }
+
+    fn verdict(&self, place: Place<'_>, trouble: Trouble, now: Instant) -> FetchError {
+        let (words, is_missing) = match trouble {
+            Trouble::Missing(words) => (words, true),
+            Trouble::Forbidden(words) => (words, false),
+            Trouble::Unusable(words) => return FetchError::Unusable(words),
+            Trouble::Empty(words) => return FetchError::Empty(words),
+            Trouble::Outage(words) => return FetchError::Unavailable(words),
+        };
+        let since = *self.lock().entry(key(place)).or_insert(now);
+        match (now.duration_since(since) >= SECOND_LOOK_AFTER, is_missing) {
+            (true, _) => FetchError::Gone(words),
+            (false, true) => FetchError::NotFound(words),
+            (false, false) => FetchError::Denied(words),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, Option<u32>), Instant>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn key(place: Place<'_>) -> (String, Option<u32>) {
+    (place.path.to_owned(), place.version)
+}
+
+/// A store tells nobody that a secret has changed. A target that refuses the old one is a better sign, and asks at once.
+const REFETCH_AFTER: Duration = Duration::from_secs(300);
+
+/// A hint may be shorter than what anybody needs.
+const REFETCH_AFTER_MIN: Duration = Duration::from_secs(10);
+
+/// A store that gives less, or says nothing, is not asked for a new account all the time.
+const LEASE_MIN: Duration = Duration::from_secs(5);
+
+/// No time of a store's makes a clock overflow.
+const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+
+const SECOND_LOOK_AFTER: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_is_gone_when_the_store_denies_it_twice_five_seconds_apart() {
+        let suspects = Suspects::default();
+        let start = Instant::now();
+        let place = Place { path: "kv/db", version: None };
+        let missing = |seconds| {
+            let trouble = Trouble::Missing("m".into());
+            suspects.verdict(place, trouble, start + Duration::from_secs(seconds)).label()
+        };
+        assert_eq!([missing(0), missing(4), missing(5)], ["not_found", "not_found", "gone"]);
+        // An outage says nothing either way; a value that is there again does.
+        let outage = suspects.verdict(place, Trouble::Outage("o".into()), start + Duration::from_secs(6));
+        assert_eq!((outage.label(), missing(7)), ("unavailable", "gone"));
+        suspects.clear(place);
+        assert_eq!([missing(8), missing(12), missing(13)], ["not_found", "not_found", "gone"]);
+
+        let other = Place { path: "kv/db", version: Some(1) };
+        let denied = |seconds| {
+            let trouble = Trouble::Forbidden("f".into());
+            suspects.verdict(other, trouble, start + Duration::from_secs(seconds)).label()
+        };
+        assert_eq!([denied(0), denied(5)], ["denied", "gone"]);
+    }
+
+    fn outlook(all: impl IntoIterator<Item = Terms>) -> Outlook {
+        let mut outlook = Outlook::default();
+        all.into_iter().for_each(|terms| outlook.add(terms));
+        outlook
+    }
+
+    #[test]
+    fn the_stores_hint_is_taken_within_reason() {
+        let after = |terms| outlook([terms]).refetch_after().map(|after| after.as_secs());
+        let open = |seconds| after(Terms::Open { seconds });
+        assert_eq!([open(0), open(1), open(60), open(u64::MAX)], [300, 10, 60, 300].map(Some));
+        let rotated = |seconds| after(Terms::Rotated { seconds });
+        assert_eq!([rotated(0), rotated(3600)], [1, 3601].map(Some));
+        assert!(rotated(u64::MAX).is_some_and(|after| after < 1 << 32));
+    }
+
+    #[test]
+    fn where_there_is_a_lease_only_its_end_is_a_reason_to_ask() {
+        let lease = |id: &str, seconds| {
+            let duration = Duration::from_secs(seconds);
+            Terms::Leased(Lease { id: id.to_owned(), duration, renewable: true })
+        };
+        let outlook =
+            self::outlook([Terms::Open { seconds: 0 }, lease("long", 600), lease("short", 60), lease("b", 90)]);
+        assert_eq!(outlook.refetch_after(), None);
+        assert_eq!(outlook.lease.map(|lease| lease.id).as_deref(), Some("short"));
+        let seconds = |given| self::outlook([lease("a", given)]).lease.map(|lease| lease.duration.as_secs());
+        assert_eq!([seconds(0), seconds(u64::MAX)], [5, YEAR_SECONDS].map(Some));
+    }
+}

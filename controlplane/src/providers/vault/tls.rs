@@ -1,0 +1,150 @@
+//! TLS with the store.
+//!
+//! Owns which certificates are trusted and which one is shown. Both may lie in files, which are read for each fetch, so
+//! that new ones are taken up.
+
+use std::fs;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use rustls::client::Resumption;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::settings::{Roots, Settings};
+use crate::os_words::words;
+
+/// What `settings` say about TLS.
+pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, String> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let builder = if settings.skip_verify {
+        builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+    } else {
+        builder.with_root_certificates(match &settings.roots {
+            Some(roots) => Arc::new(roots.read()?),
+            None => system_roots(),
+        })
+    };
+    let mut config = match &settings.identity {
+        Some((certificate, key)) => {
+            let chain = certificates(certificate)?;
+            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+            let shown = builder.with_client_auth_cert(chain, key_der);
+            shown.map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?
+        }
+        None => builder.with_no_client_auth(),
+    };
+    // The client is gone after the fetch, and its sessions with it.
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+impl Roots {
+    fn read(&self) -> Result<RootCertStore, String> {
+        let mut store = RootCertStore::empty();
+        match self {
+            Self::File(path) => add(&mut store, path)?,
+            Self::Folder(folder) => {
+                let failed = |error| format!("open {}: {}", folder.display(), words(&error));
+                let mut paths = Vec::new();
+                for entry in fs::read_dir(folder).map_err(failed)? {
+                    let path = entry.map_err(failed)?.path();
+                    if path.is_file() {
+                        paths.push(path);
+                    }
+                }
+                for path in paths {
+                    add(&mut store, &path)?;
+                }
+                if store.is_empty() {
+                    return Err(format!("{} holds no certificate", folder.display()));
+                }
+            }
+        }
+        Ok(store)
+    }
+}
+
+fn add(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
+    for certificate in certificates(path)? {
+        store.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
+    match found {
+        Ok(certificates) if certificates.is_empty() => {
+            Err(format!("{} holds no certificate", path.display()))
+        }
+        Ok(certificates) => Ok(certificates),
+        Err(error) => Err(unusable(path, &error)),
+    }
+}
+
+/// The error may quote the file, and the file may be a key's.
+fn unusable(path: &Path, error: &rustls::pki_types::pem::Error) -> String {
+    match error {
+        rustls::pki_types::pem::Error::Io(error) => format!("open {}: {}", path.display(), words(error)),
+        _ => format!("{} is no PEM of what it should hold", path.display()),
+    }
+}
+
+/// Read once: they are many, and change with the system.
+fn system_roots() -> Arc<RootCertStore> {
+    static ROOTS: OnceLock<Arc<RootCertStore>> = OnceLock::new();
+    let roots = ROOTS.get_or_init(|| {
+        let mut store = RootCertStore::empty();
+        // What cannot be used is said when the broker starts.
+        store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        Arc::new(store)
+    });
+    Arc::clone(roots)
+}
+
+/// Takes any certificate, as `VAULT_SKIP_VERIFY` asks for. Whoever shows one still has to have its key.
+#[derive(Debug)]
+struct Anybody(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anybody {
+    fn verify_server_cert(
+        &self,
+        _certificate: &CertificateDer<'_>,
+        _chain: &[CertificateDer<'_>],
+        _name: &ServerName<'_>,
+        _ocsp: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
