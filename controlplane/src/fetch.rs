@@ -13,6 +13,7 @@ use protocol::Protocol;
 use crate::config::{CredentialConfig, Source};
 use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
 use crate::rotation::Schedule;
+use crate::stores::Stores;
 use crate::values::{Value, Values};
 use crate::watch::Watch;
 
@@ -26,7 +27,8 @@ pub(crate) struct Sources {
 
 /// What one provider is asked for.
 struct Ask {
-    provider: &'static dyn Provider,
+    store: Arc<str>,
+    provider: Arc<dyn Provider>,
     request: Request,
     /// The values' names, and which item of the request each is.
     names: Vec<(String, usize)>,
@@ -56,24 +58,27 @@ pub(crate) struct Failure {
 }
 
 /// One question, for the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    pub provider: &'static str,
+    pub provider: Arc<str>,
     pub outcome: &'static str,
     pub took: Duration,
 }
 
 impl Sources {
-    /// The sources that the file names. Its literals move into wiped memory of our own.
-    pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol) -> Self {
+    /// The sources that the file names, which `stores` has. Its literals move into wiped memory of our own.
+    pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol, stores: &Stores) -> Self {
         let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
         for CredentialConfig { name, source, .. } in credentials {
             match source {
                 Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
-                Source::Provider { provider, id, raw } => {
+                Source::Provider { store, id, raw, .. } => {
                     let is_public =
                         protocol.fields().iter().any(|field| field.is_public && field.name == name);
-                    sources.ask(provider, Item { id, raw, is_public }, name);
+                    match stores.get(&store) {
+                        Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
+                        None => sources.unknown = Some(store),
+                    }
                 }
                 Source::Unknown(provider) => sources.unknown = Some(provider),
             }
@@ -81,10 +86,16 @@ impl Sources {
         sources
     }
 
-    fn ask(&mut self, provider: &'static dyn Provider, item: Item, name: String) {
-        let known = self.asks.iter().position(|ask| ask.provider.name() == provider.name());
+    fn ask(&mut self, (store, provider): (&Arc<str>, &Arc<dyn Provider>), item: Item, name: String) {
+        let known = self.asks.iter().position(|ask| ask.store == *store);
         let index = known.unwrap_or_else(|| {
-            self.asks.push(Ask { provider, request: Request { items: Vec::new() }, names: Vec::new() });
+            let (store, provider) = (Arc::clone(store), Arc::clone(provider));
+            self.asks.push(Ask {
+                store,
+                provider,
+                request: Request { items: Vec::new() },
+                names: Vec::new(),
+            });
             self.asks.len() - 1
         });
         let ask = &mut self.asks[index];
@@ -104,7 +115,7 @@ impl Sources {
     /// whose answers never change.
     pub(crate) fn is_hopeless(&self, failures: &[Failure]) -> bool {
         let is_constant = |failure: &Failure| {
-            let asked = self.asks.iter().find(|ask| ask.provider.name() == failure.provider);
+            let asked = self.asks.iter().find(|ask| *ask.store == *failure.provider);
             asked.is_some_and(|ask| ask.provider.is_constant())
         };
         self.unknown.is_some() || failures.iter().any(is_constant)
@@ -119,12 +130,14 @@ impl Sources {
 
     /// Whether both ask the same for the same, and hold the same literals.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let questions = |sources: &Self| -> Vec<_> {
-            let ask = |ask: &Ask| (ask.provider.name(), ask.request.clone(), ask.names.clone());
-            sources.asks.iter().map(ask).collect()
+        let is_same = |(mine, theirs): (&Ask, &Ask)| {
+            Arc::ptr_eq(&mine.provider, &theirs.provider)
+                && mine.request == theirs.request
+                && mine.names == theirs.names
         };
         self.unknown == other.unknown
-            && questions(self) == questions(other)
+            && self.asks.len() == other.asks.len()
+            && self.asks.iter().zip(&other.asks).all(is_same)
             && self.literals.is_same(&other.literals)
     }
 
@@ -175,12 +188,12 @@ impl Sources {
         let mut failures = Vec::new();
         let mut asked = Vec::new();
         for (ask, (answer, took)) in self.asks.iter().zip(answers) {
-            let provider = ask.provider.name();
+            let provider = &ask.store;
             let outcome = match &answer {
                 Ok(_) => "ok",
                 Err(error) => error.label(),
             };
-            asked.push(Asked { provider, outcome, took });
+            asked.push(Asked { provider: Arc::clone(provider), outcome, took });
             match answer {
                 Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
                     round.schedule = earlier(round.schedule, schedule(&fetched, now));
@@ -192,10 +205,10 @@ impl Sources {
                 }
                 Ok(_) => {
                     let words = "the provider gave another number of values: this is a bug".to_owned();
-                    failures
-                        .push(Failure { provider: provider.to_owned(), error: FetchError::Unusable(words) });
+                    let error = FetchError::Unusable(words);
+                    failures.push(Failure { provider: provider.to_string(), error });
                 }
-                Err(error) => failures.push(Failure { provider: provider.to_owned(), error }),
+                Err(error) => failures.push(Failure { provider: provider.to_string(), error }),
             }
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }

@@ -29,6 +29,7 @@ mod service;
 mod start;
 mod stop;
 mod store;
+mod stores;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

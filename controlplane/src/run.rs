@@ -248,8 +248,9 @@ impl Run {
     fn reload(&mut self) {
         self.reloading = Reloading::Yes;
         let (request, sender) = (self.request.clone(), self.sender.clone());
+        let stores = self.control.borrow().stores().clone();
         spawn_local(async move {
-            let result = match Prepared::load(request).await {
+            let result = match Prepared::load(request, stores).await {
                 Ok((prepared, warnings)) => {
                     for finding in warnings.findings() {
                         warn!("{finding}");

@@ -179,7 +179,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
     let result = runtime.block_on(local.run_until(async {
         let signals = Signals::catch().map_err(|error| vec![format!("signals: {}", words(&error))])?;
         serve_admin(broker.admin, &control).await?;
-        let prepared = Prepared::new(loaded.config);
+        let prepared = Prepared::new(loaded.config, control.borrow().stores());
         let places: Vec<ListenOn> = prepared.places().cloned().collect();
         announce(&places);
         let watcher = control.borrow_mut().commit(prepared, Instant::now())?;

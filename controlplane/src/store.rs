@@ -212,7 +212,7 @@ impl Store {
 
     /// Questions that were asked elsewhere, for the metrics.
     pub(crate) fn count(&mut self, asked: &[Asked]) {
-        asked.iter().for_each(|asked| self.counts.add(*asked));
+        asked.iter().for_each(|asked| self.counts.add(asked.clone()));
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
@@ -401,6 +401,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
@@ -408,16 +409,19 @@ mod tests {
 
     use super::*;
     use crate::config::{ConnectorConfig, CredentialConfig, ListenOn, Place, ServiceConfig, Source};
+    use crate::stores::Stores;
     use crate::testing::{TempDir, block_on};
     use crate::watch::Watcher;
+
+    static STORES: LazyLock<Stores> = LazyLock::new(|| Stores::open(Vec::new(), &Stores::default()));
 
     fn literal(text: &str) -> Source {
         Source::Literal(Secret::from_heap(text.as_bytes().to_vec()))
     }
 
     fn file(path: &std::path::Path) -> Source {
-        let provider = crate::providers::by_name("file").expect("it is listed");
-        Source::Provider { provider, id: path.display().to_string(), raw: false }
+        let kind = crate::providers::by_name("file").expect("it is listed");
+        Source::Provider { store: "file".into(), kind, id: path.display().to_string(), raw: false }
     }
 
     fn entry(name: &str, credentials: Vec<(&str, Source)>) -> Entry {
@@ -445,7 +449,7 @@ mod tests {
         };
         Entry {
             options: Options::of(&config),
-            sources: Arc::new(Sources::new(credentials, config.protocol)),
+            sources: Arc::new(Sources::new(credentials, config.protocol, &STORES)),
             answer: None,
         }
     }

@@ -22,7 +22,7 @@ pub(crate) struct Metrics {
     /// Fetches of credentials, by provider and outcome.
     pub(crate) fetches: Vec<FetchCount>,
     /// How long fetches took, by provider.
-    pub(crate) fetch_durations: BTreeMap<&'static str, HistogramTotals>,
+    pub(crate) fetch_durations: BTreeMap<Arc<str>, HistogramTotals>,
     /// Reloads that were put in force, and that were refused.
     pub(crate) reloads: (u64, u64),
     /// Connections of any kind, handshakes and farewells included.
@@ -60,7 +60,7 @@ pub(crate) struct ServiceMetrics {
 #[derive(Clone, Debug)]
 pub(crate) struct FetchCount {
     /// The provider's name.
-    pub(crate) provider: &'static str,
+    pub(crate) provider: Arc<str>,
     /// `ok`, or the cause of the failure.
     pub(crate) outcome: &'static str,
     /// How many.
@@ -207,7 +207,7 @@ impl Metrics {
             MetricType::Counter,
         )?;
         for fetches in &self.fetches {
-            let labels = [("provider", fetches.provider), ("outcome", fetches.outcome)];
+            let labels = [("provider", &*fetches.provider), ("outcome", fetches.outcome)];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&fetches.count, None)?;
         }
         let mut family = encoder.encode_descriptor(
@@ -218,7 +218,7 @@ impl Metrics {
         )?;
         for (provider, histogram) in &self.fetch_durations {
             let buckets = buckets(histogram);
-            let labels = [("provider", *provider)];
+            let labels = [("provider", &**provider)];
             let mut family = family.encode_family(&labels)?;
             family.encode_histogram::<NoLabelSet>(
                 histogram.sum_seconds,

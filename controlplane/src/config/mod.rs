@@ -14,6 +14,7 @@ mod listen;
 mod model;
 mod nearest;
 mod place;
+mod providers;
 mod section;
 mod service;
 mod source;
@@ -36,12 +37,13 @@ use self::section::{Findings, Reader, Section, Unknown};
 use self::service::Shared;
 use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
+use crate::stores::Stores;
 
 pub(crate) use broker::IO_WORDS;
 pub(crate) use client_tls::transport;
 pub use model::{
     BrokerConfig, ClientTlsConfig, Config, ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig,
-    SocketAccess, Source,
+    SocketAccess, Source, StoreConfig,
 };
 pub use place::Place;
 
@@ -81,7 +83,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
 /// protocol cannot use, files of secrets that are missing or open to others.
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
     let mut loaded = load(request)?;
-    loaded.doubtful = check::add_findings(&loaded.config, &mut loaded.warnings);
+    let stores = Stores::open(std::mem::take(&mut loaded.config.stores), &Stores::default());
+    loaded.doubtful = check::add_findings(&loaded.config, &stores, &mut loaded.warnings);
     loaded.warnings.sort();
     Ok(loaded)
 }
@@ -136,15 +139,22 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     if !is_version_2(reader, &root) && !looks_like_version_2 {
         return None;
     }
-    root.without_extensions().finish(reader, &["version", "services", "broker"], Unknown::Ignored);
+    root.without_extensions().finish(
+        reader,
+        &["version", "services", "broker", "providers"],
+        Unknown::Ignored,
+    );
 
     let broker_field = root.take(reader, "broker");
     let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
+    let mut literals = LiteralSecrets::default();
+    let stores = providers::read(reader, &root, &mut literals);
     let mut shared = Shared {
         broker: &broker,
         allow_remote: allow_remote || broker.allow_remote,
         claims: Claims::default(),
-        literals: LiteralSecrets::default(),
+        literals,
+        stores: stores.iter().flatten().map(|store| (store.name.clone(), store.kind)).collect(),
     };
     if let Some(admin) = broker.config.admin {
         // Nothing is taken yet.
@@ -153,7 +163,7 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     let services = read_services(reader, &root, &mut shared);
     let Shared { literals, .. } = shared;
     literals.warn_if_shared(reader, path, is_shared);
-    Some(Config { path: path.to_owned(), services: services?, broker: broker.config })
+    Some(Config { path: path.to_owned(), services: services?, stores: stores?, broker: broker.config })
 }
 
 fn read_services<'d>(

@@ -6,7 +6,7 @@ use super::Place;
 use super::broker::{self, BrokerSection};
 use super::claims::Claims;
 use super::client_tls;
-use super::credentials::{self, LiteralSecrets};
+use super::credentials::{self, LiteralSecrets, StoreNames};
 use super::listen;
 use super::model::{ConnectorConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
@@ -24,6 +24,8 @@ pub(super) struct Shared<'b> {
     pub(super) claims: Claims,
     /// Literal secrets so far.
     pub(super) literals: LiteralSecrets,
+    /// The stores that the file gives a name.
+    pub(super) stores: StoreNames,
 }
 
 /// Reads one service. `None`, and errors, if it cannot be served.
@@ -53,7 +55,8 @@ pub(super) fn read<'d>(
         check_reach(reader, (*place, listen_on), &field.path, allow_remote.unwrap_or(shared.allow_remote));
         claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
-    let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
+    let credentials =
+        credentials::read(reader, &section, field.key_place, &mut shared.literals, &shared.stores);
     let (connector, inner_client_tls) = read_config(reader, &section);
     let own_client_tls = section.take(reader, client_tls::KEY);
     let about = client_tls::About { protocol, listen_on: listen_on.as_ref().map(|(_, listen_on)| listen_on) };
