@@ -296,6 +296,7 @@ impl Facts for std::cell::RefCell<Control> {
                     listening: is_present && !trouble.contains_key(&service.id),
                     credential,
                     refused: service.is_refused(),
+                    stale: service.is_stale(),
                     ..ServiceMetrics::default()
                 };
                 (metrics, std::sync::Arc::clone(&service.runtime))

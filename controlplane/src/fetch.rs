@@ -23,6 +23,8 @@ pub(crate) struct Sources {
     asks: Vec<Ask>,
     /// A provider of the Go broker that is not in this one.
     unknown: Option<String>,
+    /// How often stores are asked that do not say when a value changes.
+    refresh: Option<Duration>,
 }
 
 /// What one provider is asked for.
@@ -67,8 +69,13 @@ pub(crate) struct Asked {
 
 impl Sources {
     /// The sources that the file names, which `stores` has. Its literals move into wiped memory of our own.
-    pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol, stores: &Stores) -> Self {
-        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
+    pub(crate) fn new(
+        credentials: Vec<CredentialConfig>,
+        protocol: &dyn Protocol,
+        refresh: Option<Duration>,
+        stores: &Stores,
+    ) -> Self {
+        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None, refresh };
         for CredentialConfig { name, source, .. } in credentials {
             match source {
                 Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
@@ -136,6 +143,7 @@ impl Sources {
                 && mine.names == theirs.names
         };
         self.unknown == other.unknown
+            && self.refresh == other.refresh
             && self.asks.len() == other.asks.len()
             && self.asks.iter().zip(&other.asks).all(is_same)
             && self.literals.is_same(&other.literals)
@@ -196,7 +204,8 @@ impl Sources {
             asked.push(Asked { provider: Arc::clone(provider), outcome, took });
             match answer {
                 Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
-                    round.schedule = earlier(round.schedule, schedule(&fetched, now));
+                    let refresh = self.refresh.filter(|_| ask.provider.must_be_asked());
+                    round.schedule = earlier(round.schedule, schedule(&fetched, refresh, now));
                     round.notes.extend(fetched.notes);
                     let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
                     for (name, item) in &ask.names {
@@ -229,13 +238,20 @@ pub(crate) fn describe(failures: &[Failure]) -> String {
 
 /// A lease that can be prolonged is asked about when a third of it is left, so that an outage of that length does no
 /// harm; one that cannot is replaced late, for each replacement makes an account at the target.
-fn schedule(fetched: &Fetched, now: Instant) -> Schedule {
-    let Some(Lease { duration, renewable, .. }) = &fetched.lease else {
-        return Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until };
-    };
-    let due = if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
-    let lease = Schedule { refetch_at: Some(now + due), usable_until: Some(now + *duration) };
-    earlier(lease, Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until })
+fn schedule(fetched: &Fetched, refresh: Option<Duration>, now: Instant) -> Schedule {
+    let Fetched { refetch_at, usable_until, .. } = *fetched;
+    let said = Schedule { refetch_at, due_at: None, usable_until };
+    if let Some(Lease { duration, renewable, .. }) = &fetched.lease {
+        let due = now + if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
+        let lease =
+            Schedule { refetch_at: Some(due), due_at: Some(due), usable_until: Some(now + *duration) };
+        return earlier(lease, said);
+    }
+    let due = refresh.map(|interval| now + interval);
+    earlier(
+        said,
+        Schedule { refetch_at: due.filter(|_| refetch_at.is_none()), due_at: due, usable_until: None },
+    )
 }
 
 /// What comes first of each.
@@ -243,6 +259,7 @@ fn earlier(a: Schedule, b: Schedule) -> Schedule {
     let first = |a: Option<Instant>, b: Option<Instant>| a.into_iter().chain(b).min();
     Schedule {
         refetch_at: first(a.refetch_at, b.refetch_at),
+        due_at: first(a.due_at, b.due_at),
         usable_until: first(a.usable_until, b.usable_until),
     }
 }

@@ -7,6 +7,7 @@ use protocol::{Protocol, Route};
 
 use crate::certificate;
 use crate::config::ServiceConfig;
+use crate::rotation::Rules;
 
 /// What a service's file entry says, but for its sources.
 #[derive(Clone)]
@@ -18,6 +19,7 @@ pub(crate) struct Options {
     pub timeouts: Timeouts,
     pub client_tls: Option<ServerTls>,
     pub required: bool,
+    pub rules: Rules,
 }
 
 impl Options {
@@ -39,6 +41,7 @@ impl Options {
             timeouts: config.timeouts,
             client_tls: certificate::shown_by(config),
             required: config.required,
+            rules: Rules { stale_max: config.stale_max, failure_pause_max: config.failure_pause_max },
         }
     }
 }

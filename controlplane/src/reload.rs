@@ -39,7 +39,7 @@ impl Prepared {
         let stores = Stores::open(config.stores, before);
         let service = |mut config: config::ServiceConfig| {
             let credentials = std::mem::take(&mut config.credentials);
-            let sources = Arc::new(Sources::new(credentials, config.protocol, &stores));
+            let sources = Arc::new(Sources::new(credentials, config.protocol, config.refresh, &stores));
             let entry = Entry { options: Options::of(&config), sources, answer: None };
             PreparedService { listen_on: config.listen_on, entry }
         };

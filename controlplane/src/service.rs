@@ -74,11 +74,12 @@ impl ServiceState {
         sources: Arc<Sources>,
         runtime: Arc<ServiceRuntime>,
     ) -> Self {
+        let rotation = Rotation::new(sources.is_fixed(), options.rules);
         Self {
             id,
             options,
             epoch: 0,
-            rotation: Rotation::new(sources.is_fixed()),
+            rotation,
             sources,
             runtime,
             values: None,
@@ -111,7 +112,7 @@ impl ServiceState {
             false if keeps_values => Replaced::Values,
             false => Replaced::All,
         };
-        self.rotation.on_sources_replaced(sources.is_fixed(), replaced);
+        self.rotation.on_sources_replaced(sources.is_fixed(), options.rules, replaced);
         self.epoch += 1;
         if replaced == Replaced::All {
             self.forget();
@@ -375,6 +376,11 @@ impl ServiceState {
     /// Whether the target refuses the newest credential.
     pub(crate) fn is_refused(&self) -> bool {
         self.rotation.is_refused()
+    }
+
+    /// Whether its values serve though their store has not given them again when it should have.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.credential.is_some() && self.rotation.is_stale()
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

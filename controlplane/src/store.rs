@@ -444,12 +444,15 @@ mod tests {
             sessions_max: 10,
             timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
             required: true,
+            refresh: Some(seconds(300)),
+            stale_max: seconds(3600),
+            failure_pause_max: seconds(60),
             connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };
         Entry {
             options: Options::of(&config),
-            sources: Arc::new(Sources::new(credentials, config.protocol, &STORES)),
+            sources: Arc::new(Sources::new(credentials, config.protocol, config.refresh, &STORES)),
             answer: None,
         }
     }

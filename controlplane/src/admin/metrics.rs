@@ -54,6 +54,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) credential: Option<(u64, Duration)>,
     /// Whether the target refuses the newest one.
     pub(crate) refused: bool,
+    /// Whether it serves though its store has not given it again when it should have.
+    pub(crate) stale: bool,
 }
 
 /// Fetches of one provider with one outcome.
@@ -328,6 +330,12 @@ impl Collector for Metrics {
             "secretless_credential_refused",
             "1 if the target refuses the newest credential",
             |service| Some(u32::from(service.refused)),
+        )?;
+        self.gauges(
+            encoder,
+            "secretless_credential_stale",
+            "1 if the credential serves though its store has not given it again when it should have",
+            |service| Some(u32::from(service.stale)),
         )?;
         self.whole_broker(encoder)
     }

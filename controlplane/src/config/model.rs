@@ -58,6 +58,12 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Whether the broker is unready without its credential.
     pub required: bool,
+    /// How often values are asked for whose store does not say when they change; `None` for `refresh: off`.
+    pub refresh: Option<Duration>,
+    /// How long values serve beyond the moment when they should have been fetched again, while the store fails.
+    pub stale_max: Duration,
+    /// The longest pause after a fetch that failed.
+    pub failure_pause_max: Duration,
     /// What belongs to its connector.
     pub connector: ConnectorConfig,
     /// Whether its clients speak inside TLS.

@@ -1,5 +1,7 @@
 //! One service: what it speaks, where it listens, what it may.
 
+use std::time::Duration;
+
 use protocol::{ChannelBinding, CleartextPassword, Protocol, protocols};
 
 use super::Place;
@@ -10,9 +12,10 @@ use super::credentials::{self, LiteralSecrets, StoreNames};
 use super::listen;
 use super::model::{ConnectorConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
-use super::values::read_word;
+use super::values::{Bound, read_word};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
+use crate::rotation::Rules;
 
 /// What all services of a file share.
 pub(super) struct Shared<'b> {
@@ -63,6 +66,7 @@ pub(super) fn read<'d>(
     let client_tls = client_tls::read(reader, own_client_tls.as_ref(), inner_client_tls.as_ref(), &about);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section).over(shared.broker.timeouts);
+    let freshness = read_freshness(reader, &section);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
 
     Some(ServiceConfig {
@@ -74,9 +78,35 @@ pub(super) fn read<'d>(
         sessions_max,
         timeouts: timeouts.of_service(protocol?),
         required,
+        refresh: freshness.refresh,
+        stale_max: freshness.stale_max,
+        failure_pause_max: freshness.failure_pause_max,
         connector,
         client_tls,
     })
+}
+
+/// How fresh a service wants its values.
+struct Freshness {
+    refresh: Option<Duration>,
+    stale_max: Duration,
+    failure_pause_max: Duration,
+}
+
+fn read_freshness<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> Freshness {
+    let refresh = section.take(reader, "refresh").and_then(|field| reader.duration_or_off(&field));
+    let stale = section.take(reader, "stale").and_then(|field| reader.duration_or_zero(&field));
+    let failure_pause = section.take(reader, "failureTtl").and_then(|field| reader.duration(&field));
+    let rules = Rules::default();
+    Freshness {
+        refresh: match refresh {
+            None => Some(Duration::from_secs(5 * 60)),
+            Some(Bound::After(interval)) => Some(interval),
+            Some(Bound::Off) => None,
+        },
+        stale_max: stale.unwrap_or(rules.stale_max),
+        failure_pause_max: failure_pause.unwrap_or(rules.failure_pause_max),
+    }
 }
 
 /// The name goes into logs, metrics and errors that clients see.
@@ -259,5 +289,8 @@ const KEYS: &[&str] = &[
     "socket",
     "allowRemote",
     "required",
+    "refresh",
+    "stale",
+    "failureTtl",
     "debug",
 ];

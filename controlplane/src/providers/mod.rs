@@ -66,6 +66,11 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Whether nobody says when a value changes, so that it must be asked for again and again.
+    fn must_be_asked(&self) -> bool {
+        false
+    }
+
     /// What is wrong with `item` as of now, as far as a look tells, for whoever checks a file.
     fn look(&self, item: &Item) -> Option<Flaw> {
         let _ = item;
