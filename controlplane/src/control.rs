@@ -243,6 +243,9 @@ impl Control {
         for (session, verdict) in news.verdicts {
             self.dataplane.verdict(session, verdict);
         }
+        for (service, newer, then) in news.outdated {
+            self.dataplane.outdate(service, newer, then);
+        }
     }
 
     fn say_what_is_missing(&self) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::ServiceId;
 use protocol::Protocol;
 
 use crate::config::{CredentialConfig, Source};
@@ -25,6 +26,13 @@ pub(crate) struct Sources {
     unknown: Option<String>,
     /// How often stores are asked that do not say when a value changes.
     refresh: Option<Duration>,
+}
+
+/// Values to be fetched; the answer is `Store::on_fetched`.
+pub(crate) struct Question {
+    pub service: ServiceId,
+    pub epoch: u64,
+    pub sources: Arc<Sources>,
 }
 
 /// What one provider is asked for.

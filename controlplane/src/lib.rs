@@ -26,6 +26,7 @@ mod resolve;
 mod rotation;
 mod run;
 mod service;
+mod settings;
 mod start;
 mod stop;
 mod store;

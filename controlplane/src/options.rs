@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dataplane::{ServerTls, Timeouts};
+use dataplane::{OnRotation, ServerTls, Timeouts};
 use protocol::{Protocol, Route};
 
 use crate::certificate;
@@ -20,6 +20,7 @@ pub(crate) struct Options {
     pub client_tls: Option<ServerTls>,
     pub required: bool,
     pub rules: Rules,
+    pub on_rotation: OnRotation,
 }
 
 impl Options {
@@ -41,6 +42,7 @@ impl Options {
             timeouts: config.timeouts,
             client_tls: certificate::shown_by(config),
             required: config.required,
+            on_rotation: config.on_rotation,
             rules: Rules { stale_max: config.stale_max, failure_pause_max: config.failure_pause_max },
         }
     }

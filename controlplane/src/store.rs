@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
+use dataplane::{OnRotation, Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
-use crate::fetch::{self, Asked, Sources};
+use crate::fetch::{self, Asked, Question, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::options::Options;
 use crate::publish::{News, Publication};
@@ -36,13 +36,6 @@ pub(crate) struct Store {
     counts: FetchCounts,
     fetches: Vec<Question>,
     publication: Publication,
-}
-
-/// Values to be fetched; the answer is [`Store::on_fetched`].
-pub(crate) struct Question {
-    pub service: ServiceId,
-    pub epoch: u64,
-    pub sources: Arc<Sources>,
 }
 
 /// A service as a file describes it.
@@ -379,6 +372,10 @@ impl Store {
         if service.settle(now) {
             self.publication.touch(id);
         }
+        let then = service.options.on_rotation;
+        if let Some(newer) = service.take_succession(now).filter(|_| then != OnRotation::Keep) {
+            self.publication.outdate(id, newer, then);
+        }
         self.timers.set(id, service.rotation.next_deadline());
     }
 
@@ -444,6 +441,7 @@ mod tests {
             sessions_max: 10,
             timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
             required: true,
+            on_rotation: OnRotation::Keep,
             refresh: Some(seconds(300)),
             stale_max: seconds(3600),
             failure_pause_max: seconds(60),

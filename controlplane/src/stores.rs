@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{CredentialConfig, Source, StoreConfig};
-use crate::providers::{ALL, Item, Kind, Provider, Setting, Settings};
+use crate::providers::{ALL, Item, Kind, Provider, Settings};
+use crate::settings::Setting;
 use crate::values::Value;
 
 /// See the module's documentation.

@@ -292,6 +292,12 @@ impl Collector for Metrics {
         )?;
         self.counters(
             encoder,
+            "secretless_sessions_recycled",
+            "Sessions that were ended because their credential had been replaced",
+            |totals| totals.recycled,
+        )?;
+        self.counters(
+            encoder,
             "secretless_sessions_closed",
             "Connections that ended, in whatever way",
             |totals| totals.closed,

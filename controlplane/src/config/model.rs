@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dataplane::{IoChoice, ServerTls, Timeouts};
+use dataplane::{IoChoice, OnRotation, ServerTls, Timeouts};
 use protocol::{ChannelBinding, CleartextPassword, ClientTls, Protocol, Secret};
 
 use super::place::Place;
@@ -58,6 +58,8 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Whether the broker is unready without its credential.
     pub required: bool,
+    /// What becomes of open sessions when the target has accepted a newer credential.
+    pub on_rotation: OnRotation,
     /// How often values are asked for whose store does not say when they change; `None` for `refresh: off`.
     pub refresh: Option<Duration>,
     /// How long values serve beyond the moment when they should have been fetched again, while the store fails.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use dataplane::OnRotation;
 use protocol::{ChannelBinding, CleartextPassword, Protocol, protocols};
 
 use super::Place;
@@ -67,6 +68,7 @@ pub(super) fn read<'d>(
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section).over(shared.broker.timeouts);
     let freshness = read_freshness(reader, &section);
+    let on_rotation = read_on_rotation(reader, &section);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
 
     Some(ServiceConfig {
@@ -78,6 +80,7 @@ pub(super) fn read<'d>(
         sessions_max,
         timeouts: timeouts.of_service(protocol?),
         required,
+        on_rotation,
         refresh: freshness.refresh,
         stale_max: freshness.stale_max,
         failure_pause_max: freshness.failure_pause_max,
@@ -107,6 +110,26 @@ fn read_freshness<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> Freshne
         stale_max: stale.unwrap_or(rules.stale_max),
         failure_pause_max: failure_pause.unwrap_or(rules.failure_pause_max),
     }
+}
+
+fn read_on_rotation<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> OnRotation {
+    /// A session that is idle for so long is between two uses.
+    const IDLE: Duration = Duration::from_secs(30);
+    /// Their clients come back, and a server takes only so many logins a second.
+    const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+    let within = section.take(reader, "drainWithin").and_then(|field| reader.duration(&field));
+    let drain = OnRotation::Drain { idle: IDLE, within: within.unwrap_or(Duration::from_secs(60 * 60)) };
+    read_word(
+        reader,
+        section,
+        "onRotation",
+        &[
+            ("keep", OnRotation::Keep),
+            ("drain", drain),
+            ("close", OnRotation::Close { within: CLOSE_WITHIN }),
+        ],
+        "`keep`: open sessions go on; `drain`: each ends when it has been idle for 30 s; `close`: each ends within 5 s",
+    )
 }
 
 /// The name goes into logs, metrics and errors that clients see.
@@ -289,6 +312,8 @@ const KEYS: &[&str] = &[
     "socket",
     "allowRemote",
     "required",
+    "onRotation",
+    "drainWithin",
     "refresh",
     "stale",
     "failureTtl",

@@ -5,7 +5,6 @@
 
 mod env;
 mod file;
-mod settings;
 
 use std::fmt;
 use std::future::Future;
@@ -16,9 +15,8 @@ use std::time::{Duration, Instant};
 
 use protocol::Secret;
 
+pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
-pub(crate) use settings::Setting;
-pub use settings::Settings;
 
 /// Every kind, in the order of the documentation.
 pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File];

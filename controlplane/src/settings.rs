@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use protocol::Secret;
 
-use super::{FetchError, Item, Provider, Request};
+use crate::providers::{FetchError, Item, Provider, Request};
 use crate::values::Value;
 
 /// The settings of one store.
