@@ -153,7 +153,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
         warn!("{finding}");
     }
     // A reload reads the file that the start found, whatever appears in a better place meanwhile.
-    let path = loaded.config.path.clone();
+    let (path, read) = (loaded.config.path.clone(), loaded.state);
     load.file = Some(path.clone());
 
     let runtime = Builder::new_current_thread()
@@ -187,7 +187,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
             .map_err(|error| vec![format!("the workers cannot be heard: {}", words(&error))])?;
         run.obey(signals);
         if watch {
-            run.follow_file(path);
+            run.follow_file(path, read);
         }
         let took = started.1.elapsed().as_millis();
         info!("listening after {took} ms: {}", summary(&places));

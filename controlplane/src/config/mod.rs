@@ -35,6 +35,7 @@ use self::claims::Claims;
 use self::credentials::LiteralSecrets;
 use self::section::{Findings, Reader, Section, Unknown};
 use self::service::Shared;
+pub use self::source::FileState;
 use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
 use crate::stores::Stores;
@@ -67,6 +68,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// How many of its services cannot work as they are; only [`check`] looks.
     pub doubtful: usize,
+    /// What the file was when it was read.
+    pub state: FileState,
 }
 
 /// Loads a file. On an error the report has all errors of the file, and its warnings.
@@ -74,6 +77,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
     let path = source::find(request.file.as_deref())?;
     let file = source::read(&path)?;
     let mut loaded = read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)?;
+    loaded.state = file.state;
     let io = &mut loaded.config.broker.io;
     *io = request.io.unwrap_or(*io);
     Ok(loaded)
@@ -127,7 +131,9 @@ fn read(
     };
     let report = findings.into_report();
     match config {
-        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, doubtful: 0 }),
+        Some(config) if !report.has_errors() => {
+            Ok(Loaded { config, warnings: report, doubtful: 0, state: FileState::default() })
+        }
         _ => Err(report),
     }
 }
