@@ -36,7 +36,7 @@ pub trait Protocol: Send + Sync {
     /// A machine for one accepted connection, which came over `client`.
     fn handshake(&self, route: Arc<Route>, client: Transport) -> Box<dyn Handshake>;
 
-    /// Whether a machine may want [`Want::AcceptTls`] of a client that comes over `client`, under this rule: then the
+    /// Whether a machine may want [`crate::Want::AcceptTls`] of a client that comes over `client`, under this rule: then the
     /// service needs a certificate.
     fn offers_client_tls(&self, mode: ClientTls, client: Transport) -> bool;
 
