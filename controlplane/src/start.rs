@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Check(request) => check(&request),
+        Action::Explain(request) => explain(&request),
         Action::Run(options) => {
             let _log = logging::start(log.format, log.debug);
             info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));
@@ -80,6 +81,20 @@ fn check(request: &LoadRequest) -> ExitCode {
                 ),
             };
             terminal::out(&verdict);
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            terminal::report(&report);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what a file means.
+fn explain(request: &LoadRequest) -> ExitCode {
+    match config::load(request) {
+        Ok(loaded) => {
+            terminal::out(&config::explain(&loaded.config));
             ExitCode::SUCCESS
         }
         Err(report) => {

@@ -81,7 +81,7 @@ fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
 fn open_sessions_end_once_the_server_has_accepted_a_new_password_if_the_service_wants_it() {
     for line in ["onRotation: close", "onRotation: drain\ndrainWithin: 100ms"] {
         let Kept { cluster, login, password, service, broker } =
-            kept(None, |service| line.lines().fold(service, |service, line| service.line(line)));
+            kept(None, |service| line.lines().fold(service, Service::line));
         let mut open = session(&service.listen, &login);
         // A password that the server refuses ends nothing.
         fs::write(&password, "not yet known").unwrap();

@@ -3,6 +3,7 @@
 mod checks;
 mod client_tls;
 mod errors;
+mod explain;
 mod go_files;
 mod hostile;
 mod ours;
