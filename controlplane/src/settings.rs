@@ -12,7 +12,7 @@ use crate::values::Value;
 
 /// The settings of one store.
 #[derive(Clone, Default)]
-pub struct Settings(BTreeMap<String, Setting>);
+pub struct Settings(BTreeMap<String, Vec<Setting>>);
 
 /// The value of one setting.
 #[derive(Clone)]
@@ -29,20 +29,33 @@ pub(crate) enum Setting {
 }
 
 impl Settings {
-    pub(crate) fn new(settings: BTreeMap<String, Setting>) -> Self {
-        Self(settings)
+    /// Settings by their names; those of one name are a list.
+    pub(crate) fn new(settings: impl IntoIterator<Item = (String, Setting)>) -> Self {
+        let mut all = Self::default();
+        for (name, setting) in settings {
+            all.0.entry(name).or_default().push(setting);
+        }
+        all
     }
 
     /// The value of `name` as it is now.
     pub async fn value(&self, name: &str) -> Result<Option<Secret>, FetchError> {
-        match self.0.get(name) {
-            None => Ok(None),
-            Some(Setting::Literal(value)) => Ok(Some(Secret::new(value.clone()))),
-            Some(Setting::From { provider, item }) => {
-                let fetched = provider.fetch(Request { items: vec![item.clone()] }).await?;
-                Ok(fetched.values.into_iter().next())
+        Ok(self.values(name).await?.into_iter().next())
+    }
+
+    /// The values of the list `name` as they are now.
+    pub async fn values(&self, name: &str) -> Result<Vec<Secret>, FetchError> {
+        let mut values = Vec::new();
+        for setting in self.0.get(name).into_iter().flatten() {
+            match setting {
+                Setting::Literal(value) => values.push(Secret::new(value.clone())),
+                Setting::From { provider, item } => {
+                    let fetched = provider.fetch(Request { items: vec![item.clone()] }).await?;
+                    values.extend(fetched.values.into_iter().next());
+                }
             }
         }
+        Ok(values)
     }
 
     /// Whether both would give the same values, as far as they are known.
@@ -55,6 +68,9 @@ impl Settings {
             ) => Arc::ptr_eq(provider, their_provider) && item == their_item,
             _ => false,
         };
-        self.0.keys().eq(other.0.keys()) && self.0.values().zip(other.0.values()).all(is_same)
+        let is_same_list = |(mine, theirs): (&Vec<Setting>, &Vec<Setting>)| {
+            mine.len() == theirs.len() && mine.iter().zip(theirs).all(is_same)
+        };
+        self.0.keys().eq(other.0.keys()) && self.0.values().zip(other.0.values()).all(is_same_list)
     }
 }

@@ -34,7 +34,7 @@ impl Stores {
             let settings = settings
                 .into_iter()
                 .filter_map(|CredentialConfig { name, source, .. }| Some((name, stores.setting(source)?)));
-            let settings = Settings::new(settings.collect());
+            let settings = Settings::new(settings.collect::<Vec<_>>());
             stores.add(name.into(), kind, settings, before);
         }
         stores

@@ -177,7 +177,20 @@ fn read_provider<'d>(
     if *word == words::LITERAL {
         return Some(Named::Literal);
     }
-    if let Some(kind) = stores.get(&**word).copied().or_else(|| providers::by_name(&word)) {
+    if let Some(kind) = stores.get(&**word).copied() {
+        return Some(Named::Store(word.to_string(), kind));
+    }
+    if let Some(kind) = providers::by_name(&word) {
+        if let Some(setting) = kind.settings().iter().find(|setting| setting.is_required) {
+            let message = format!("`{}` needs settings, `{}` for one", kind.name(), setting.name);
+            let help = format!(
+                "write `providers:` at the top of the file, in it a name, and under that `type: {}` and the settings; then take \
+                 the value `from:` that name",
+                kind.name()
+            );
+            reader.error(place, &path, message, help);
+            return None;
+        }
         return Some(Named::Store(word.to_string(), kind));
     }
     match words::provider(&word, stores) {

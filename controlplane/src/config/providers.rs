@@ -11,7 +11,7 @@ use super::nearest::nearest;
 use super::section::{Field, Reader, Section, list_of};
 use super::words::{self, LITERAL, Word};
 use crate::diagnostics::quoted;
-use crate::providers::{self, Kind};
+use crate::providers::{self, Kind, KnownSetting};
 
 /// Reads `providers:`: the stores, each behind those that it needs.
 pub(super) fn read<'d>(
@@ -93,13 +93,63 @@ fn read_store<'d>(
             is_right = false;
             continue;
         }
-        match credentials::read_one(reader, &setting, literals, names) {
-            Some(read) => settings.push(read),
+        let Some(meaning) = kind.settings().iter().find(|meaning| meaning.name == key) else { continue };
+        match read_setting(reader, &setting, meaning, literals, names) {
+            Some(read) => settings.extend(read),
             None => is_right = false,
         }
     }
+    for missing in kind.settings().iter().filter(|meaning| meaning.is_required && !section.has(meaning.name))
+    {
+        let message = format!("there is no `{}`", missing.name);
+        reader.error(field.key_place, &field.path, message, format!("`{}` needs it", kind.name()));
+        is_right = false;
+    }
     let store = StoreConfig { name: field.key.to_owned(), place: field.key_place, kind, settings };
     is_right.then_some(store)
+}
+
+/// One value, or those of a list.
+fn read_setting<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    meaning: &KnownSetting,
+    literals: &mut LiteralSecrets,
+    names: &StoreNames,
+) -> Option<Vec<CredentialConfig>> {
+    let items = match (reader.items(field), meaning.is_list) {
+        (Some(items), true) if !items.is_empty() => items,
+        (None, false) => return read_value(reader, field, meaning, literals, names).map(|read| vec![read]),
+        (_, true) => {
+            let message = format!("expected a list, found {}", reader.kind(field));
+            let help = format!("write it like `{}: [first, second]`", field.key);
+            reader.error(field.place, &field.path, message, help);
+            return None;
+        }
+        (Some(_), false) => {
+            let message = "expected a single value, or `from` and `get`, found a list";
+            reader.error(field.place, &field.path, message, "write one value");
+            return None;
+        }
+    };
+    items.iter().map(|item| read_value(reader, item, meaning, literals, names)).collect()
+}
+
+fn read_value<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    meaning: &KnownSetting,
+    literals: &mut LiteralSecrets,
+    names: &StoreNames,
+) -> Option<CredentialConfig> {
+    let read = credentials::read_one(reader, field, literals, names)?;
+    if let Source::Literal(secret) = &read.source
+        && let Err(reason) = secret.expose(meaning.check)
+    {
+        reader.error(field.place, &field.path, reason, format!("correct `{}`", meaning.name));
+        return None;
+    }
+    Some(read)
 }
 
 /// The stores that `store` takes settings from.

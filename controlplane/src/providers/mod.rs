@@ -3,6 +3,7 @@
 //! Owns what a provider is: what it is asked, what it answers, and the causes of its failures. Knows no store.
 //! Configuration walks [`ALL`]; a new kind of store is one file here and one entry in the list.
 
+mod command;
 mod env;
 mod file;
 
@@ -19,7 +20,7 @@ pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
 
 /// Every kind, in the order of the documentation.
-pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File];
+pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &command::Command];
 
 /// The kind that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Kind> {
@@ -49,8 +50,19 @@ pub trait Kind: Send + Sync {
 pub struct KnownSetting {
     /// Its key in the file.
     pub name: &'static str,
-    /// Whether others must not see it.
-    pub is_secret: bool,
+    /// Whether no store can do without it.
+    pub is_required: bool,
+    /// Whether it is a list.
+    pub is_list: bool,
+    /// What is wrong with a value that stands in the file.
+    pub check: fn(&[u8]) -> Result<(), &'static str>,
+}
+
+impl KnownSetting {
+    /// One value, which may be missing and may be anything.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, is_required: false, is_list: false, check: |_| Ok(()) }
+    }
 }
 
 /// One secret store.
