@@ -46,7 +46,7 @@ pub trait Kind: Send + Sync {
 }
 
 /// A setting that a kind of store knows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct KnownSetting {
     /// Its key in the file.
     pub name: &'static str,
