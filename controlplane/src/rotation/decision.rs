@@ -69,18 +69,13 @@ pub(crate) enum Replaced {
 pub(crate) struct Schedule {
     /// When to fetch again.
     pub refetch_at: Option<Instant>,
+    /// When they should have been fetched again: from then on they are stale as long as their store fails.
+    pub due_at: Option<Instant>,
     /// From when on they must not be used.
     pub usable_until: Option<Instant>,
 }
 
 impl Schedule {
-    /// The values must not be used any more, if `is_over`.
-    pub(crate) fn end_if(&mut self, is_over: bool, now: Instant) {
-        if is_over {
-            self.usable_until = Some(now);
-        }
-    }
-
     /// Lets services that were fetched together be fetched again over a tenth of the time.
     pub(crate) fn spread(&mut self, key: u32, now: Instant) {
         if let Some(at) = &mut self.refetch_at {

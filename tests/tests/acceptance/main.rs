@@ -34,5 +34,6 @@ mod servers;
 mod sessions;
 mod shutdown;
 mod sockets;
+mod stores;
 mod support;
 mod vault;

@@ -14,22 +14,25 @@ mod store;
 mod tls;
 mod wire;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Semaphore;
 
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request};
 use crate::offload::offload;
 use client::GRACE;
 use id::Id;
 use settings::Settings;
 use store::Store;
 
-/// The provider `vault`: the store that the environment names.
+/// The kind `vault`.
 pub(super) struct Vault;
 
-impl Provider for Vault {
+/// One store, or why there is none.
+struct Opened(Result<Arc<Store>, String>);
+
+impl Kind for Vault {
     fn name(&self) -> &'static str {
         "vault"
     }
@@ -38,8 +41,19 @@ impl Provider for Vault {
         Id::parse(id).map(|_| ())
     }
 
+    fn open(&self, _: super::Settings) -> Arc<dyn Provider> {
+        let settings = Settings::from_environment(|name| std::env::var(name).ok());
+        Arc::new(Opened(settings.map(|settings| Arc::new(Store::new(settings))).map_err(|wrong| wrong.0)))
+    }
+}
+
+impl Provider for Opened {
+    fn must_be_asked(&self) -> bool {
+        true
+    }
+
     fn look(&self, _item: &Item) -> Option<Flaw> {
-        let (words, help) = match store() {
+        let (words, help) = match &self.0 {
             Err(words) => (words.clone(), "correct the variable in the environment of the broker"),
             Ok(store) => (store.settings.token.read().err()?, "the broker needs a token when it starts"),
         };
@@ -47,22 +61,14 @@ impl Provider for Vault {
     }
 
     fn fetch(&self, request: Request) -> Fetching {
+        let store = self.0.clone();
         Box::pin(async move {
-            match store() {
-                Ok(store) => fetch(Arc::clone(store), request).await,
-                Err(words) => Err(FetchError::Unusable(words.clone())),
+            match store {
+                Ok(store) => fetch(store, request).await,
+                Err(words) => Err(FetchError::Unusable(words)),
             }
         })
     }
-}
-
-/// The environment never changes while the process runs.
-fn store() -> &'static Result<Arc<Store>, String> {
-    static STORE: OnceLock<Result<Arc<Store>, String>> = OnceLock::new();
-    STORE.get_or_init(|| {
-        let settings = Settings::from_environment(|name| std::env::var(name).ok());
-        settings.map(|settings| Arc::new(Store::new(settings))).map_err(|wrong| wrong.0)
-    })
 }
 
 /// Asks until there is an answer, as often as the settings allow. Between two tries nothing is held.

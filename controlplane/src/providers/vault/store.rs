@@ -97,9 +97,9 @@ impl Outlook {
                 }
                 return;
             }
-            Terms::Open { seconds: 0 } => REFETCH_AFTER,
+            Terms::Open { seconds: 0 } => return,
             // What whoever wrote a secret of KV version 1 said, in a field `ttl`.
-            Terms::Open { seconds } => Duration::from_secs(seconds).clamp(REFETCH_AFTER_MIN, REFETCH_AFTER),
+            Terms::Open { seconds } => Duration::from_secs(seconds.min(YEAR_SECONDS)).max(REFETCH_AFTER_MIN),
             // The store counts whole seconds, and may be late: then every second, until there is a new time.
             Terms::Rotated { seconds } => Duration::from_secs(seconds.min(YEAR_SECONDS) + 1),
         };
@@ -146,9 +146,6 @@ impl Suspects {
 fn key(place: Place<'_>) -> (String, Option<u32>) {
     (place.path.to_owned(), place.version)
 }
-
-/// A store tells nobody that a secret has changed. A target that refuses the old one is a better sign, and asks at once.
-const REFETCH_AFTER: Duration = Duration::from_secs(300);
 
 /// A hint may be shorter than what anybody needs.
 const REFETCH_AFTER_MIN: Duration = Duration::from_secs(10);
@@ -199,7 +196,8 @@ mod tests {
     fn the_stores_hint_is_taken_within_reason() {
         let after = |terms| outlook([terms]).refetch_after().map(|after| after.as_secs());
         let open = |seconds| after(Terms::Open { seconds });
-        assert_eq!([open(0), open(1), open(60), open(u64::MAX)], [300, 10, 60, 300].map(Some));
+        assert_eq!([open(1), open(60), open(u64::MAX)], [10, 60, YEAR_SECONDS].map(Some));
+        assert_eq!(open(0), None, "then the service says how often");
         let rotated = |seconds| after(Terms::Rotated { seconds });
         assert_eq!([rotated(0), rotated(3600)], [1, 3601].map(Some));
         assert!(rotated(u64::MAX).is_some_and(|after| after < 1 << 32));
@@ -212,7 +210,7 @@ mod tests {
             Terms::Leased(Lease { id: id.to_owned(), duration, renewable: true })
         };
         let outlook =
-            self::outlook([Terms::Open { seconds: 0 }, lease("long", 600), lease("short", 60), lease("b", 90)]);
+            outlook([Terms::Open { seconds: 0 }, lease("long", 600), lease("short", 60), lease("b", 90)]);
         assert_eq!(outlook.refetch_after(), None);
         assert_eq!(outlook.lease.map(|lease| lease.id).as_deref(), Some("short"));
         let seconds = |given| self::outlook([lease("a", given)]).lease.map(|lease| lease.duration.as_secs());

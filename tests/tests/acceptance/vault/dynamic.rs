@@ -22,7 +22,10 @@ fn engine(store: &OpenBao, mount: &str, config: &serde_json::Value) {
 fn postgres_engine(store: &OpenBao, mount: &str, cluster: &Cluster) -> Login {
     let manager = cluster.user(None).unwrap();
     cluster.sql(&format!("ALTER ROLE {} SUPERUSER", manager.name)).unwrap();
-    let url = format!("postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable", cluster.port);
+    let url = format!(
+        "postgresql://{{{{username}}}}:{{{{password}}}}@127.0.0.1:{}/postgres?sslmode=disable",
+        cluster.port
+    );
     let config = json!({
         "plugin_name": "postgresql-database-plugin",
         "connection_url": url,
@@ -81,7 +84,7 @@ fn an_account_of_mariadb_is_made_for_the_broker() {
     engine(store, "my-dynamic", &config);
     let role = json!({
         "db_name": "db",
-        "creation_statements": "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'",
+        "creation_statements": "CREATE USER '{{name}}'@'%' IDENTIFIED BY '{{password}}'; GRANT ALL ON *.* TO '{{name}}'@'%'",
         "default_ttl": "1h",
     });
     store.write("my-dynamic/roles/app", &role).unwrap();
