@@ -15,7 +15,7 @@ use dataplane::ServiceId;
 use tokio::io::unix::AsyncFd;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinHandle, JoinSet, spawn_local};
 use tracing::{info, warn};
 
 use crate::config::{FileState, LoadRequest};
@@ -23,6 +23,7 @@ use crate::control::Control;
 use crate::fetch::Answer;
 use crate::reload::Prepared;
 use crate::resolve::{Resolution, look_up};
+use crate::stores::Stores;
 use crate::watch::{Watch, Watcher};
 
 /// Something has happened.
@@ -45,6 +46,8 @@ pub(crate) struct Run {
     watch: Watch,
     watching: JoinHandle<()>,
     reloading: Reloading,
+    /// Stores that are let go.
+    closing: JoinSet<()>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -96,7 +99,8 @@ impl Run {
         let watching = spawn_local(follow(watcher, sender.clone()));
         let reports = register(reports)?;
         let reloading = Reloading::No;
-        Ok(Self { control, reports, events, sender, request, watch, watching, reloading })
+        let closing = JoinSet::new();
+        Ok(Self { control, reports, events, sender, request, watch, watching, reloading, closing })
     }
 
     /// Listens to signals.
@@ -149,7 +153,7 @@ impl Run {
     pub(crate) async fn until_the_end(mut self) {
         loop {
             if self.round() {
-                return;
+                break;
             }
             let (may_wait, deadline) = {
                 let control = self.control.borrow();
@@ -178,10 +182,13 @@ impl Run {
                 next = self.events.try_recv().ok();
             }
         }
+        self.closing.spawn(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
+        while self.closing.join_next().await.is_some() {}
     }
 
     /// Goes once through everything that may be due. Whether the end has come.
     fn round(&mut self) -> bool {
+        while self.closing.try_join_next().is_some() {}
         let mut control = self.control.borrow_mut();
         let now = Instant::now();
         control.take_reports(now);
@@ -231,10 +238,15 @@ impl Run {
             Event::Reloaded { result, .. } => {
                 match *result {
                     Ok(prepared) => {
+                        let (before, opened) = (control.stores().clone(), prepared.stores.clone());
                         if let Some(watcher) = control.on_reloaded(prepared, now) {
                             self.watching.abort();
                             self.watch = watcher.watch();
                             self.watching = spawn_local(follow(watcher, self.sender.clone()));
+                        }
+                        // Either those of the last file, or those of one that is not put in force.
+                        for stores in [before, opened] {
+                            self.closing.spawn(stores.close(control.stores(), CLOSING_MAX));
                         }
                     }
                     Err(reasons) => control.on_reload_refused(&reasons),
@@ -267,6 +279,9 @@ impl Run {
         });
     }
 }
+
+/// A stop is not held up for longer by stores that do not answer.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{CredentialConfig, Source, StoreConfig};
 use crate::providers::{ALL, Item, Kind, Provider, Settings};
@@ -67,8 +68,91 @@ impl Stores {
         }
     }
 
+    /// Those of `self` that are not in `kept`.
+    fn without<'a>(&'a self, kept: &'a Self) -> impl Iterator<Item = &'a Arc<dyn Provider>> {
+        let is_kept = |provider| kept.0.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
+        self.0.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
+    }
+
+    /// Closes those that nobody needs who has `kept`. Gives up on whoever takes longer than `patience`: what it holds ends by
+    /// itself.
+    pub(crate) fn close(&self, kept: &Self, patience: Duration) -> impl Future<Output = ()> + Send + use<> {
+        let closing: Vec<_> = self.without(kept).map(|provider| tokio::spawn(provider.close())).collect();
+        async move {
+            let end = tokio::time::Instant::now() + patience;
+            for closing in closing {
+                let _ = tokio::time::timeout_at(end, closing).await;
+            }
+        }
+    }
+
     /// The store of this name, and its name.
     pub(crate) fn get(&self, name: &str) -> Option<(&Arc<str>, &Arc<dyn Provider>)> {
         self.0.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use super::*;
+    use crate::providers::{Closing, Fetching, Request};
+    use crate::testing::block_on;
+
+    /// A store that counts how often it is closed, and may take for ever to do it.
+    struct Counting {
+        closed: Arc<AtomicU32>,
+        is_slow: bool,
+    }
+
+    impl Provider for Counting {
+        fn fetch(&self, _: Request) -> Fetching {
+            Box::pin(std::future::pending())
+        }
+
+        fn close(&self) -> Closing {
+            let (closed, is_slow) = (Arc::clone(&self.closed), self.is_slow);
+            Box::pin(async move {
+                closed.fetch_add(1, Ordering::Relaxed);
+                if is_slow {
+                    std::future::pending::<()>().await;
+                }
+            })
+        }
+    }
+
+    fn stores(names: &[&str], closed: &Arc<AtomicU32>) -> Stores {
+        let kind = ALL[0];
+        let opened = |name: &&str| {
+            let provider: Arc<dyn Provider> =
+                Arc::new(Counting { closed: Arc::clone(closed), is_slow: *name == "slow" });
+            (Arc::from(*name), Opened { kind, settings: Settings::default(), provider })
+        };
+        Stores(names.iter().map(opened).collect())
+    }
+
+    #[test]
+    fn only_stores_that_are_described_no_more_are_closed() {
+        let closed = Arc::new(AtomicU32::new(0));
+        let before = stores(&["a", "b"], &closed);
+        let mut after = before.clone();
+        after.0.remove("b");
+        after.0.extend(stores(&["c"], &closed).0);
+        let generous = Duration::from_secs(60);
+        block_on(async { before.close(&after, generous).await });
+        assert_eq!(closed.load(Ordering::Relaxed), 1);
+        block_on(async { after.close(&after, generous).await });
+        assert_eq!(closed.load(Ordering::Relaxed), 1);
+        block_on(async { after.close(&Stores::default(), generous).await });
+        assert_eq!(closed.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn a_store_that_does_not_answer_holds_up_a_stop_for_a_moment() {
+        let closed = Arc::new(AtomicU32::new(0));
+        let slow = stores(&["a", "slow"], &closed);
+        block_on(async { slow.close(&Stores::default(), Duration::from_millis(1)).await });
+        assert_eq!(closed.load(Ordering::Relaxed), 2);
     }
 }

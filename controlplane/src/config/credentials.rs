@@ -301,11 +301,11 @@ fn shown(word: &str) -> String {
     if is_word { format!(" {}", quoted(word)) } else { String::new() }
 }
 
-/// Whether a value of that name is what others must not see. A host or a port is not.
+/// Whether a value of that name is what others must not see. A host or a port is not, nor where a secret lies.
 fn is_secret_like(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    ["password", "passphrase", "secret", "token", "key"].iter().any(|word| name.contains(word))
-        && !["keyid", "hostkey"].iter().any(|word| name.contains(word))
+    ["password", "passphrase", "secret", "token", "key", "jwt"].iter().any(|word| name.contains(word))
+        && !["keyid", "hostkey", "clientkey", "file"].iter().any(|word| name.contains(word))
 }
 
 const SINGLE: &str = "a single value";

@@ -11,7 +11,7 @@ use super::nearest::nearest;
 use super::section::{Field, Reader, Section, list_of};
 use super::words::{self, LITERAL, Word};
 use crate::diagnostics::quoted;
-use crate::providers::{self, Kind, KnownSetting};
+use crate::providers::{self, Conflict, Kind, KnownSetting, Written};
 
 /// Reads `providers:`: the stores, each behind those that it needs.
 pub(super) fn read<'d>(
@@ -105,8 +105,35 @@ fn read_store<'d>(
         reader.error(field.key_place, &field.path, message, format!("`{}` needs it", kind.name()));
         is_right = false;
     }
+    is_right &= is_consistent(reader, field, &section, kind, &settings);
     let store = StoreConfig { name: field.key.to_owned(), place: field.key_place, kind, settings };
     is_right.then_some(store)
+}
+
+/// Whether the settings go together, as their kind sees it.
+fn is_consistent<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    section: &Section<'d>,
+    kind: &dyn Kind,
+    settings: &[CredentialConfig],
+) -> bool {
+    // Those whose value is wrong have their error already, and are there.
+    let keys = section.keys().map(|(key, _)| key).filter(|key| *key != "type");
+    let written = keys.map(|key| {
+        let value = settings.iter().find_map(|setting| match &setting.source {
+            Source::Literal(secret) if setting.name == key => Some(secret),
+            _ => None,
+        });
+        (key, value)
+    });
+    let conflicts = kind.check_settings(&Written(written.collect()));
+    for Conflict { setting, words, help } in &conflicts {
+        let place =
+            section.keys().find(|(key, _)| key == setting).map_or(field.key_place, |(_, place)| place);
+        reader.error(place, &section.path_of(setting), words.clone(), help.clone());
+    }
+    conflicts.is_empty()
 }
 
 /// One value, or those of a list.

@@ -43,6 +43,12 @@ pub trait Kind: Send + Sync {
         &[]
     }
 
+    /// What is wrong with settings that are right each for itself: one that needs another, two that cannot both be.
+    fn check_settings(&self, written: &Written<'_>) -> Vec<Conflict> {
+        let _ = written;
+        Vec::new()
+    }
+
     /// A store with these settings.
     fn open(&self, settings: Settings) -> Arc<dyn Provider>;
 }
@@ -67,6 +73,32 @@ impl KnownSetting {
     }
 }
 
+/// The settings of one store as they stand in the file, each with its value if that stands there, too.
+pub struct Written<'a>(pub Vec<(&'a str, Option<&'a Secret>)>);
+
+impl Written<'_> {
+    /// Whether it is there, wherever its value comes from.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(known, _)| *known == name)
+    }
+
+    /// Its value, if that stands in the file and is text. Not for secrets.
+    pub fn word(&self, name: &str) -> Option<String> {
+        let (_, value) = self.0.iter().find(|(known, _)| *known == name)?;
+        value.as_ref()?.expose(|bytes| String::from_utf8(bytes.to_vec()).ok())
+    }
+}
+
+/// Settings that do not go together.
+pub struct Conflict {
+    /// The one that is wrong, or missing.
+    pub setting: &'static str,
+    /// A sentence about it.
+    pub words: String,
+    /// The remedy.
+    pub help: String,
+}
+
 /// One secret store.
 pub trait Provider: Send + Sync {
     /// Fetches every value of `request` in one round: what comes back belongs together. It either has all values
@@ -89,6 +121,12 @@ pub trait Provider: Send + Sync {
         None
     }
 
+    /// Lets go of what the store holds for us, a login say. It has been asked for the last time. Whoever calls it does not wait
+    /// for ever.
+    fn close(&self) -> Closing {
+        Box::pin(std::future::ready(()))
+    }
+
     /// The path whose change means that the value of `id` may have changed, for stores that live in files.
     fn watch_path(&self, id: &str) -> Option<PathBuf> {
         let _ = id;
@@ -108,6 +146,9 @@ pub struct Flaw {
 
 /// A fetch under way.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
+
+/// A farewell under way.
+pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// What a provider is asked for: all values that one service wants of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
