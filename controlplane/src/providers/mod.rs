@@ -19,7 +19,10 @@ use protocol::Secret;
 
 pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
-pub use vault::{answer_for_fuzz as vault_answer_for_fuzz, id_for_fuzz as vault_id_for_fuzz};
+pub use vault::{
+    answer_for_fuzz as vault_answer_for_fuzz, grant_for_fuzz as vault_grant_for_fuzz,
+    id_for_fuzz as vault_id_for_fuzz,
+};
 
 /// Every kind, in the order of the documentation.
 pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &command::Command, &vault::Vault];

@@ -66,3 +66,48 @@ fn what_is_wrong_with_a_store_is_named() {
         assert!(said.contains(expected), "{stores}{said}");
     }
 }
+
+/// A file whose password comes from a store of `vault`, which the file describes in these words.
+fn with_vault(settings: &str) -> String {
+    let password = "{host: db, password: {from: team, get: 'kv/db#password'}}";
+    format!(
+        "{}providers:\n  team: {{type: vault{settings}}}\n",
+        with_service("").replace("{host: db}", password)
+    )
+}
+
+#[test]
+fn settings_of_a_kind_are_judged_each_for_itself_and_together() {
+    for (settings, expected) in [
+        (
+            ", adress: https://vault",
+            "providers.team.adress: unknown setting\n  help: did you mean `address`?",
+        ),
+        (", address: vault, token: t", "providers.team.address: has no scheme: write https://HOST:PORT"),
+        (", skipVerify: perhaps", "providers.team.skipVerify: is neither `true` nor `false`"),
+        (", clientCert: /c.pem", "providers.team.clientCert: there is no `clientKey`"),
+        (
+            ", roleId: r",
+            "providers.team.roleId: there is no `login` that it belongs to\n  help: write `login: approle`",
+        ),
+        (", login: approl", "providers.team.login: is none of `approle`, `kubernetes`"),
+        (", login: approle", "providers.team.login: `login: approle` needs `roleId`"),
+        (
+            ", login: kubernetes, role: r, password: hunter2",
+            "providers.team.password: `login: kubernetes` has no such setting",
+        ),
+        (", address: https://vault", "providers.team.address: there is no login for it"),
+    ] {
+        let said = report(&with_vault(settings));
+        assert!(said.contains(expected), "{settings}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    for settings in [
+        "",
+        ", namespace: team, timeout: 5s, retries: 0, skipVerify: true",
+        ", address: https://vault, token: {from: env, get: VAULT_TOKEN}",
+        ", address: https://vault, login: approle, roleId: r, secretId: {from: file, get: /run/secret}",
+    ] {
+        assert_eq!(loaded(&with_vault(settings)).config.stores.len(), 1, "{settings}");
+    }
+}

@@ -75,7 +75,7 @@ fn terms(answer: Json<'_>, data: Json<'_>) -> Terms {
 }
 
 /// Whether an error has the store's own form.
-fn is_from_store(answer: &Answer) -> bool {
+pub(super) fn is_from_store(answer: &Answer) -> bool {
     let json = Json::parse(&answer.body);
     json.is_some_and(|json| ["errors", "data", "warnings"].iter().any(|name| json.member(name).is_some()))
 }

@@ -4,19 +4,21 @@
 //! namespace, the token, the deadline, a bound on the answer. Its errors hold an address and a path, and never a token or
 //! a byte of an answer. Knows nothing of what answers mean.
 
+use std::cell::Cell;
 use std::fmt::Write;
 use std::io::Read;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use ureq::http::header::{HeaderName, HeaderValue, LOCATION};
-use ureq::http::{Request, StatusCode, Uri};
+use protocol::Secret;
+use ureq::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, RETRY_AFTER};
+use ureq::http::{Method, Request, StatusCode, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, Error, Timeout};
+use ureq::{Agent, AsSendBody, Error, Timeout};
 use zeroize::Zeroizing;
 
-use super::settings::Settings;
+use super::site::Site;
 use super::tls;
 use super::wire::{BUFFER_BYTES, Encryption, Sockets};
 use crate::os_words::words;
@@ -27,6 +29,17 @@ pub(super) struct Client {
     address: Uri,
     namespace: Option<HeaderValue>,
     deadline: Instant,
+    /// How long the store wants to be left alone, if it has said so.
+    rest: Cell<Option<Duration>>,
+}
+
+/// A request.
+#[derive(Clone, Copy)]
+struct Ask<'a> {
+    method: &'a Method,
+    token: Option<&'a Secret>,
+    /// JSON; empty is none.
+    body: &'a [u8],
 }
 
 /// What the store has said.
@@ -37,13 +50,13 @@ pub(super) struct Answer {
 }
 
 impl Client {
-    /// A client for `settings`, or why there can be none: a file that is missing, say.
-    pub(super) fn new(settings: &Settings, deadline: Instant) -> Result<Self, String> {
-        let address = settings.address.clone();
+    /// A client for `site`, or why there can be none: a file that is missing, say.
+    pub(super) fn new(site: &Site, deadline: Instant) -> Result<Self, String> {
+        let address = site.address.clone();
         let is_tls = address.scheme_str() == Some("https");
         let encryption = Encryption {
-            config: if is_tls { Some(tls::config(settings)?) } else { None },
-            server_name: settings.server_name.clone(),
+            config: if is_tls { Some(tls::config(site)?) } else { None },
+            server_name: site.server_name.clone(),
             host: address.host().unwrap_or_default().to_owned(),
         };
         let config = Agent::config_builder()
@@ -51,50 +64,75 @@ impl Client {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent("secretless-broker")
-            .proxy(settings.proxy.0.clone())
+            .proxy(site.proxy.0.clone())
             .max_response_header_size(BUFFER_BYTES / 2)
             .build();
         let connector = ().chain(ConnectProxyConnector::default()).chain(Sockets).chain(encryption);
-        let namespace = settings.namespace.as_deref().map(HeaderValue::from_str).transpose();
+        let namespace = site.namespace.as_deref().map(HeaderValue::from_str).transpose();
         Ok(Self {
             agent: Agent::with_parts(config, connector, DefaultResolver::default()),
             address,
             namespace: namespace.map_err(|_| "the namespace cannot be sent as it is".to_owned())?,
             deadline,
+            rest: Cell::new(None),
         })
     }
 
     /// Reads `path`, which stands behind `/v1/`; `query` is ready to be sent.
-    pub(super) fn get(&self, path: &str, query: &str, token: &[u8]) -> Result<Answer, String> {
-        let url = format!("{}v1/{}{query}", with_slash(&self.address), encoded(path));
-        let failed = |reason: &str| format!("Get \"{url}\": {reason}");
-        let next = match self.send(&url, token).map_err(|reason| failed(&reason))? {
+    pub(super) fn get(&self, path: &str, query: &str, token: &Secret) -> Result<Answer, String> {
+        let ask = Ask { method: &Method::GET, token: Some(token), body: &[] };
+        self.ask(ask, "Get", &format!("{}{query}", encoded(path)))
+    }
+
+    /// Writes `body`, which is JSON, to `path`.
+    pub(super) fn put(&self, path: &str, token: Option<&Secret>, body: &[u8]) -> Result<Answer, String> {
+        self.ask(Ask { method: &Method::PUT, token, body }, "Put", &encoded(path))
+    }
+
+    /// How long the store wants to be left alone, if it has said so.
+    pub(super) fn rest(&self) -> Option<Duration> {
+        self.rest.get()
+    }
+
+    fn ask(&self, ask: Ask<'_>, verb: &str, path: &str) -> Result<Answer, String> {
+        let url = format!("{}v1/{path}", with_slash(&self.address));
+        let failed = |reason: &str| format!("{verb} \"{url}\": {reason}");
+        let next = match self.send(&url, ask).map_err(|reason| failed(&reason))? {
             Sent::Answer(answer) => return Ok(answer),
-            // A store that stands by names the one that is active. The token goes along, so it goes nowhere in clear that
-            // was not in clear before.
+            // A store that stands by names the one that is active. What we are known by goes along, as with the store's own
+            // client, so it goes nowhere in clear that was not in clear before.
             Sent::Redirect(location) => location
                 .filter(|next| next.scheme() == self.address.scheme() && next.host().is_some())
                 .ok_or_else(|| failed("it names another address that is not to be followed"))?,
         };
-        match self.send(&next.to_string(), token).map_err(|reason| failed(&reason))? {
+        match self.send(&next.to_string(), ask).map_err(|reason| failed(&reason))? {
             Sent::Answer(answer) => Ok(answer),
             Sent::Redirect(_) => Err(failed("it names another address again and again")),
         }
     }
 
-    fn send(&self, url: &str, token: &[u8]) -> Result<Sent, String> {
+    fn send(&self, url: &str, ask: Ask<'_>) -> Result<Sent, String> {
+        // So that a page that somebody's browser shows cannot have an agent ask in its own name.
+        let mut request = Request::builder().method(ask.method).uri(url).header("X-Vault-Request", "true");
+        if let Some(namespace) = &self.namespace {
+            request = request.header("X-Vault-Namespace", namespace);
+        }
+        if let Some(token) = ask.token {
+            let value = token.expose(secret_header).ok_or("the token cannot be sent")?;
+            request = request.header(HeaderName::from_static("x-vault-token"), value);
+        }
+        let cannot = |_| "it cannot be asked".to_owned();
+        if ask.body.is_empty() {
+            return self.run(request.body(()).map_err(cannot)?);
+        }
+        self.run(request.header(CONTENT_TYPE, "application/json").body(ask.body).map_err(cannot)?)
+    }
+
+    fn run(&self, request: Request<impl AsSendBody>) -> Result<Sent, String> {
         let left = self.deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err("i/o timeout".to_owned());
         }
-        // So that a page that somebody's browser shows cannot have an agent ask in its own name.
-        let mut request = Request::get(url).header("X-Vault-Request", "true");
-        if let Some(namespace) = &self.namespace {
-            request = request.header("X-Vault-Namespace", namespace);
-        }
-        let mut request = request.body(()).map_err(|_| "it cannot be asked".to_owned())?;
-        let value = secret_header(token).ok_or("the token cannot be sent")?;
-        request.headers_mut().insert(HeaderName::from_static("x-vault-token"), value);
         let configured = self.agent.configure_request(request).timeout_global(Some(left)).build();
         let mut response = self.agent.run(configured).map_err(|error| describe(&error))?;
         let status = response.status();
@@ -108,6 +146,10 @@ impl Client {
             let location =
                 response.headers().get(LOCATION).and_then(|value| value.to_str().ok()?.parse().ok());
             return Ok(Sent::Redirect(location));
+        }
+        if let Some(seconds) = response.headers().get(RETRY_AFTER).filter(|_| !status.is_success()) {
+            let seconds = seconds.to_str().ok().and_then(|seconds| seconds.parse().ok());
+            self.rest.set(seconds.map(Duration::from_secs));
         }
         let body = read(response.body_mut().as_reader())?;
         Ok(Sent::Answer(Answer { status: status.as_u16(), body }))

@@ -1,36 +1,48 @@
 //! `vault`: values of HashiCorp Vault and of OpenBao.
 //!
-//! Owns the provider, and how often it asks again within one fetch. What is asked and what the answers mean is in the
-//! files beside this one.
+//! Owns the kind, and what a look at a store's settings tells. What is asked and what the answers mean is in the files beside
+//! this one.
 
 mod answer;
+mod asking;
+mod body;
 mod client;
+mod conflicts;
+mod grant;
 mod id;
 mod json;
+mod keys;
+mod login;
 mod proxy;
 mod read;
-mod settings;
+mod renewal;
+mod said;
+mod session;
+mod site;
 mod store;
+#[cfg(test)]
+mod testing;
 mod tls;
+mod token;
 mod wire;
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use tokio::sync::Semaphore;
-
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request};
-use crate::offload::offload;
-use client::GRACE;
+use super::{
+    Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Written,
+};
+use asking::Way;
 use id::Id;
-use settings::Settings;
+use keys::{OF_THE_WAY, SETTINGS};
+use login::Method;
+use said::Values;
 use store::Store;
 
-/// The kind `vault`.
+/// The kind `vault`. Without settings it is the store that the environment names.
 pub(super) struct Vault;
 
-/// One store, or why there is none.
-struct Opened(Result<Arc<Store>, String>);
+/// One store.
+struct Opened(Arc<Store>);
 
 impl Kind for Vault {
     fn name(&self) -> &'static str {
@@ -41,9 +53,16 @@ impl Kind for Vault {
         Id::parse(id).map(|_| ())
     }
 
-    fn open(&self, _: super::Settings) -> Arc<dyn Provider> {
-        let settings = Settings::from_environment(|name| std::env::var(name).ok());
-        Arc::new(Opened(settings.map(|settings| Arc::new(Store::new(settings))).map_err(|wrong| wrong.0)))
+    fn settings(&self) -> &'static [KnownSetting] {
+        &SETTINGS
+    }
+
+    fn check_settings(&self, written: &Written<'_>) -> Vec<Conflict> {
+        conflicts::of(written)
+    }
+
+    fn open(&self, settings: Settings) -> Arc<dyn Provider> {
+        Arc::new(Opened(Arc::new(Store::new(settings))))
     }
 }
 
@@ -53,65 +72,44 @@ impl Provider for Opened {
     }
 
     fn look(&self, _item: &Item) -> Option<Flaw> {
-        let (words, help) = match &self.0 {
-            Err(words) => (words.clone(), "correct the variable in the environment of the broker"),
-            Ok(store) => (store.settings.token.read().err()?, "the broker needs a token when it starts"),
+        let settings = &self.0.settings;
+        // What comes from another store would have to be fetched.
+        if !settings.are_literal() {
+            return None;
+        }
+        let names = OF_THE_WAY.into_iter();
+        let values: Values = names.filter_map(|name| Some((name, settings.literal(name)?))).collect();
+        let (words, help) = match Way::of(settings, &values) {
+            Err(wrong) => (wrong.0, "correct it: a variable is one of the broker's environment"),
+            Ok(way) => way.flaw(settings)?,
         };
         Some(Flaw { words, help: help.to_owned(), is_fatal: true })
     }
 
     fn fetch(&self, request: Request) -> Fetching {
-        let store = self.0.clone();
-        Box::pin(async move {
-            match store {
-                Ok(store) => fetch(store, request).await,
-                Err(words) => Err(FetchError::Unusable(words)),
-            }
-        })
+        Box::pin(asking::fetch(Arc::clone(&self.0), request))
+    }
+
+    fn close(&self) -> Closing {
+        renewal::close(Arc::clone(&self.0))
     }
 }
 
-/// Asks until there is an answer, as often as the settings allow. Between two tries nothing is held.
-async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
-    let ids: Vec<&str> = request.items.iter().map(|item| item.id.as_str()).collect();
-    let work = format!("vault: {}", ids.join(", "));
-    let deadline = Instant::now() + store.settings.timeout;
-    let mut retries = store.settings.retries;
-    loop {
-        let outcome = ask(&work, &store, &request, deadline).await;
-        if !matches!(outcome, Err(FetchError::Unavailable(_)))
-            || retries == 0
-            || Instant::now() + PAUSE >= deadline
-        {
-            return outcome;
+impl Way {
+    /// What is wrong with the files that it needs, and the remedy.
+    fn flaw(&self, settings: &Settings) -> Option<(String, &'static str)> {
+        let is_tls = self.site.address.scheme_str() == Some("https");
+        if let Some(Err(words)) = is_tls.then(|| tls::config(&self.site)) {
+            return Some((words, "name files of PEM that the broker can read"));
         }
-        retries -= 1;
-        tokio::time::sleep(PAUSE).await;
+        if self.method == Method::Token {
+            return Some((self.token.read().err()?, "the broker needs a token when it starts"));
+        }
+        let names = self.method.takes().iter();
+        let values: Values = names.filter_map(|name| Some((*name, settings.literal(name)?))).collect();
+        Some((self.method.proof(&values).err()?, "the broker needs it when it logs in"))
     }
 }
-
-async fn ask(
-    work: &str,
-    store: &Arc<Store>,
-    request: &Request,
-    deadline: Instant,
-) -> Result<Fetched, FetchError> {
-    let late = || FetchError::Unavailable(format!("{work}: i/o timeout"));
-    let patience = deadline.saturating_duration_since(Instant::now());
-    // A store that hangs must not hold all threads that files need, too.
-    let Ok(Ok(_turn)) = tokio::time::timeout(patience, TURNS.acquire()).await else { return Err(late()) };
-    let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
-    let (store, request) = (Arc::clone(store), request.clone());
-    offload(work, patience, move || store.fetch(&request, deadline)).await.unwrap_or_else(|_| Err(late()))
-}
-
-static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
-
-/// Half of what may block at a time.
-const AT_ONCE: usize = 8;
-
-/// As the store's own client, at the least.
-const PAUSE: Duration = Duration::from_secs(1);
 
 /// Takes `text` for what a configuration file asks for. For fuzzing: it is taken apart, or refused with words.
 pub fn id_for_fuzz(text: &str) {
@@ -129,6 +127,13 @@ pub fn id_for_fuzz(text: &str) {
 pub fn answer_for_fuzz(status: u16, field: &str, body: &[u8]) {
     let body = zeroize::Zeroizing::new(body.to_vec());
     read::for_fuzz(&client::Answer { status, body }, field);
+}
+
+/// Takes `body` for what a store answers with this status to a login. For fuzzing: there is a token that is in the answer, or
+/// there are words of bounded size.
+pub fn grant_for_fuzz(status: u16, body: &[u8]) {
+    let body = zeroize::Zeroizing::new(body.to_vec());
+    grant::for_fuzz(&client::Answer { status, body });
 }
 
 #[cfg(test)]
@@ -161,6 +166,10 @@ mod tests {
             for status in [200, 204, 400, 403, 404, 500] {
                 answer_for_fuzz(status, &field, body);
             }
+        });
+        each_prefix("vault_grant", |bytes| {
+            let Some((_, body)) = bytes.split_first() else { return };
+            [200, 400, 403, 500].into_iter().for_each(|status| grant_for_fuzz(status, body));
         });
     }
 

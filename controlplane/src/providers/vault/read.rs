@@ -56,7 +56,7 @@ pub(super) enum Trouble {
 /// What reads with one token.
 pub(super) struct Reader<'a> {
     pub(super) client: &'a Client,
-    pub(super) token: &'a [u8],
+    pub(super) token: &'a Secret,
     pub(super) routes: &'a Routes,
 }
 

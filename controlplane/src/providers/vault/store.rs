@@ -1,7 +1,7 @@
 //! One store: its settings and what was learned about it.
 //!
-//! Owns a round of questions, from a client to values, and the verdict on a secret that is not there any more. Blocks: it
-//! runs on threads that may.
+//! Owns a round of questions, from a token to values, and the verdict on a secret that is not there any more. Blocks: it
+//! runs on threads that may. Knows nothing of logins.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -13,28 +13,53 @@ use super::answer::Terms;
 use super::client::Client;
 use super::id::{Id, Place};
 use super::read::{Reader, Routes, Trouble};
-use super::settings::Settings;
-use crate::providers::{FetchError, Fetched, Lease, Request};
+use super::session::Session;
+use super::site::Site;
+use super::token::Token;
+use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
 
 /// One store.
 pub(super) struct Store {
     pub(super) settings: Settings,
+    /// Its logins. Whoever logs in holds it meanwhile, so that nobody else does.
+    pub(super) session: tokio::sync::Mutex<Session>,
     routes: Routes,
     suspects: Suspects,
+    /// Until when it wants to be left alone.
+    rest_until: Mutex<Option<Instant>>,
+}
+
+/// Why there are no values.
+pub(super) enum Failed {
+    /// The store does not know the token, or not any more.
+    Token(String),
+    Fetch(FetchError),
 }
 
 impl Store {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, routes: Routes::default(), suspects: Suspects::default() }
+        Self {
+            settings,
+            session: tokio::sync::Mutex::default(),
+            routes: Routes::default(),
+            suspects: Suspects::default(),
+            rest_until: Mutex::new(None),
+        }
     }
 
-    /// Fetches every value of `request`, by `deadline`.
-    pub(super) fn fetch(&self, request: &Request, deadline: Instant) -> Result<Fetched, FetchError> {
+    /// Reads every value of `request`, by `deadline`. A token `is_fresh` that a login has given a moment ago: it is known.
+    pub(super) fn read(
+        &self,
+        site: &Site,
+        (token, is_fresh): (&Token, bool),
+        request: &Request,
+        deadline: Instant,
+    ) -> Result<Fetched, Failed> {
         let ids = request.items.iter().map(|item| Id::parse(&item.id)).collect::<Result<Vec<_>, _>>();
-        let ids = ids.map_err(FetchError::Unusable)?;
-        let client = Client::new(&self.settings, deadline).map_err(FetchError::Unavailable)?;
-        let token = self.settings.token.read().map_err(FetchError::Unavailable)?;
-        let reader = Reader { client: &client, token: &token, routes: &self.routes };
+        let ids = ids.map_err(|words| Failed::Fetch(FetchError::Unusable(words)))?;
+        let client = Client::new(site, deadline);
+        let client = client.map_err(|words| Failed::Fetch(FetchError::Unavailable(words)))?;
+        let reader = Reader { client: &client, token: &token.secret, routes: &self.routes };
 
         let mut places: BTreeMap<Place<'_>, Vec<usize>> = BTreeMap::new();
         for (index, id) in ids.iter().enumerate() {
@@ -53,10 +78,11 @@ impl Store {
                     }
                     continue;
                 }
-                Err(Trouble::Forbidden(words)) => self.judge(&client, &token, words),
+                Err(Trouble::Forbidden(words)) if !is_fresh => judge(&client, &token.secret, words)?,
                 Err(trouble) => trouble,
             };
-            return Err(self.suspects.verdict(place, trouble, Instant::now()));
+            self.leave_alone(client.rest());
+            return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
         fetched.refetch_at = outlook.refetch_after().map(|after| Instant::now() + after);
@@ -64,17 +90,28 @@ impl Store {
         Ok(fetched)
     }
 
-    /// Whether it is the secret that this token may not have, or the token that nobody knows: the store says "permission
-    /// denied" to both.
-    fn judge(&self, client: &Client, token: &[u8], words: String) -> Trouble {
-        match client.get("auth/token/lookup-self", "", token) {
-            Ok(answer) if answer.status == 200 => Trouble::Forbidden(words),
-            Ok(answer) if answer.status == 403 => {
-                Trouble::Outage(format!("{words}; the store does not know the token, or not any more"))
-            }
-            Ok(answer) => Trouble::Outage(format!("{words}; about the token it answers {}", answer.status)),
-            Err(reason) => Trouble::Outage(reason),
+    /// The store has asked for this.
+    pub(super) fn leave_alone(&self, rest: Option<Duration>) {
+        if let Some(rest) = rest {
+            *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some(Instant::now() + rest.min(REST_MAX));
         }
+    }
+
+    /// Until when it wants to be left alone, if that is not over.
+    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
+        self.rest_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| now < *until)
+    }
+}
+
+/// Whether it is the secret that this token may not have, or the token that nobody knows: the store says "permission
+/// denied" to both.
+fn judge(client: &Client, token: &Secret, words: String) -> Result<Trouble, Failed> {
+    match client.get("auth/token/lookup-self", "", token) {
+        Ok(answer) if answer.status == 200 => Ok(Trouble::Forbidden(words)),
+        Ok(answer) if answer.status == 403 => Err(Failed::Token(words)),
+        Ok(answer) => Ok(Trouble::Outage(format!("{words}; about the token it answers {}", answer.status))),
+        Err(reason) => Ok(Trouble::Outage(reason)),
     }
 }
 
@@ -155,6 +192,9 @@ const LEASE_MIN: Duration = Duration::from_secs(5);
 
 /// No time of a store's makes a clock overflow.
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
+
+/// Longer than the pauses after failures, a store is not left alone.
+const REST_MAX: Duration = Duration::from_secs(60);
 
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(5);
 

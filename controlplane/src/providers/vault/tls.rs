@@ -4,7 +4,6 @@
 //! that new ones are taken up.
 
 use std::fs;
-use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use rustls::client::Resumption;
@@ -14,29 +13,33 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::settings::{Roots, Settings};
+use super::site::{Pem, Roots, Site};
 use crate::os_words::words;
 
-/// What `settings` say about TLS.
-pub(super) fn config(settings: &Settings) -> Result<Arc<ClientConfig>, String> {
+/// What `site` says about TLS.
+pub(super) fn config(site: &Site) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let builder = if settings.skip_verify {
+    let builder = if site.skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     } else {
-        builder.with_root_certificates(match &settings.roots {
+        builder.with_root_certificates(match &site.roots {
             Some(roots) => Arc::new(roots.read()?),
             None => system_roots(),
         })
     };
-    let mut config = match &settings.identity {
+    let mut config = match &site.identity {
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
-            let key_der = PrivateKeyDer::from_pem_file(key).map_err(|error| unusable(key, &error))?;
+            let key_der = match key {
+                Pem::File(path) => PrivateKeyDer::from_pem_file(path),
+                Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.as_bytes()),
+            };
+            let key_der = key_der.map_err(|error| unusable(key, &error))?;
             let shown = builder.with_client_auth_cert(chain, key_der);
-            shown.map_err(|error| format!("{} and {}: {error}", certificate.display(), key.display()))?
+            shown.map_err(|error| format!("{} and {}: {error}", name(certificate), name(key)))?
         }
         None => builder.with_no_client_auth(),
     };
@@ -49,7 +52,7 @@ impl Roots {
     fn read(&self) -> Result<RootCertStore, String> {
         let mut store = RootCertStore::empty();
         match self {
-            Self::File(path) => add(&mut store, path)?,
+            Self::Pem(pem) => add(&mut store, pem)?,
             Self::Folder(folder) => {
                 let failed = |error| format!("open {}: {}", folder.display(), words(&error));
                 let mut paths = Vec::new();
@@ -60,7 +63,7 @@ impl Roots {
                     }
                 }
                 for path in paths {
-                    add(&mut store, &path)?;
+                    add(&mut store, &Pem::File(path))?;
                 }
                 if store.is_empty() {
                     return Err(format!("{} holds no certificate", folder.display()));
@@ -71,30 +74,40 @@ impl Roots {
     }
 }
 
-fn add(store: &mut RootCertStore, path: &Path) -> Result<(), String> {
-    for certificate in certificates(path)? {
-        store.add(certificate).map_err(|error| format!("{}: {error}", path.display()))?;
+fn add(store: &mut RootCertStore, pem: &Pem) -> Result<(), String> {
+    for certificate in certificates(pem)? {
+        store.add(certificate).map_err(|error| format!("{}: {error}", name(pem)))?;
     }
     Ok(())
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(path).map_err(|error| unusable(path, &error))?.collect();
-    match found {
-        Ok(certificates) if certificates.is_empty() => {
-            Err(format!("{} holds no certificate", path.display()))
+fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
+    let found: Result<Vec<_>, _> = match pem {
+        Pem::File(path) => {
+            CertificateDer::pem_file_iter(path).map_err(|error| unusable(pem, &error))?.collect()
         }
+        Pem::Text(text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
+    };
+    match found {
+        Ok(certificates) if certificates.is_empty() => Err(format!("{} holds no certificate", name(pem))),
         Ok(certificates) => Ok(certificates),
-        Err(error) => Err(unusable(path, &error)),
+        Err(error) => Err(unusable(pem, &error)),
     }
 }
 
 /// The error may quote the file, and the file may be a key's.
-fn unusable(path: &Path, error: &rustls::pki_types::pem::Error) -> String {
+fn unusable(pem: &Pem, error: &rustls::pki_types::pem::Error) -> String {
     match error {
-        rustls::pki_types::pem::Error::Io(error) => format!("open {}: {}", path.display(), words(error)),
-        _ => format!("{} is no PEM of what it should hold", path.display()),
+        rustls::pki_types::pem::Error::Io(error) => format!("open {}: {}", name(pem), words(error)),
+        _ => format!("{} is no PEM of what it should hold", name(pem)),
+    }
+}
+
+/// How errors call it.
+fn name(pem: &Pem) -> String {
+    match pem {
+        Pem::File(path) => path.display().to_string(),
+        Pem::Text(_) => "the PEM of a setting".to_owned(),
     }
 }
 

@@ -1,0 +1,255 @@
+//! One fetch, from settings to values.
+//!
+//! Owns what a store is asked and in which order: a login where one is due, the values, all of it once more where the store does
+//! not know the token any more, and another try after an outage. What may block runs elsewhere; between two tries nothing is
+//! held.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Semaphore;
+use tokio::time::timeout_at;
+
+use super::client::{Client, GRACE};
+use super::grant::{Denial, Grant};
+use super::keys::{LOGIN, OF_THE_WAY};
+use super::login::Method;
+use super::renewal;
+use super::said::{Said, Values, Wrong};
+use super::session::{Session, Step};
+use super::site::Site;
+use super::store::{Failed, Store};
+use super::token::{Token, TokenFrom};
+use crate::offload::offload;
+use crate::providers::{FetchError, Fetched, Request, Settings};
+
+/// Asks until there is an answer, as often as the settings allow.
+pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
+    let values = values(&store.settings, &OF_THE_WAY).await?;
+    let way = Way::of(&store.settings, &values).map_err(|wrong| FetchError::Unusable(wrong.0))?;
+    let Way { site, method, token } = way;
+    let deadline = Instant::now() + site.timeout;
+    let mut retries = site.retries;
+    let given = if method == Method::Token { Some(Arc::new(token)) } else { None };
+    let asking = Asking { store, site: Arc::new(site), method, given, deadline };
+    loop {
+        asking.wait_for_rest().await?;
+        let outcome = asking.ask(&request).await;
+        if !matches!(outcome, Err(FetchError::Unavailable(_)))
+            || retries == 0
+            || Instant::now() + PAUSE >= deadline
+        {
+            return outcome;
+        }
+        retries -= 1;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// The way to a store, and who we are there.
+pub(super) struct Way {
+    pub(super) site: Site,
+    pub(super) method: Method,
+    /// Where a token comes from that is not from a login.
+    pub(super) token: TokenFrom,
+}
+
+impl Way {
+    /// What settings with these values say about it, and the broker's environment where they are silent.
+    pub(super) fn of(settings: &Settings, values: &Values) -> Result<Self, Wrong> {
+        let said = Said { settings, values, variable: &|name| std::env::var(name).ok() };
+        let login = said.get(LOGIN)?.and_then(|(word, _)| Method::of(&word));
+        let method = login.unwrap_or(Method::Token);
+        Ok(Self { site: Site::of(&said)?, method, token: TokenFrom::of(&said) })
+    }
+}
+
+/// What these settings are worth at the moment. Another store's verdict on its own value is none on ours.
+async fn values(settings: &Settings, names: &[&'static str]) -> Result<Values, FetchError> {
+    let mut values = Values::new();
+    for &name in names {
+        let value = settings.value(name).await;
+        let value = value.map_err(|error| FetchError::Unavailable(format!("`{name}`: {error}")))?;
+        values.extend(value.map(|value| (name, value)));
+    }
+    Ok(values)
+}
+
+/// A fetch under way.
+struct Asking {
+    store: Arc<Store>,
+    site: Arc<Site>,
+    method: Method,
+    given: Option<Arc<TokenFrom>>,
+    deadline: Instant,
+}
+
+impl Asking {
+    /// One try.
+    async fn ask(&self, request: &Request) -> Result<Fetched, FetchError> {
+        let ids: Vec<&str> = request.items.iter().map(|item| item.id.as_str()).collect();
+        let work = ids.join(", ");
+        let mut has_been_refused = false;
+        loop {
+            let (token, is_fresh) = self.token().await?;
+            let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
+            let (request, deadline, shown) = (request.clone(), self.deadline, Arc::clone(&token));
+            let read = move || store.read(&site, (&shown, is_fresh), &request, deadline);
+            match (self.blocking(&work, read).await?, token.login()) {
+                (Ok(fetched), login) => return Ok(self.bounded(fetched, login).await),
+                (Err(Failed::Fetch(error)), _) => return Err(error),
+                (Err(Failed::Token(_)), Some(number)) if !has_been_refused => {
+                    has_been_refused = true;
+                    self.session().await?.on_token_refused(number);
+                }
+                (Err(Failed::Token(words)), _) => {
+                    let words = format!("{words}; the store does not know the token, or not any more");
+                    return Err(FetchError::Unavailable(words));
+                }
+            }
+        }
+    }
+
+    /// A lease ends with the token that it hangs on.
+    async fn bounded(&self, mut fetched: Fetched, login: Option<u64>) -> Fetched {
+        if let (Some(number), Some(_)) = (login, &fetched.lease)
+            && let Some((due, end)) = self.store.session.lock().await.end_of(number)
+        {
+            fetched.refetch_at = Some(due.max(Instant::now() + LEASE_MIN));
+            fetched.usable_until = Some(end);
+        }
+        fetched
+    }
+
+    /// The token that serves now, and whether it is from a login of this moment.
+    async fn token(&self) -> Result<(Arc<Token>, bool), FetchError> {
+        if let Some(given) = &self.given {
+            let token = match &**given {
+                TokenFrom::Value(..) | TokenFrom::Nowhere => given.read(),
+                TokenFrom::File(_) | TokenFrom::Home(_) => {
+                    let given = Arc::clone(given);
+                    self.blocking("token", move || given.read()).await?
+                }
+            };
+            return Ok((Arc::new(token.map_err(FetchError::Unavailable)?), false));
+        }
+        let mut session = self.session().await?;
+        match session.next(Instant::now()) {
+            Step::Use(token) => Ok((token, false)),
+            Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
+                (Ok(token), _) => Ok((token, true)),
+                (Err(_), Some(token)) => Ok((token, false)),
+                (Err(error), None) => Err(error),
+            },
+            Step::Rest(time) => Err(FetchError::Denied(format!(
+                "the store has refused three logins in a row: the next is tried in {} s, for it locks accounts",
+                time.as_secs() + 1
+            ))),
+            Step::Over => Err(FetchError::Unavailable("the store is not asked any more".into())),
+        }
+    }
+
+    async fn log_in(&self, session: &mut Session) -> Result<Arc<Token>, FetchError> {
+        let values = values(&self.store.settings, self.method.takes()).await?;
+        let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
+        let (method, deadline) = (self.method, self.deadline);
+        let asked = Instant::now();
+        let granted = self.blocking("login", move || log_in(&store, &site, method, &values, deadline));
+        match granted.await? {
+            Ok(grant) => {
+                let token = session.on_login(grant, Arc::clone(&self.site), asked);
+                renewal::keep(&self.store, token.login().unwrap_or_default());
+                Ok(token)
+            }
+            Err(Denial::Refused(words)) => {
+                session.on_login_refused(Instant::now());
+                Err(FetchError::Denied(words))
+            }
+            Err(Denial::Failing(words)) => Err(FetchError::Unavailable(words)),
+        }
+    }
+
+    async fn session(&self) -> Result<tokio::sync::MutexGuard<'_, Session>, FetchError> {
+        let session = timeout_at(self.deadline.into(), self.store.session.lock()).await;
+        session.map_err(|_| late(&self.site, "login"))
+    }
+
+    /// Leaves a store alone that wants it, if there is the time.
+    async fn wait_for_rest(&self) -> Result<(), FetchError> {
+        let now = Instant::now();
+        match self.store.rests_until(now) {
+            None => Ok(()),
+            Some(until) if until < self.deadline => {
+                tokio::time::sleep_until(until.into()).await;
+                Ok(())
+            }
+            Some(until) => Err(FetchError::Unavailable(format!(
+                "the store wants to be left alone for {} s more",
+                (until - now).as_secs() + 1
+            ))),
+        }
+    }
+
+    /// Runs `work` on a thread that may block.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, FetchError> {
+        // A store that hangs must not hold all threads that files need, too.
+        let Ok(Ok(_turn)) = timeout_at(self.deadline.into(), TURNS.acquire()).await else {
+            return Err(late(&self.site, name));
+        };
+        let patience = self.deadline.saturating_duration_since(Instant::now()) + GRACE;
+        let name_of_all = format!("vault {}: {name}", self.site.address);
+        offload(&name_of_all, patience, work).await.map_err(|_| late(&self.site, name))
+    }
+}
+
+fn late(site: &Site, name: &str) -> FetchError {
+    FetchError::Unavailable(format!("{}: {name}: i/o timeout", site.address))
+}
+
+/// Asks for a token. Blocks.
+fn log_in(
+    store: &Store,
+    site: &Site,
+    method: Method,
+    values: &Values,
+    deadline: Instant,
+) -> Result<Grant, Denial> {
+    let proof = method.proof(values).map_err(Denial::Failing)?;
+    let client = Client::new(site, deadline).map_err(Denial::Failing)?;
+    let answer = client.put(&proof.path, None, &proof.body).map_err(Denial::Failing)?;
+    let granted = Grant::of(&answer, &format!("log in at '{}'", proof.path));
+    if granted.is_err() {
+        store.leave_alone(client.rest());
+    }
+    // Nobody knows what a store quotes, or what stands in its place.
+    let is_told = |words: &str| {
+        let is_in = |secret: &[u8]| {
+            !secret.is_empty() && words.as_bytes().windows(secret.len()).any(|part| part == secret)
+        };
+        proof.secrets.iter().any(|secret| secret.expose(is_in))
+    };
+    granted.map_err(|denial| match denial {
+        Denial::Refused(words) if is_told(&words) => Denial::Refused(untold(&proof.path, answer.status)),
+        Denial::Failing(words) if is_told(&words) => Denial::Failing(untold(&proof.path, answer.status)),
+        denial => denial,
+    })
+}
+
+fn untold(path: &str, status: u16) -> String {
+    format!("log in at '{path}': Code: {status}. What it says quotes what we have sent, and is not shown")
+}
+
+static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+
+/// Half of what may block at a time.
+const AT_ONCE: usize = 8;
+
+/// As the store's own client, at the least.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A store whose tokens live for a moment is not asked for accounts all the time.
+const LEASE_MIN: Duration = Duration::from_secs(5);

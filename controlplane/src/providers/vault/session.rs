@@ -1,0 +1,189 @@
+//! The logins of one store: which token serves, and when it is renewed or replaced.
+//!
+//! Owns the decisions, on a time that is given. Asks nobody.
+//!
+//! ```text
+//!   nobody ──login──► known ──2/3 of its time──► renewed ─┐
+//!     ▲  ▲              │ ▲                               │
+//!     │  └─ its end ────┤ └───────────────────────────────┘
+//!     │                 │ renewed for less than before, or not renewable: at 2/3 of what is left
+//!     └─ token refused ─┴──────────────────────────────────────────────────► login, the old one serves meanwhile
+//! ```
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::grant::Grant;
+use super::site::Site;
+use super::token::{Origin, Token};
+
+/// See the module's documentation.
+#[derive(Default)]
+pub(super) struct Session {
+    present: Option<Login>,
+    /// Earlier logins whose tokens may live on, for leases hang on them.
+    past: Vec<Login>,
+    logins: u64,
+    /// In a row.
+    refusals: u32,
+    rest_until: Option<Instant>,
+    is_over: bool,
+}
+
+/// A token that we have been given.
+struct Login {
+    token: Arc<Token>,
+    number: u64,
+    /// How long it was to live at first.
+    lasts: Option<Duration>,
+    ends_at: Option<Instant>,
+    /// When it has to be renewed or replaced.
+    due_at: Option<Instant>,
+    can_renew: bool,
+}
+
+/// What to do for a fetch.
+pub(super) enum Step {
+    /// This token serves.
+    Use(Arc<Token>),
+    /// Log in; if that does not work out, this token serves.
+    LogIn(Option<Arc<Token>>),
+    /// The store has refused us too often: nobody logs in for so long.
+    Rest(Duration),
+    /// The store is closed.
+    Over,
+}
+
+/// What to do for a login whose renewal is due.
+pub(super) enum Due {
+    /// Nothing before then.
+    At(Instant),
+    /// Renew its token.
+    Renew(Arc<Token>),
+    /// It is not renewed any more.
+    Never,
+}
+
+impl Session {
+    /// What a fetch does now.
+    pub(super) fn next(&mut self, now: Instant) -> Step {
+        if self.is_over {
+            return Step::Over;
+        }
+        self.present.take_if(|login| login.ends_at.is_some_and(|end| end <= now));
+        let meanwhile = match &self.present {
+            Some(login) if login.can_renew || login.due_at.is_none_or(|due| now < due) => {
+                return Step::Use(Arc::clone(&login.token));
+            }
+            Some(login) => Some(Arc::clone(&login.token)),
+            None => None,
+        };
+        match (self.rest_until.filter(|until| now < *until), meanwhile) {
+            (None, meanwhile) => Step::LogIn(meanwhile),
+            (Some(_), Some(token)) => Step::Use(token),
+            (Some(until), None) => Step::Rest(until - now),
+        }
+    }
+
+    /// A login that was asked for at `asked` has worked.
+    pub(super) fn on_login(&mut self, grant: Grant, site: Arc<Site>, asked: Instant) -> Arc<Token> {
+        self.refusals = 0;
+        self.rest_until = None;
+        self.logins += 1;
+        let Grant { token: secret, lasts, renewable, is_revocable } = grant;
+        let number = self.logins;
+        let origin = Origin::Login { number, site, is_revocable };
+        let token = Arc::new(Token { secret, origin });
+        let mut login = Login {
+            token: Arc::clone(&token),
+            number,
+            lasts,
+            ends_at: None,
+            due_at: None,
+            can_renew: renewable && lasts.is_some(),
+        };
+        login.lives(lasts, asked);
+        self.past.extend(self.present.replace(login));
+        self.past.retain(|login| login.ends_at.is_none_or(|end| asked < end));
+        let surplus = self.past.len().saturating_sub(PAST_MAX);
+        self.past.drain(..surplus);
+        token
+    }
+
+    /// The store has refused a login.
+    pub(super) fn on_login_refused(&mut self, now: Instant) {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= REFUSALS_MAX {
+            self.rest_until = Some(now + REST);
+        }
+    }
+
+    /// The store does not know the token of this login any more.
+    pub(super) fn on_token_refused(&mut self, number: u64) {
+        self.present.take_if(|login| login.number == number);
+    }
+
+    /// What to do for this login now.
+    pub(super) fn due(&self, number: u64, now: Instant) -> Due {
+        match self.present.as_ref().filter(|login| login.number == number && login.can_renew) {
+            Some(Login { ends_at: Some(end), .. }) if *end <= now => Due::Never,
+            Some(Login { due_at: Some(at), .. }) if now < *at => Due::At(*at),
+            Some(Login { due_at: Some(_), token, .. }) => Due::Renew(Arc::clone(token)),
+            _ => Due::Never,
+        }
+    }
+
+    /// A renewal that was asked for at `asked` has worked.
+    pub(super) fn on_renewed(&mut self, number: u64, grant: &Grant, asked: Instant) {
+        let Some(login) = self.present.as_mut().filter(|login| login.number == number) else { return };
+        // A store prolongs a token up to a time that was set when it was made; near that, it gives less and less.
+        let is_short = grant.lasts < login.lasts.map(|lasts| lasts / 2);
+        login.can_renew = grant.renewable && grant.lasts.is_some() && !is_short;
+        login.lives(grant.lasts, asked);
+    }
+
+    /// A renewal has not worked: the store was away, or (`is_refused`) does not prolong this token.
+    pub(super) fn on_renewal_failed(&mut self, number: u64, is_refused: bool, now: Instant) {
+        let Some(login) = self.present.as_mut().filter(|login| login.number == number) else { return };
+        login.can_renew &= !is_refused;
+        if let Some(end) = login.ends_at.filter(|_| !is_refused) {
+            login.due_at = Some(now + (end.saturating_duration_since(now) / 4).max(RETRY_MIN));
+        }
+    }
+
+    /// When the token of this login should be replaced, and when it ends, if it is not renewed any more: what hangs on it ends
+    /// with it.
+    pub(super) fn end_of(&self, number: u64) -> Option<(Instant, Instant)> {
+        let login = self.present.iter().chain(&self.past).find(|login| login.number == number)?;
+        Some((login.due_at?, login.ends_at?)).filter(|_| !login.can_renew)
+    }
+
+    /// Nobody asks any more. Gives the tokens that are ours and still live.
+    pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<Token>> {
+        self.is_over = true;
+        let all = self.past.drain(..).chain(self.present.take());
+        all.filter(|login| login.ends_at.is_none_or(|end| now < end)).map(|login| login.token).collect()
+    }
+}
+
+impl Login {
+    fn lives(&mut self, lasts: Option<Duration>, from: Instant) {
+        self.ends_at = lasts.map(|lasts| from + lasts);
+        self.due_at = lasts.map(|lasts| from + lasts * 2 / 3);
+    }
+}
+
+/// In a row. A store locks an account after five, or what its operator has set.
+const REFUSALS_MAX: u32 = 3;
+
+/// Without a login after that.
+const REST: Duration = Duration::from_secs(60);
+
+/// Between two tries of a renewal.
+const RETRY_MIN: Duration = Duration::from_secs(1);
+
+/// Logins that are over and whose tokens may live.
+const PAST_MAX: usize = 8;
+
+#[cfg(test)]
+mod tests;

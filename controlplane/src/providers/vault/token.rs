@@ -1,0 +1,161 @@
+//! Tokens: what a store knows us by.
+//!
+//! Owns a token with what is known about it, and where one comes from that somebody else has got for us. Knows nothing of
+//! when one is renewed.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use protocol::Secret;
+use zeroize::Zeroizing;
+
+use super::keys::{TOKEN, TOKEN_FILE};
+use super::said::Said;
+use super::site::Site;
+
+/// A token.
+pub(super) struct Token {
+    pub(super) secret: Secret,
+    /// How we came by it.
+    pub(super) origin: Origin,
+}
+
+/// Whose a token is.
+pub(super) enum Origin {
+    /// Somebody else has got it for us. It is neither renewed nor revoked here.
+    Given,
+    /// A login of ours, the first of this store's being 1: what a lease is owned by.
+    Login { number: u64, site: Arc<Site>, is_revocable: bool },
+}
+
+impl Token {
+    /// The number of the login that it comes from; `None` if it is not from one of ours.
+    pub(super) fn login(&self) -> Option<u64> {
+        match self.origin {
+            Origin::Given => None,
+            Origin::Login { number, .. } => Some(number),
+        }
+    }
+}
+
+/// Where a token comes from that somebody else has got for us.
+pub(super) enum TokenFrom {
+    /// Itself, and who says it.
+    Value(Secret, String),
+    /// A file, read at each fetch: whoever renews the token replaces the file.
+    File(PathBuf),
+    /// The same, where the store's own client keeps it, for nobody has said anything else.
+    Home(PathBuf),
+    /// Nobody has said one for this store.
+    Nowhere,
+}
+
+impl TokenFrom {
+    /// What `said` says about it. The environment's own is for the environment's own store.
+    pub(super) fn of(said: &Said<'_>) -> Self {
+        if let Some(token) = said.values.get(TOKEN) {
+            return Self::Value(
+                token.expose(|bytes| Secret::from_heap(bytes.to_vec())),
+                format!("`{TOKEN}`"),
+            );
+        }
+        if let Some(path) = said.values.get(TOKEN_FILE) {
+            return Self::File(path.expose(|bytes| String::from_utf8_lossy(bytes).into_owned()).into());
+        }
+        if said.has_own_address() {
+            return Self::Nowhere;
+        }
+        match said.variable("TOKEN") {
+            Some((token, name)) => Self::Value(Secret::from_heap(token.as_bytes().to_vec()), name),
+            None => {
+                let home = (said.variable)("HOME").map_or_else(PathBuf::new, PathBuf::from);
+                Self::Home(home.join(HOME_FILE))
+            }
+        }
+    }
+
+    /// The token as it is now, or why there is none.
+    pub(super) fn read(&self) -> Result<Token, String> {
+        let (bytes, place) = match self {
+            Self::Value(token, place) => (Zeroizing::new(token.expose(<[u8]>::to_vec)), place.clone()),
+            Self::File(path) | Self::Home(path) => {
+                let place = path.display().to_string();
+                let bytes = fs::read(path).map_err(|error| {
+                    let before =
+                        if matches!(self, Self::Home(_)) { "VAULT_TOKEN is not set, and " } else { "" };
+                    let words = crate::os_words::words(&error);
+                    format!("there is no token: {before}{place} cannot be read: {words}")
+                })?;
+                (Zeroizing::new(bytes), place)
+            }
+            Self::Nowhere => return Err(format!("there is no token: say `{TOKEN}`, or `login`")),
+        };
+        let token = bytes.trim_ascii();
+        if !is_token(token) {
+            return Err(format!("what {place} holds is no token"));
+        }
+        Ok(Token { secret: Secret::from_heap(token.to_vec()), origin: Origin::Given })
+    }
+}
+
+/// Whether `bytes` can be a token: it goes into a header.
+pub(super) fn is_token(bytes: &[u8]) -> bool {
+    (1..=TOKEN_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
+}
+
+/// Where the store's own client keeps the token of whoever has logged in.
+const HOME_FILE: &str = ".vault-token";
+
+/// Tokens of batches are JSON in disguise, and still far shorter.
+const TOKEN_BYTES_MAX: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::vault::testing::settings;
+    use crate::testing::TempDir;
+
+    fn read(entry: &[(&'static str, &str)], variables: &[(&str, &str)]) -> Result<String, String> {
+        let (settings, values) = settings(entry);
+        let variable = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        let said = Said { settings: &settings, values: &values, variable: &variable };
+        let token = TokenFrom::of(&said).read()?;
+        assert_eq!(token.login(), None);
+        Ok(token.secret.expose(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+    }
+
+    #[test]
+    fn a_token_lies_in_the_environment_or_in_a_file_that_may_change() {
+        assert_eq!(read(&[], &[("VAULT_TOKEN", "s.one")]).as_deref(), Ok("s.one"));
+        let dir = TempDir::new();
+        let home = dir.path().display().to_string();
+        let of_home = || read(&[], &[("HOME", &home)]);
+        let words = of_home().expect_err("there is no file");
+        assert!(words.starts_with("there is no token: VAULT_TOKEN is not set, and "), "{words}");
+        assert!(words.ends_with(".vault-token cannot be read: no such file or directory"), "{words}");
+        for token in ["s.two\n", "s.three"] {
+            dir.file(".vault-token", token);
+            assert_eq!(of_home().as_deref(), Ok(token.trim()));
+        }
+        for hostile in ["", "\n", "two words", "s.four\r\nX-Evil: 1", &"x".repeat(8_193)] {
+            dir.file(".vault-token", hostile);
+            let words = of_home().expect_err("no token");
+            assert!(words.ends_with(".vault-token holds is no token"), "{words}");
+        }
+    }
+
+    #[test]
+    fn an_entry_says_its_own_token_and_one_with_an_address_is_never_given_the_environments() {
+        let variables = [("VAULT_TOKEN", "theirs"), ("BAO_TOKEN", "theirs"), ("HOME", "/")];
+        assert_eq!(read(&[("token", "ours")], &variables).as_deref(), Ok("ours"));
+        assert_eq!(read(&[("namespace", "team")], &variables).as_deref(), Ok("theirs"));
+        let dir = TempDir::new();
+        let file = dir.file("token", "file's\n").display().to_string();
+        assert_eq!(read(&[("tokenFile", &file)], &variables).as_deref(), Ok("file's"));
+        let words = read(&[("address", "https://ours")], &variables);
+        assert_eq!(words, Err("there is no token: say `token`, or `login`".into()));
+    }
+}
