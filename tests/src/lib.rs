@@ -1,7 +1,7 @@
 //! What the black-box tests stand on: real servers and clients, obtained and started.
 //!
 //! [`obtain`] brings what cargo does not; [`postgres`] and [`mysql`] start servers, [`openbao`] a secret store,
-//! [`broker`] the broker; [`wait`] waits for conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
+//! [`broker`] the broker; [`jwt`] signs tokens; [`wait`] waits for conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
 
 #![expect(
     clippy::panic,
@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod failure;
 pub mod http;
 pub mod interrupt;
+pub mod jwt;
 pub mod mysql;
 pub mod obtain;
 pub mod openbao;

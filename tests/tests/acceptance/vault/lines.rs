@@ -1,6 +1,6 @@
 //! The ways to a store: TLS, certificates of our own, proxies, namespaces, stores that stand by.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -9,11 +9,10 @@ use serde_json::json;
 use tests::broker::{Service, pg};
 use tests::certificates::Authority;
 use tests::openbao::{OpenBao, Options, Tls, shared};
-use tests::places;
 use tests::postgres::{Login, Major, shared as postgres};
 use tests::pretend::Pretender;
 
-use super::{launch, vault, wait_for_reason};
+use super::{head_of, launch, served, vault, wait_for_reason, written as file};
 use crate::support::session;
 
 /// A secret at a path of its own in `store`, a service that uses it, and a token for it.
@@ -23,13 +22,6 @@ fn secret(store: &OpenBao, path: &str) -> (Login, Service, String) {
     store.write(path, &json!({"password": login.password})).unwrap();
     let service = pg("db", cluster, &login).credential("password", vault(&format!("{path}#password")));
     (login, service, store.reader(&[path]).unwrap())
-}
-
-/// A file of a fresh directory.
-fn file(name: &str, content: &str) -> String {
-    let path = places::fresh("certificates").unwrap().join(name);
-    std::fs::write(&path, content).unwrap();
-    path.display().to_string()
 }
 
 #[test]
@@ -113,36 +105,13 @@ fn a_namespace_of_the_environment_is_where_paths_begin() {
     session(&service.listen, &login);
 }
 
-/// A double of a server of HTTP: `answer` is given each request's head, and says what comes back.
-pub(super) fn double(answer: impl Fn(&str) -> Vec<u8> + Send + Sync + 'static) -> Pretender {
-    Pretender::new(move |mut stream| {
-        while let Some(head) = head_of(&mut stream)? {
-            stream.write_all(&answer(&head))?;
-        }
-        Ok(())
-    })
-}
-
-/// The next request's head; `None` at the end.
-pub(super) fn head_of(stream: &mut TcpStream) -> io::Result<Option<String>> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        if stream.read(&mut byte)? == 0 {
-            return Ok(None);
-        }
-        head.extend(byte);
-    }
-    Ok(Some(String::from_utf8_lossy(&head).into_owned()))
-}
-
 #[test]
 fn a_store_that_stands_by_names_the_active_one_and_only_in_the_same_scheme() {
     let store = shared();
     let (login, service, token) = secret(store, "kv/lines/standby");
     let (clear, encrypted) = (store.url(), store.tls_url());
     let to = |target: String| {
-        double(move |head| {
+        served(move |head, _| {
             let path = head.split(' ').nth(1).unwrap_or_default();
             let head = "HTTP/1.1 307 Temporary Redirect\r\nContent-Length: 0\r\n";
             format!("{head}Location: {target}{path}\r\n\r\n").into_bytes()
@@ -208,7 +177,7 @@ fn every_request_says_that_it_is_meant() {
     let heads = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&heads);
     // A double, for a real store does not show what it was sent.
-    let store = double(move |head| {
+    let store = served(move |head, _| {
         seen.lock().unwrap().push(head.to_lowercase());
         b"HTTP/1.1 404 Not Found\r\nContent-Length: 13\r\n\r\n{\"errors\":[]}".to_vec()
     });

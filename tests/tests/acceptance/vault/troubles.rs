@@ -9,8 +9,7 @@ use tests::postgres::{Login, Major, shared as postgres, unguessable};
 use tests::pretend::Pretender;
 use tests::wait;
 
-use super::lines::{double, head_of};
-use super::{broker, launch, vault, wait_for_reason};
+use super::{answer, broker, head_of, launch, served, vault, wait_for_reason};
 use crate::support::{psql, refusal, session};
 
 fn service(id: &str) -> (Login, Service) {
@@ -89,12 +88,6 @@ fn a_wrong_variable_is_said_at_once() {
     assert!(!psql(&service.listen, &login).run("").unwrap().status.success());
 }
 
-/// A head and a body of HTTP.
-fn answer(status: &str, body: &[u8]) -> Vec<u8> {
-    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n", body.len());
-    [head.as_bytes(), body].concat()
-}
-
 /// A store that breaks off in the middle of its answer.
 fn cut_short() -> Pretender {
     Pretender::new(|mut stream| {
@@ -115,27 +108,30 @@ fn answers_that_are_garbage_or_huge_or_never_come_are_outages() {
         format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{}", chunk.repeat(40)).into_bytes()
     };
     let cases: Vec<(&str, Pretender)> = vec![
-        ("the answer is not HTTP", double(|_| b"SSH-2.0-hunter2\r\n\r\n".to_vec())),
+        ("the answer is not HTTP", served(|_, _| b"SSH-2.0-hunter2\r\n\r\n".to_vec())),
         (
             "the answer's head is too long",
-            double(|_| format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "hunter2".repeat(20_000)).into_bytes()),
+            served(|_, _| format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n", "hunter2".repeat(20_000)).into_bytes()),
         ),
-        ("is no JSON: is this the store's address?", double(|_| answer("200 OK", b"<html>hunter2</html>"))),
-        ("Code: 404. Errors:", double(|_| answer("404 Not Found", b"hunter2: no such page"))),
+        (
+            "is no JSON: is this the store's address?",
+            served(|_, _| answer("200 OK", b"<html>hunter2</html>")),
+        ),
+        ("Code: 404. Errors:", served(|_, _| answer("404 Not Found", b"hunter2: no such page"))),
         (
             "Code: 500. Errors: * internal error",
-            double(|_| answer("500 Internal Server Error", b"{\"errors\": [\"internal error\"]}")),
+            served(|_, _| answer("500 Internal Server Error", b"{\"errors\": [\"internal error\"]}")),
         ),
-        ("the answer is larger than 1048576 bytes", double(move |_| larger.clone())),
-        ("the answer is larger than 1048576 bytes", double(move |_| endless.clone())),
+        ("the answer is larger than 1048576 bytes", served(move |_, _| larger.clone())),
+        ("the answer is larger than 1048576 bytes", served(move |_, _| endless.clone())),
         ("peer disconnected", cut_short()),
         ("i/o timeout", Pretender::silent()),
         (
             "got <nil> in the field 'password'",
-            double(|_| answer("200 OK", b"{\"data\": {\"password\": null}}")),
+            served(|_, _| answer("200 OK", b"{\"data\": {\"password\": null}}")),
         ),
         // As large as it may be, and no password that PostgreSQL takes: what counts is that it came.
-        ("", double(move |_| large.clone())),
+        ("", served(move |_, _| large.clone())),
     ];
     for (words, store) in cases {
         let (_, service) = service("kv/garbage#password");
