@@ -7,6 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::Secret;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
@@ -75,6 +76,21 @@ async fn values(settings: &Settings, names: &[&'static str]) -> Result<Values, F
     Ok(values)
 }
 
+/// Who we are for one try.
+struct Known {
+    token: Arc<Token>,
+    /// Whether it is from a login of this moment.
+    is_fresh: bool,
+    /// A newer login that has not worked.
+    note: Option<String>,
+}
+
+impl Known {
+    fn by(token: Arc<Token>) -> Self {
+        Self { token, is_fresh: false, note: None }
+    }
+}
+
 /// A fetch under way.
 struct Asking {
     store: Arc<Store>,
@@ -91,20 +107,23 @@ impl Asking {
         let work = ids.join(", ");
         let mut has_been_refused = false;
         loop {
-            let (token, is_fresh) = self.token().await?;
+            let Known { token, is_fresh, note } = self.token().await?;
             let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
             let (request, deadline, shown) = (request.clone(), self.deadline, Arc::clone(&token));
             let read = move || store.read(&site, (&shown, is_fresh), &request, deadline);
             match (self.blocking(&work, read).await?, token.login()) {
-                (Ok(fetched), login) => return Ok(self.bounded(fetched, login).await),
-                (Err(Failed::Fetch(error)), _) => return Err(error),
+                (Ok(mut fetched), login) => {
+                    fetched.notes.extend(note);
+                    return Ok(self.bounded(fetched, login).await);
+                }
+                (Err(Failed::Fetch(error)), _) => return Err(untold(error, &token)),
                 (Err(Failed::Token(_)), Some(number)) if !has_been_refused => {
                     has_been_refused = true;
                     self.session().await?.on_token_refused(number);
                 }
                 (Err(Failed::Token(words)), _) => {
                     let words = format!("{words}; the store does not know the token, or not any more");
-                    return Err(FetchError::Unavailable(words));
+                    return Err(untold(FetchError::Unavailable(words), &token));
                 }
             }
         }
@@ -121,8 +140,8 @@ impl Asking {
         fetched
     }
 
-    /// The token that serves now, and whether it is from a login of this moment.
-    async fn token(&self) -> Result<(Arc<Token>, bool), FetchError> {
+    /// The token that serves now.
+    async fn token(&self) -> Result<Known, FetchError> {
         if let Some(given) = &self.given {
             let token = match &**given {
                 TokenFrom::Value(..) | TokenFrom::Nowhere => given.read(),
@@ -131,14 +150,17 @@ impl Asking {
                     self.blocking("token", move || given.read()).await?
                 }
             };
-            return Ok((Arc::new(token.map_err(FetchError::Unavailable)?), false));
+            return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
         }
         let mut session = self.session().await?;
         match session.next(Instant::now()) {
-            Step::Use(token) => Ok((token, false)),
+            Step::Use(token) => Ok(Known::by(token)),
             Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
-                (Ok(token), _) => Ok((token, true)),
-                (Err(_), Some(token)) => Ok((token, false)),
+                (Ok(token), _) => Ok(Known { is_fresh: true, ..Known::by(token) }),
+                (Err(error), Some(token)) => {
+                    let note = Some(format!("{error}; the last login serves until its end"));
+                    Ok(Known { note, ..Known::by(token) })
+                }
                 (Err(error), None) => Err(error),
             },
             Step::Rest(time) => Err(FetchError::Denied(format!(
@@ -225,23 +247,34 @@ fn log_in(
     if granted.is_err() {
         store.leave_alone(client.rest());
     }
-    // Nobody knows what a store quotes, or what stands in its place.
-    let is_told = |words: &str| {
-        let is_in = |secret: &[u8]| {
-            !secret.is_empty() && words.as_bytes().windows(secret.len()).any(|part| part == secret)
-        };
-        proof.secrets.iter().any(|secret| secret.expose(is_in))
-    };
-    granted.map_err(|denial| match denial {
-        Denial::Refused(words) if is_told(&words) => Denial::Refused(untold(&proof.path, answer.status)),
-        Denial::Failing(words) if is_told(&words) => Denial::Failing(untold(&proof.path, answer.status)),
-        denial => denial,
+    granted.map_err(|denial| {
+        let is_told = |words: &str| proof.secrets.iter().any(|secret| quotes(words, secret));
+        let instead = || format!("log in at '{}': Code: {}. {QUOTED}", proof.path, answer.status);
+        match denial {
+            Denial::Refused(words) if is_told(&words) => Denial::Refused(instead()),
+            Denial::Failing(words) if is_told(&words) => Denial::Failing(instead()),
+            denial => denial,
+        }
     })
 }
 
-fn untold(path: &str, status: u16) -> String {
-    format!("log in at '{path}': Code: {status}. What it says quotes what we have sent, and is not shown")
+/// The error, unless a token is in it.
+fn untold(error: FetchError, token: &Token) -> FetchError {
+    if quotes(&error.to_string(), &token.secret) { FetchError::Unavailable(QUOTED.to_owned()) } else { error }
 }
+
+/// Whether a part of `secret` stands in `words`: nobody knows what a store quotes, or what answers in its place.
+fn quotes(words: &str, secret: &Secret) -> bool {
+    secret.expose(|secret| {
+        let length = secret.len().clamp(1, QUOTE_BYTES);
+        secret.windows(length).any(|part| words.as_bytes().windows(length).any(|there| there == part))
+    })
+}
+
+const QUOTED: &str = "What it says quotes what we have sent, and is not shown";
+
+/// Less of a long secret is found in any text, and helps nobody.
+const QUOTE_BYTES: usize = 12;
 
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
 
@@ -253,3 +286,19 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// A store whose tokens live for a moment is not asked for accounts all the time.
 const LEASE_MIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_is_noticed_however_it_is_cut() {
+        let secret = |text: &str| Secret::from_heap(text.as_bytes().to_vec());
+        let long = secret("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJicm9rZXIifQ.c2lnbmF0dXJl");
+        assert!(quotes("invalid token eyJhbGciOiJFUzI1", &long));
+        assert!(!quotes("invalid token eyJhbGciO", &long));
+        assert!(quotes("no user with hunter2", &secret("hunter2")));
+        assert!(!quotes("no user with hunter", &secret("hunter2")));
+        assert!(!quotes("anything", &secret("")));
+    }
+}

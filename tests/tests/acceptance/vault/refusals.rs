@@ -113,6 +113,53 @@ fn whatever_a_store_answers_to_a_login_no_secret_is_told() {
     assert_silent(&broker, &[PASSWORD]);
 }
 
+#[test]
+fn a_token_that_a_store_quotes_is_not_told() {
+    let (double, _) = store(|head, _| {
+        let token = head.lines().find_map(|line| line.strip_prefix("x-vault-token: ")).unwrap_or_default();
+        answer(
+            "500 Internal Server Error",
+            json!({"errors": [format!("who is {token}?")]}).to_string().as_bytes(),
+        )
+    });
+    let (_, service) = service_of_team();
+    let url = url(&double);
+    let entry = [("address", url.as_str()), ("token", "s.abcdefghijklmnop"), ("retries", "0")];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    wait_for_reason(&broker, "quotes what we have sent, and is not shown");
+    assert_silent(&broker, &["s.abcdefghijklmnop", "defghijklm"]);
+}
+
+#[test]
+fn a_login_that_cannot_be_replaced_serves_until_its_end_and_the_operator_is_told() {
+    let (login, service) = service_of_team();
+    let password = login.password.clone();
+    let logins = std::sync::atomic::AtomicU32::new(0);
+    // A double, for a real store would have to lose a role at the right moment.
+    let (double, _) = store(move |head, _| {
+        if !head.contains("/login/") {
+            return answer("200 OK", json!({"data": {"password": password}}).to_string().as_bytes());
+        }
+        if logins.fetch_add(1, std::sync::atomic::Ordering::SeqCst) > 0 {
+            return answer("400 Bad Request", br#"{"errors": ["invalid username or password"]}"#);
+        }
+        let auth = json!({"client_token": "s.first", "lease_duration": 3, "renewable": false});
+        answer("200 OK", json!({"auth": auth}).to_string().as_bytes())
+    });
+    let file = file_with(&service.clone().line("refresh: 1s"), &entry(&url(&double)));
+    let broker = launch_file(&file, &[]);
+    broker.wait_until_ready().unwrap();
+    let said = |words: &'static str| {
+        broker.process().wait_for_words(words, |said| said.contains(words)).unwrap();
+    };
+    said("invalid username or password; the last login serves until its end");
+    session(&service.listen, &login);
+    // It is over, and the value that it brought serves on.
+    said("; the last value stays in use");
+    session(&service.listen, &login);
+    assert_silent(&broker, &[PASSWORD, "s.first"]);
+}
+
 /// What a store answers to a login.
 fn granted(token: &str) -> Vec<u8> {
     let auth =
