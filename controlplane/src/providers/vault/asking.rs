@@ -36,10 +36,9 @@ pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched
     loop {
         asking.wait_for_rest().await?;
         let outcome = asking.ask(&request).await;
-        if !matches!(outcome, Err(FetchError::Unavailable(_)))
-            || retries == 0
-            || Instant::now() + PAUSE >= deadline
-        {
+        let now = Instant::now();
+        let again_at = asking.store.rests_until(now).into_iter().fold(now + PAUSE, Instant::max);
+        if !matches!(outcome, Err(FetchError::Unavailable(_))) || retries == 0 || again_at >= deadline {
             return outcome;
         }
         retries -= 1;
@@ -153,7 +152,7 @@ impl Asking {
             return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
         }
         let mut session = self.session().await?;
-        match session.next(Instant::now()) {
+        match session.next(&self.site, Instant::now()) {
             Step::Use(token) => Ok(Known::by(token)),
             Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
                 (Ok(token), _) => Ok(Known { is_fresh: true, ..Known::by(token) }),

@@ -65,11 +65,13 @@ pub(super) enum Due {
 }
 
 impl Session {
-    /// What a fetch does now.
-    pub(super) fn next(&mut self, now: Instant) -> Step {
+    /// What a fetch does now that goes to `site`.
+    pub(super) fn next(&mut self, site: &Site, now: Instant) -> Step {
         if self.is_over {
             return Step::Over;
         }
+        // A setting that comes from elsewhere may lead elsewhere: what was given there is not shown here.
+        self.past.extend(self.present.take_if(|login| !login.token.is_from(site)));
         self.present.take_if(|login| login.ends_at.is_some_and(|end| end <= now));
         let meanwhile = match &self.present {
             Some(login) if login.can_renew || login.due_at.is_none_or(|due| now < due) => {

@@ -30,6 +30,16 @@ pub(super) enum Origin {
 }
 
 impl Token {
+    /// Whether a login there has given it.
+    pub(super) fn is_from(&self, site: &Site) -> bool {
+        match &self.origin {
+            Origin::Given => false,
+            Origin::Login { site: given_at, .. } => {
+                given_at.address == site.address && given_at.namespace == site.namespace
+            }
+        }
+    }
+
     /// The number of the login that it comes from; `None` if it is not from one of ours.
     pub(super) fn login(&self) -> Option<u64> {
         match self.origin {

@@ -1,12 +1,10 @@
 //! Logins on virtual time.
 
-use std::collections::BTreeMap;
-
 use protocol::Secret;
 
 use super::*;
-use crate::providers::Settings;
 use crate::providers::vault::said::Said;
+use crate::providers::vault::testing::settings;
 
 /// A session, and a clock.
 struct Scene {
@@ -22,13 +20,16 @@ fn grant(lasts: u64, renewable: bool) -> Grant {
     Grant { token, lasts, renewable, is_revocable: true }
 }
 
+fn site(address: &str) -> Arc<Site> {
+    let (settings, values) = settings(&[("address", address)]);
+    let said = Said { settings: &settings, values: &values, variable: &|_| None };
+    Arc::new(Site::of(&said).unwrap_or_else(|wrong| panic!("{wrong:?}")))
+}
+
 impl Scene {
     fn new() -> Self {
-        let (settings, values) = (Settings::default(), BTreeMap::new());
-        let said = Said { settings: &settings, values: &values, variable: &|_| None };
-        let site = Site::of(&said).unwrap_or_else(|wrong| panic!("{wrong:?}"));
         let start = Instant::now();
-        Self { session: Session::default(), site: Arc::new(site), start, now: start }
+        Self { session: Session::default(), site: site("https://store"), start, now: start }
     }
 
     fn at(&mut self, seconds: u64) -> &mut Self {
@@ -44,7 +45,7 @@ impl Scene {
     /// What a fetch does, in words: a number is the login whose token serves.
     fn next(&mut self) -> String {
         let number = |token: &Token| token.login().unwrap_or_default();
-        match self.session.next(self.now) {
+        match self.session.next(&self.site, self.now) {
             Step::Use(token) => format!("use {}", number(&token)),
             Step::LogIn(None) => "log in".to_owned(),
             Step::LogIn(Some(token)) => format!("log in, or use {}", number(&token)),
@@ -182,6 +183,17 @@ fn a_session_that_is_closed_gives_back_what_lives_and_begins_no_more() {
     assert_eq!(numbers, [2, 3], "the first is over");
     assert_eq!((scene.next(), scene.due(3)), ("over".into(), "never".into()));
     assert!(scene.session.close(scene.now).is_empty());
+}
+
+#[test]
+fn a_token_is_shown_nowhere_but_where_it_was_given() {
+    let mut scene = Scene::new();
+    scene.log_in(90, true);
+    scene.site = site("https://other");
+    assert_eq!((scene.next(), scene.due(1)), ("log in".into(), "never".into()));
+    scene.log_in(90, true);
+    assert_eq!(scene.next(), "use 2");
+    assert_eq!(scene.session.close(scene.now).len(), 2, "both are let go");
 }
 
 #[test]
