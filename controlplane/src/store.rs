@@ -445,6 +445,7 @@ mod tests {
             refresh: Some(seconds(300)),
             stale_max: seconds(3600),
             failure_pause_max: seconds(60),
+            rotation_grace: seconds(2),
             connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };

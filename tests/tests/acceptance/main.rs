@@ -28,6 +28,7 @@ mod mysql_suites;
 mod program;
 mod reload;
 mod rotation;
+mod rotation_storm;
 mod secrecy;
 mod servers;
 mod sessions;
