@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use protocol::Protocol;
+use protocol::{Protocol, Secret};
 
 use crate::config::{CredentialConfig, Source};
 use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
@@ -68,11 +68,10 @@ impl Sources {
     pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol) -> Self {
         let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
         for CredentialConfig { name, source, .. } in credentials {
+            let is_public = protocol.fields().iter().any(|field| field.is_public && field.name == name);
             match source {
-                Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
+                Source::Literal(secret) => sources.literals.insert(&name, value(secret, is_public)),
                 Source::Provider { provider, id, raw } => {
-                    let is_public =
-                        protocol.fields().iter().any(|field| field.is_public && field.name == name);
                     sources.ask(provider, Item { id, raw, is_public }, name);
                 }
                 Source::Unknown(provider) => sources.unknown = Some(provider),
@@ -185,7 +184,13 @@ impl Sources {
                 Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
                     round.schedule = earlier(round.schedule, schedule(&fetched, now));
                     round.notes.extend(fetched.notes);
-                    let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
+                    let items = ask.request.items.iter();
+                    let values: Vec<Value> = fetched
+                        .values
+                        .into_iter()
+                        .zip(items)
+                        .map(|(it, item)| value(it, item.is_public))
+                        .collect();
                     for (name, item) in &ask.names {
                         round.values.insert(name, values[*item].clone());
                     }
@@ -200,6 +205,10 @@ impl Sources {
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
     }
+}
+
+fn value(secret: Secret, is_public: bool) -> Value {
+    if is_public { Value::public(secret) } else { Value::new(secret) }
 }
 
 /// What failed, as one line: the Go broker's words for it.
