@@ -31,6 +31,8 @@ pub enum Action {
     Run(RunOptions),
     /// Say what is wrong with the configuration.
     Check(LoadRequest),
+    /// Say what the configuration means.
+    Explain(LoadRequest),
     /// Print [`version`].
     Version,
 }
@@ -106,6 +108,8 @@ enum Command {
     Run,
     /// Say what is wrong with the configuration, and exit 1 if it cannot be used
     Check,
+    /// Say what each service listens on, reaches, and takes from where
+    Explain,
     /// Print the version
     Version,
 }
@@ -193,6 +197,7 @@ impl Options {
         };
         let action = match command {
             Some(Command::Check) => Action::Check(load),
+            Some(Command::Explain) => Action::Explain(load),
             _ => Action::Run(RunOptions { load, watch: self.watch.unwrap_or(false) }),
         };
         Ok(Invocation { action, log, warnings })
@@ -251,7 +256,9 @@ fn check_plugins(folder: &Path, warnings: &mut Vec<String>) -> Result<(), Exit> 
 fn exit_of(error: &clap::Error) -> Exit {
     let mut text = error.render().to_string();
     if error.kind() == ErrorKind::InvalidSubcommand || error.kind() == ErrorKind::UnknownArgument {
-        text.push_str("\nActions: run (default), check, version. Every flag may have one dash or two.\n");
+        text.push_str(
+            "\nActions: run (default), check, explain, version. Every flag may have one dash or two.\n",
+        );
     }
     let code = if error.use_stderr() { 2 } else { 0 };
     Exit { text, code }
@@ -325,7 +332,7 @@ mod tests {
     fn load_of(line: &str) -> LoadRequest {
         match parse_line(line).unwrap_or_else(|exit| panic!("{line}: {}", exit.text)).action {
             Action::Run(run) => run.load,
-            Action::Check(load) => load,
+            Action::Check(load) | Action::Explain(load) => load,
             Action::Version => panic!("{line}: a version"),
         }
     }

@@ -26,9 +26,11 @@ mod resolve;
 mod rotation;
 mod run;
 mod service;
+mod settings;
 mod start;
 mod stop;
 mod store;
+mod stores;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

@@ -5,20 +5,21 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataplane::{SecretArena, SecretBytes};
 use protocol::{Secret, SecretMemory};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
 use crate::offload::{Lost, offload};
 use crate::os_words::words;
 
-/// The provider `file`.
+/// The kind `file`, and the one store of it that there is.
 pub(super) struct File;
 
-impl Provider for File {
+impl Kind for File {
     fn name(&self) -> &'static str {
         "file"
     }
@@ -31,6 +32,12 @@ impl Provider for File {
         }
     }
 
+    fn open(&self, _: Settings) -> Arc<dyn Provider> {
+        Arc::new(File)
+    }
+}
+
+impl Provider for File {
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(async move {
             let work = format!("read {}", names(&request));
@@ -182,7 +189,7 @@ fn read_to_end(
 }
 
 /// One newline, as every editor and `echo` leave it; Windows' form too.
-fn trim_newline(value: &mut SecretBytes) {
+pub(super) fn trim_newline(value: &mut SecretBytes) {
     let bytes = value.bytes();
     let trimmed = bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
     let len = trimmed.len();

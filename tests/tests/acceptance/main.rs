@@ -35,4 +35,5 @@ mod servers;
 mod sessions;
 mod shutdown;
 mod sockets;
+mod stores;
 mod support;

@@ -144,14 +144,19 @@ fn every_way(file: &File) -> Vec<Kept> {
     ] {
         let login = cluster.user(group).unwrap();
         let password = file.secret(name, &login.password).unwrap();
-        let mut service =
-            Service { name: name.to_owned(), ..pg(name, cluster, &login) }.literal("sslmode", sslmode);
+        let mut service = pg(name, cluster, &login).literal("sslmode", sslmode);
         if !line.is_empty() {
             service = service.line(line);
         }
         let service = service.file("password", &password);
         ways.push(Kept { service, password, target: Target::Postgres(cluster, login) });
     }
+    // The same by the provider `command`.
+    let login = cluster.user(None).unwrap();
+    let password = file.secret("program", &login.password).unwrap();
+    let service = pg("program", cluster, &login)
+        .credential("password", Value::From("reader", password.display().to_string()));
+    ways.push(Kept { service, password, target: Target::Postgres(cluster, login) });
     for which in Which::ALL {
         let Some(server) = tests::mysql::shared(which) else { continue };
         let is_oldest = server.kind() == Kind::MariaDb && server.version() < (11, 0);
@@ -177,6 +182,7 @@ fn every_way(file: &File) -> Vec<Kept> {
 #[test]
 fn no_password_old_or_new_is_left_in_memory_after_a_thousand_handshakes_and_rotations() {
     let mut file = File::new().unwrap();
+    file.providers.push("reader: {type: command, run: [cat]}".to_owned());
     let mut ways = every_way(&file);
     file.services.extend(ways.iter().map(|way| way.service.clone()));
     let broker = started(Broker::start(&file));
