@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, Report, ServiceId};
+use dataplane::{Dataplane, Report, SecretArena, ServiceId};
 use protocol::{ClientMisbehaved, Error};
 use tracing::{debug, error, info, warn};
 
@@ -31,6 +31,8 @@ pub(crate) struct Control {
     reloads: (u64, u64),
     started: (SystemTime, Instant),
     tidy_at: Instant,
+    /// How many refusals of memory for secrets have been said.
+    refusals_said: usize,
     /// When to say what the start still waits for.
     patience_until: Option<Instant>,
 }
@@ -50,6 +52,7 @@ impl Control {
             reloads: (0, 0),
             started,
             tidy_at: now + TIDY_INTERVAL,
+            refusals_said: SecretArena::of_process().refused().len(),
             patience_until: Some(now + PATIENCE),
         }
     }
@@ -186,6 +189,10 @@ impl Control {
         if self.tidy_at <= now {
             self.tidy_at = now + TIDY_INTERVAL;
             self.store.tidy(now);
+            for refused in SecretArena::of_process().refused().iter().skip(self.refusals_said) {
+                self.refusals_said += 1;
+                warn!("{refused}");
+            }
         }
         if self.patience_until.is_some_and(|until| until <= now) {
             self.patience_until = None;
@@ -321,6 +328,10 @@ impl Facts for std::cell::RefCell<Control> {
             connections: control.dataplane.connections() as u64,
             draining: is_stopping,
             workers: control.dataplane.workers() as u64,
+            secrets: SecretArena::of_process()
+                .used()
+                .map(|(protection, bytes)| (protection.label(), bytes as u64))
+                .into(),
             io: (control.dataplane.io().driver.label(), control.dataplane.io().reason.label()),
             started: Some(control.started.0),
         };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataplane::ServiceId;
-use protocol::Protocol;
+use protocol::{Protocol, Secret};
 
 use crate::config::{CredentialConfig, Source};
 use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
@@ -85,16 +85,13 @@ impl Sources {
     ) -> Self {
         let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None, refresh };
         for CredentialConfig { name, source, .. } in credentials {
+            let is_public = protocol.fields().iter().any(|field| field.is_public && field.name == name);
             match source {
-                Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
-                Source::Provider { store, id, raw, .. } => {
-                    let is_public =
-                        protocol.fields().iter().any(|field| field.is_public && field.name == name);
-                    match stores.get(&store) {
-                        Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
-                        None => sources.unknown = Some(store),
-                    }
-                }
+                Source::Literal(secret) => sources.literals.insert(&name, value(secret, is_public)),
+                Source::Provider { store, id, raw, .. } => match stores.get(&store) {
+                    Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
+                    None => sources.unknown = Some(store),
+                },
                 Source::Unknown(provider) => sources.unknown = Some(provider),
             }
         }
@@ -215,7 +212,13 @@ impl Sources {
                     let refresh = self.refresh.filter(|_| ask.provider.must_be_asked());
                     round.schedule = earlier(round.schedule, schedule(&fetched, refresh, now));
                     round.notes.extend(fetched.notes);
-                    let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
+                    let items = ask.request.items.iter();
+                    let values: Vec<Value> = fetched
+                        .values
+                        .into_iter()
+                        .zip(items)
+                        .map(|(it, item)| value(it, item.is_public))
+                        .collect();
                     for (name, item) in &ask.names {
                         round.values.insert(name, values[*item].clone());
                     }
@@ -230,6 +233,10 @@ impl Sources {
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
     }
+}
+
+fn value(secret: Secret, is_public: bool) -> Value {
+    if is_public { Value::public(secret) } else { Value::new(secret) }
 }
 
 /// What failed, as one line: the Go broker's words for it.

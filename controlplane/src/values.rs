@@ -6,18 +6,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use dataplane::SecretArena;
 use protocol::{Credential, Generation, Secret, SecretMemory, WipedBytes};
 use subtle::{Choice, ConstantTimeEq};
 
 /// One value.
 #[derive(Clone)]
-pub(crate) struct Value(Arc<WipedBytes>);
+pub(crate) struct Value(Arc<dyn SecretMemory>);
 
 impl Value {
-    /// Takes a secret over: its own memory is wiped.
+    /// Takes a secret over into the arena: its own memory, wherever it was, is wiped.
     #[expect(clippy::needless_pass_by_value, reason = "the secret's memory ends here")]
     pub(crate) fn new(secret: Secret) -> Self {
-        Self(Arc::new(WipedBytes::new(secret.expose(<[u8]>::to_vec))))
+        Self(Arc::new(secret.expose(|bytes| SecretArena::of_process().copy(bytes))))
+    }
+
+    /// The same for what anybody may see, such as a certificate: it is long, and has no need of memory that is scarce.
+    #[expect(clippy::needless_pass_by_value, reason = "as above")]
+    pub(crate) fn public(value: Secret) -> Self {
+        Self(Arc::new(WipedBytes::new(value.expose(<[u8]>::to_vec))))
     }
 
     /// Whether both are the same, in a time that tells nothing but their lengths.

@@ -33,6 +33,8 @@ pub(crate) struct Metrics {
     pub(crate) workers: u64,
     /// What they move bytes with, and why.
     pub(crate) io: (&'static str, &'static str),
+    /// Bytes that secrets take, by what protects them.
+    pub(crate) secrets: Vec<(&'static str, u64)>,
     /// When the process started.
     pub(crate) started: Option<SystemTime>,
 }
@@ -257,6 +259,15 @@ impl Metrics {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
         }
         let mut family = encoder.encode_descriptor(
+            "secretless_secret_memory_bytes",
+            "Memory that secrets take, by what protects it",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (protection, bytes) in &self.secrets {
+            family.encode_family(&[("protection", *protection)])?.encode_gauge(&lossy(*bytes))?;
+        }
+        let mut family = encoder.encode_descriptor(
             "secretless_io",
             "What bytes are moved with, and why",
             None,
@@ -392,7 +403,9 @@ mod tests {
         let service =
             ServiceMetrics { name: "a \"b\"".into(), protocol: "pg", totals, ..ServiceMetrics::default() };
         let io = ("epoll", "forbidden");
-        let page = Metrics { services: vec![service], reloads: (1, 2), io, ..Metrics::default() }.render();
+        let secrets = vec![("memfd_secret", 96)];
+        let page =
+            Metrics { services: vec![service], reloads: (1, 2), io, secrets, ..Metrics::default() }.render();
         for line in [
             r#"secretless_sessions_opened_total{service="a \"b\"",protocol="pg"} 3"#,
             r#"secretless_bytes_total{service="a \"b\"",protocol="pg",direction="to_client"} 7"#,
@@ -402,6 +415,7 @@ mod tests {
             r#"secretless_dial_duration_seconds_count{service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_reload_total{outcome="refused"} 2"#,
             r#"secretless_io_info{driver="epoll",reason="forbidden"} 1"#,
+            r#"secretless_secret_memory_bytes{protection="memfd_secret"} 96.0"#,
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");

@@ -21,6 +21,8 @@ mod limits;
 mod load;
 mod loss;
 mod matrix;
+mod memory;
+mod memory_kinds;
 mod mysql;
 mod mysql_async_driver;
 mod mysql_servers;
