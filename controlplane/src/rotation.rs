@@ -94,6 +94,11 @@ impl<S: Copy + PartialEq> Rotation<S> {
         self.current.as_ref().is_some_and(|current| current.refused_at.is_some())
     }
 
+    /// Whether a fetch that begins now is for a refusal, so that the same values are no answer.
+    pub(crate) fn wants_others(&self) -> bool {
+        self.owed.is_some()
+    }
+
     /// Whether the values serve though their store has not given them again when it should have.
     pub(crate) fn is_stale(&self) -> bool {
         self.lifetime.is_stale()

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use dataplane::SecretArena;
-use protocol::{Credential, Generation, Secret, SecretMemory, WipedBytes};
+use protocol::{Credential, Generation, Hold, Secret, SecretMemory, WipedBytes};
 use subtle::{Choice, ConstantTimeEq};
 
 /// One value.
@@ -59,10 +59,10 @@ impl Values {
         pairs.fold(same, |same, (mine, theirs)| same & mine.is_same(theirs)).into()
     }
 
-    /// The values as the data plane knows them.
-    pub(crate) fn credential(&self, generation: Generation) -> Arc<Credential> {
+    /// The values as the data plane knows them; who logs in with them keeps `hold`.
+    pub(crate) fn credential(&self, generation: Generation, hold: Option<Hold>) -> Arc<Credential> {
         let fields = self.0.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())));
-        Arc::new(Credential::new(generation, fields.collect()))
+        Arc::new(Credential::new(generation, fields.collect()).holding(hold))
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn a_credential_shares_the_memory() {
         let values = values(&[("password", "s3")]);
-        let credential = values.credential(Generation(7));
+        let credential = values.credential(Generation(7), None);
         assert_eq!(credential.generation(), Generation(7));
         let field = credential.field("password").expect("it was put in");
         let there = field.expose(<[u8]>::as_ptr);
