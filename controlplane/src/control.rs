@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use dataplane::{Dataplane, Report, SecretArena, ServiceId};
-use protocol::{ClientMisbehaved, Error};
+use protocol::{ClientMisbehaved, Error, TargetFailed};
 use tracing::{debug, error, info, warn};
 
 use crate::admin::{Facts, FetchCount, Health, Metrics, Scrape, ServiceMetrics};
@@ -160,6 +160,9 @@ impl Control {
             Report::AcceptResumed(listener) => self.listening.on_resumed(listener, now),
             Report::ListenerDead(listener, reason) => self.on_trouble(listener, &reason),
             Report::Failed { service, request_id, error, suppressed } => {
+                if matches!(error, Error::Target(TargetFailed::Tls(_) | TargetFailed::TlsNotOffered)) {
+                    self.store.on_unreachable(service, now);
+                }
                 let service = self.name(service);
                 let cause = error.label();
                 let request_id = request_id.to_string();
@@ -319,6 +322,7 @@ impl Facts for std::cell::RefCell<Control> {
                     credential,
                     refused: service.is_refused(),
                     stale: service.is_stale(),
+                    retried: service.retried,
                     lease_left: service.lease_left(now),
                     ..ServiceMetrics::default()
                 };
@@ -339,6 +343,7 @@ impl Facts for std::cell::RefCell<Control> {
             fetch_durations: counts.durations.clone(),
             reloads: control.reloads,
             connections: control.dataplane.connections() as u64,
+            breakers: control.store.breakers(),
             leases: control.stores.leases().count() as u64,
             draining: is_stopping,
             workers: control.dataplane.workers() as u64,

@@ -65,7 +65,7 @@ pub(crate) struct Round {
 /// A provider that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub provider: String,
+    pub provider: Arc<str>,
     pub error: FetchError,
 }
 
@@ -122,6 +122,11 @@ impl Sources {
         ask.names.push((name, place));
     }
 
+    /// The stores that are asked, each at least once.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.asks.iter().map(|ask| &ask.store)
+    }
+
     /// Whether there is nobody to ask: the file itself holds every value.
     pub(crate) fn is_fixed(&self) -> bool {
         self.asks.is_empty() && self.unknown.is_none()
@@ -171,7 +176,8 @@ impl Sources {
     pub(crate) async fn fetch(self: Arc<Self>, watch: Watch, holds: Holds, is_refused: bool) -> Answer {
         if let Some(provider) = &self.unknown {
             let words = format!("provider '{provider}' is not supported by this broker");
-            let failure = Failure { provider: provider.clone(), error: FetchError::Unsupported(words) };
+            let failure =
+                Failure { provider: provider.as_str().into(), error: FetchError::Unsupported(words) };
             return Answer { result: Err(vec![failure]), asked: Vec::new() };
         }
         let paths = self.watch_paths();
@@ -195,7 +201,7 @@ impl Sources {
         for round in rounds {
             answers.push(round.await.unwrap_or_else(|_| {
                 let words = "the provider broke down: this is a bug".to_owned();
-                (Err(FetchError::Unavailable(words)), Duration::ZERO)
+                (Err(FetchError::Failing(words)), Duration::ZERO)
             }));
         }
         self.join(answers)
@@ -225,7 +231,7 @@ impl Sources {
                     }
                     round.holds.push(piece.held);
                 }
-                Err(error) => failures.push(Failure { provider: ask.store.to_string(), error }),
+                Err(error) => failures.push(Failure { provider: Arc::clone(&ask.store), error }),
             }
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }

@@ -4,6 +4,7 @@
 //! the data plane what to know. It never sees a connection's bytes.
 
 mod admin;
+mod breaker;
 mod certificate;
 pub mod cli;
 pub mod config;

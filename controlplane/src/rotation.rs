@@ -145,6 +145,14 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
     }
 
+    /// The target is not where the values say, or shows another certificate: they may have changed.
+    pub(crate) fn on_unreachable(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
+        if !self.pauses.doubts.holds(now) {
+            self.pauses.doubts.start(now);
+            self.on_changed(now, actions);
+        }
+    }
+
     /// A session is about to prove `generation`.
     pub(crate) fn on_permission_wanted(
         &mut self,

@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target};
+use dataplane::{
+    CredentialState, Outage, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
+};
 use protocol::{Credential, Generation, TargetFailed};
 use tracing::{info, warn};
 
@@ -37,6 +39,8 @@ pub(crate) struct ServiceState {
     older: Vec<Arc<Credential>>,
     /// Which of them is in force.
     in_force: Option<Generation>,
+    /// How often a session was told to try another credential than the one that it had.
+    pub retried: u64,
     /// The leases that the newest values hang on.
     pub holds: Holds,
     /// When the leases end that open sessions may have begun with.
@@ -53,6 +57,8 @@ pub(crate) struct ServiceState {
     refusal: Option<Arc<[u8]>>,
     /// Why the last fetch failed, if it did.
     failure: Option<String>,
+    /// The store that does not answer, if that is why.
+    outage: Option<Arc<Outage>>,
     /// Whether the next one will fail too.
     is_hopeless: bool,
     /// What was said about the values already.
@@ -82,12 +88,14 @@ impl ServiceState {
             in_force: None,
             is_stood_in: false,
             accepted: None,
+            retried: 0,
             holds: Vec::new(),
             leased: Leased::default(),
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
             failure: None,
+            outage: None,
             is_hopeless: false,
             said: BTreeSet::new(),
             place: Place::Unknown,
@@ -132,6 +140,15 @@ impl ServiceState {
             Some(Answer { result: Err(failures), .. }) => Some(describe(failures)),
             None => Some("its values did not come in time".to_owned()),
         }
+    }
+
+    /// A store of its does not answer, or all do. Whether clients are to be told something else from now on.
+    pub(crate) fn set_outage(&mut self, outage: Option<Outage>) -> bool {
+        if self.outage.as_deref() == outage.as_ref() {
+            return false;
+        }
+        self.outage = outage.map(Arc::new);
+        self.credential.is_none()
     }
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
@@ -293,7 +310,7 @@ impl ServiceState {
         service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
             Some(credential) => CredentialState::Here(Arc::clone(credential)),
             None if self.is_hopeless => CredentialState::Never,
-            None => CredentialState::Awaited,
+            None => self.outage.clone().map_or(CredentialState::Awaited, CredentialState::Unreachable),
         };
         service.target = match &self.place {
             _ if self.credential.is_none() => Target::Unresolved,

@@ -4,6 +4,7 @@
 //! yet. Does nothing itself: it is told what happened and the time, and says what to fetch, to look up and to publish.
 
 mod act;
+mod outages;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -13,6 +14,9 @@ use std::time::Instant;
 use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
+use outages::Forbidden;
+
+use crate::breaker::Breakers;
 use crate::fetch::{self, Asked, Question, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::options::Options;
@@ -37,6 +41,9 @@ pub(crate) struct Store {
     next_id: u32,
     counts: FetchCounts,
     fetches: Vec<Question>,
+    breakers: Breakers<ServiceId>,
+    /// Fetches that a breaker forbids: they have failed.
+    forbidden: Vec<Forbidden>,
     publication: Publication,
 }
 
@@ -63,6 +70,8 @@ impl Store {
             next_id: 0,
             counts: FetchCounts::default(),
             fetches: Vec::new(),
+            breakers: Breakers::new(),
+            forbidden: Vec::new(),
             publication: Publication::default(),
         }
     }
@@ -186,6 +195,12 @@ impl Store {
         if let Some(host) = self.services.get(&id).and_then(ServiceState::host) {
             self.names.on_dial_failed(host, now);
         }
+        self.on_unreachable(id, now);
+    }
+
+    /// The target cannot be spoken to as the values say.
+    pub(crate) fn on_unreachable(&mut self, id: ServiceId, now: Instant) {
+        self.act(id, now, Rotation::on_unreachable);
     }
 
     /// Files may have changed.
@@ -200,6 +215,7 @@ impl Store {
     /// The answer to a [`Question`].
     pub(crate) fn on_fetched(&mut self, id: ServiceId, epoch: u64, answer: fetch::Answer, now: Instant) {
         self.count(&answer.asked);
+        self.judge_stores(id, &answer, now);
         if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
             self.take_answer(id, answer, now);
         }
@@ -211,7 +227,11 @@ impl Store {
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
+        let outage = self.outage(&answer);
         let Some(service) = self.services.get_mut(&id) else { return };
+        if service.set_outage(outage) {
+            self.publication.touch(id);
+        }
         let (outcome, mut schedule) = service.on_answer(answer, Generation(self.generations + 1));
         if let Outcome::Changed { .. } = outcome {
             self.generations += 1;
@@ -253,6 +273,14 @@ impl Store {
         while let Some(id) = self.timers.pop(now) {
             self.act(id, now, Rotation::on_time);
         }
+        for id in self.breakers.take_due(now) {
+            self.act(id, now, Rotation::on_changed);
+        }
+        for Forbidden { service: id, epoch, answer, .. } in std::mem::take(&mut self.forbidden) {
+            if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
+                self.take_answer(id, answer, now);
+            }
+        }
     }
 
     /// Looks after what nobody needs any more; every few seconds.
@@ -292,8 +320,10 @@ impl Store {
 
     /// When [`Store::on_time`], [`Store::take_lookups`] or [`Store::take_news`] has something next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let publish_at = self.publication.next_deadline();
-        [self.timers.next(), self.names.next_deadline(), publish_at].into_iter().flatten().min()
+        let forbidden = self.forbidden.first().map(|forbidden| forbidden.at);
+        let others = [self.publication.next_deadline(), self.breakers.next_deadline(), forbidden];
+        let own = [self.timers.next(), self.names.next_deadline()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Takes what is to be fetched.

@@ -14,7 +14,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use protocol::Error;
 
-use super::process_gauges::process_gauges;
+use super::process_gauges::{lossy, process_gauges};
 
 /// What the whole broker has counted.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +29,8 @@ pub(crate) struct Metrics {
     pub(crate) reloads: (u64, u64),
     /// Connections of any kind, handshakes and farewells included.
     pub(crate) connections: u64,
+    /// Stores, and whether each is left alone because it does not answer.
+    pub(crate) breakers: BTreeMap<Arc<str>, bool>,
     /// Leases of stores.
     pub(crate) leases: u64,
     /// Whether a stop was asked for and sessions drain.
@@ -62,6 +64,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) refused: bool,
     /// Whether it serves though its store has not given it again when it should have.
     pub(crate) stale: bool,
+    /// How often a session was told to try another credential than the one that it had.
+    pub(crate) retried: u64,
     /// How long its leases have until they are over, if it has any.
     pub(crate) lease_left: Option<Duration>,
 }
@@ -117,14 +121,12 @@ impl Metrics {
         encoder: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        count: impl Fn(&ServiceTotals) -> u64,
+        count: impl Fn(&ServiceMetrics) -> u64,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for service in &self.services {
             let labels = [("service", service.name.as_str()), ("protocol", service.protocol)];
-            family
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(&count(&service.totals), None)?;
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count(service), None)?;
         }
         Ok(())
     }
@@ -238,6 +240,15 @@ impl Metrics {
             )?;
         }
         let mut family = encoder.encode_descriptor(
+            "secretless_store_breaker_open",
+            "1 if the store does not answer and is asked every few seconds only",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (store, is_open) in &self.breakers {
+            family.encode_family(&[("provider", &**store)])?.encode_gauge(&u32::from(*is_open))?;
+        }
+        let mut family = encoder.encode_descriptor(
             "secretless_reload",
             "Reloads of the configuration, by outcome",
             None,
@@ -295,30 +306,38 @@ impl Metrics {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        self.counters(encoder, "secretless_sessions_opened", "Connections accepted", |totals| totals.opened)?;
+        self.counters(encoder, "secretless_sessions_opened", "Connections accepted", |service| {
+            service.totals.opened
+        })?;
         self.counters(
             encoder,
             "secretless_sessions_established",
             "Sessions whose handshake succeeded",
-            |totals| totals.established,
+            |service| service.totals.established,
         )?;
         self.counters(
             encoder,
             "secretless_handshakes_abandoned",
             "Connections that ended while the target was in the middle of its handshake",
-            |totals| totals.abandoned,
+            |service| service.totals.abandoned,
         )?;
         self.counters(
             encoder,
             "secretless_sessions_recycled",
             "Sessions that were ended because their credential had been replaced",
-            |totals| totals.recycled,
+            |service| service.totals.recycled,
+        )?;
+        self.counters(
+            encoder,
+            "secretless_credential_retries",
+            "How often a session was told to try another credential than the one that it had",
+            |service| service.retried,
         )?;
         self.counters(
             encoder,
             "secretless_sessions_closed",
             "Connections that ended, in whatever way",
-            |totals| totals.closed,
+            |service| service.totals.closed,
         )?;
         self.gauges(encoder, "secretless_sessions_active", "Sessions that are open", |service| {
             Some(service.active)
@@ -374,12 +393,6 @@ impl Collector for Metrics {
 /// Counts with the upper bounds of their buckets.
 fn buckets(histogram: &HistogramTotals) -> Vec<(f64, u64)> {
     BUCKETS.into_iter().chain([f64::INFINITY]).zip(histogram.buckets).collect()
-}
-
-/// A count as the form has it: exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "no gauge of ours comes near 2^53")]
-pub(super) fn lossy(count: u64) -> f64 {
-    count as f64
 }
 
 #[cfg(test)]

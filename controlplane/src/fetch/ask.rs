@@ -62,7 +62,7 @@ impl Ask {
                         let term = held.term.renewed(began, granted.duration, granted.renewable);
                         return Ok(Piece::of_lease(held.renewed(term), Some("renewed")));
                     }
-                    Err(error @ FetchError::Unavailable(_)) => return Err(error),
+                    Err(error) if error.is_for_now() => return Err(error),
                     // The store will not: another lease is to be had all the same.
                     Err(_) => {}
                 },

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::{Held, Term};
-use crate::providers::{FetchError, Lease, Provider, Revoke};
+use crate::providers::{Lease, Provider, Revoke};
 use crate::values::Value;
 
 /// All leases of a process. A clone is the same.
@@ -129,7 +129,7 @@ impl Returnable {
                 Err(error) => error,
             };
             let again = Instant::now() + pause;
-            if !matches!(error, FetchError::Unavailable(_)) || again >= ends_at {
+            if !error.is_for_now() || again >= ends_at {
                 return warn!(
                     "store '{store}': a lease could not be given back, and ends by itself: {error}"
                 );

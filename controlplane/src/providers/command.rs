@@ -118,7 +118,7 @@ impl CommandLine {
 
     async fn ask(&self, item: &Item) -> Result<Secret, FetchError> {
         let name = self.name();
-        let unavailable = |reason: String| FetchError::Unavailable(format!("{name} {}: {reason}", item.id));
+        let unavailable = |reason: String| FetchError::Failing(format!("{name} {}: {reason}", item.id));
         let Some((program, arguments)) = self.words.split_first() else {
             return Err(FetchError::Unusable("there is no program to run".into()));
         };
@@ -255,10 +255,10 @@ mod tests {
     fn a_program_that_fails_says_so_without_a_word_of_its_own() {
         let failed = script("echo hunter2 >&2; echo hunter2; exit 3", "x");
         let words = "/bin/sh x: exit status: 3; run it by hand to see what it says";
-        assert_eq!(failed, Err(FetchError::Unavailable(words.into())));
+        assert_eq!(failed, Err(FetchError::Failing(words.into())));
         let missing = ask(&[(RUN, "/nonexistent/program")], &["x"]);
         let words = "/nonexistent/program x: no such file or directory";
-        assert_eq!(missing, Err(FetchError::Unavailable(words.into())));
+        assert_eq!(missing, Err(FetchError::Failing(words.into())));
         assert_eq!(script("true", "x"), Err(FetchError::Empty("/bin/sh x: it printed nothing".into())));
         assert!(matches!(ask(&[], &["x"]), Err(FetchError::Unusable(_))));
     }
@@ -270,7 +270,7 @@ mod tests {
         let text = format!("sleep 1000 & echo $$ $! > {}; wait", pids.display());
         let run = [(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text.as_str()), (RUN, "script"), (TIMEOUT, "1")];
         let failed = ask(&run, &["x"]);
-        assert_eq!(failed, Err(FetchError::Unavailable("/bin/sh x: it did not end within 1 s".into())));
+        assert_eq!(failed, Err(FetchError::Failing("/bin/sh x: it did not end within 1 s".into())));
         let pids = std::fs::read_to_string(pids).expect("the script wrote it");
         for pid in pids.split_whitespace() {
             let is_gone = || {

@@ -44,9 +44,9 @@ impl Provider for File {
             match offload(&work, PATIENCE, move || read_all(&request)).await {
                 Ok(fetched) => fetched,
                 Err(Lost::TooSlow | Lost::StillStuck) => {
-                    Err(FetchError::Unavailable(format!("{work}: i/o timeout")))
+                    Err(FetchError::Failing(format!("{work}: i/o timeout")))
                 }
-                Err(Lost::Died) => Err(FetchError::Unavailable(format!("{work}: interrupted"))),
+                Err(Lost::Died) => Err(FetchError::Failing(format!("{work}: interrupted"))),
             }
         })
     }
@@ -202,7 +202,7 @@ fn failed(call: &str, path: &str, error: &io::Error) -> FetchError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FetchError::NotFound(said),
         io::ErrorKind::PermissionDenied => FetchError::Denied(said),
-        _ => FetchError::Unavailable(said),
+        _ => FetchError::Failing(said),
     }
 }
 

@@ -78,8 +78,8 @@ pub trait Provider: Send + Sync {
         ""
     }
 
-    /// Asks for `time` more of a lease of this store. What it grants counts from before it was asked. A refusal that is not
-    /// [`FetchError::Unavailable`] is final: another lease takes its place.
+    /// Asks for `time` more of a lease of this store. What it grants counts from before it was asked. A refusal that is not for
+    /// now ([`FetchError::is_for_now`]) is final: another lease takes its place.
     fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
         let _ = (lease, time);
         Box::pin(async { Err(FetchError::Unsupported("its leases cannot be renewed".to_owned())) })
@@ -221,6 +221,8 @@ pub enum FetchError {
     Unusable(String),
     /// The store has it and does not give it to us.
     Denied(String),
+    /// The store cannot give it now, and may give others.
+    Failing(String),
     /// The store could not be asked, or did not answer in time.
     Unavailable(String),
     /// There is no such store in this broker.
@@ -228,6 +230,11 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the same question may have another answer soon.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::Failing(_) | Self::Unavailable(_))
+    }
+
     /// The cause as one bounded word: a metric label.
     pub fn label(&self) -> &'static str {
         match self {
@@ -235,6 +242,7 @@ impl FetchError {
             Self::Empty(_) => "empty",
             Self::Unusable(_) => "unusable",
             Self::Denied(_) => "denied",
+            Self::Failing(_) => "failing",
             Self::Unavailable(_) => "unavailable",
             Self::Unsupported(_) => "unsupported",
         }
@@ -248,6 +256,7 @@ impl fmt::Display for FetchError {
             | Self::Empty(words)
             | Self::Unusable(words)
             | Self::Denied(words)
+            | Self::Failing(words)
             | Self::Unavailable(words)
             | Self::Unsupported(words) => f.write_str(words),
         }

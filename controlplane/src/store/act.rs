@@ -9,7 +9,9 @@ use dataplane::{OnRotation, ServiceId, SessionRef, Verdict};
 use protocol::Generation;
 
 use super::Store;
-use crate::fetch::Question;
+use super::outages::Forbidden;
+use crate::fetch::{self, Failure, Question};
+use crate::providers::FetchError;
 use crate::rotation::{Action, Answer, Rotation};
 
 impl Store {
@@ -25,14 +27,32 @@ impl Store {
         step(&mut service.rotation, now, &mut actions);
         for action in actions {
             match action {
-                Action::Fetch => self.fetches.push(Question {
-                    service: id,
-                    epoch: service.epoch,
-                    sources: Arc::clone(&service.sources),
-                    holds: service.holds.clone(),
-                    is_refused: service.rotation.wants_others(),
-                }),
+                Action::Fetch => {
+                    let is_refused = service.rotation.wants_others();
+                    let breakers = &mut self.breakers;
+                    let failure = |store: &Arc<str>| {
+                        let error = FetchError::Unavailable(breakers.forbids(store, id, is_refused, now)?);
+                        Some(Failure { provider: Arc::clone(store), error })
+                    };
+                    let failures: Vec<Failure> = service.sources.stores().filter_map(failure).collect();
+                    if failures.is_empty() {
+                        self.fetches.push(Question {
+                            service: id,
+                            epoch: service.epoch,
+                            sources: Arc::clone(&service.sources),
+                            holds: service.holds.clone(),
+                            is_refused,
+                        });
+                    } else {
+                        let answer = fetch::Answer { result: Err(failures), asked: Vec::new() };
+                        let epoch = service.epoch;
+                        self.forbidden.push(Forbidden { service: id, epoch, answer, at: now });
+                    }
+                }
                 Action::Answer(session, answer) => {
+                    if matches!(answer, Answer::Retry(_)) {
+                        service.retried += 1;
+                    }
                     let verdict = match answer {
                         Answer::Proceed => Verdict::Proceed,
                         Answer::GiveUp => Verdict::GiveUp(service.refusal()),

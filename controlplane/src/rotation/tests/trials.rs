@@ -138,3 +138,16 @@ fn a_trial_that_never_ends_is_followed_by_the_next() {
     scene.fetched(Outcome::Unchanged);
     assert_eq!(scene.until_something(), [retry(2, 2)]);
 }
+
+#[test]
+fn a_target_that_cannot_be_reached_may_have_moved() {
+    let mut scene = Scene::proven();
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch]);
+    assert_eq!(scene.act(Rotation::on_unreachable), [], "one fetch serves all");
+    assert_eq!(scene.fetched_new(), []);
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch], "a value that has changed is another matter");
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+    assert_eq!(scene.act(Rotation::on_unreachable), []);
+    scene.wait(2_000);
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch]);
+}
