@@ -23,7 +23,7 @@ use crate::os_words::words;
 use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
-use crate::{logging, terminal};
+use crate::{logging, secret_command, terminal};
 
 /// Runs the program that the command line asks for.
 pub fn main() -> ExitCode {
@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Check(request) => check(&request),
+        Action::Secret(options) => secret_command::run(options),
         Action::Run(options) => {
             let _log = logging::start(log.format, log.debug);
             info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));

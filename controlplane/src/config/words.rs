@@ -53,16 +53,5 @@ pub(super) const LITERAL: &str = "literal";
 const CONNECTORS_NOT_BUILT: &[&str] =
     &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
 
-const PROVIDERS_NOT_BUILT: &[&str] = &[
-    "aws",
-    "azure",
-    "command",
-    "conjur",
-    "gcp",
-    "http",
-    "keychain",
-    "keyring",
-    "kubernetes",
-    "local",
-    "vault",
-];
+const PROVIDERS_NOT_BUILT: &[&str] =
+    &["aws", "azure", "command", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes", "vault"];

@@ -6,6 +6,7 @@
 
 mod env;
 mod file;
+mod local;
 
 use std::fmt;
 use std::future::Future;
@@ -18,7 +19,7 @@ use protocol::Secret;
 pub(crate) use file::read_whole;
 
 /// Every provider, in the order of the documentation.
-pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File];
+pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File, &local::Local];
 
 /// The provider that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Provider> {

@@ -1,0 +1,215 @@
+//! Files as vaults and keys need them: read whole, replaced whole, written by one at a time.
+//!
+//! Owns crash safety: after a stop of the process or the machine at any point, a path names its old content or its new
+//! one. Knows nothing of what is in them.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, OFlags, flock};
+use zeroize::Zeroizing;
+
+use super::error::VaultError;
+
+/// A file as it was read.
+pub(super) struct Found {
+    pub(super) bytes: Zeroizing<Vec<u8>>,
+    /// Its permission bits.
+    pub(super) mode: u32,
+}
+
+/// Reads a regular file of at most `bytes_max`.
+pub(super) fn read(path: &Path, bytes_max: usize) -> Result<Found, VaultError> {
+    let failed = |call, error: io::Error| VaultError::io(call, path, &error);
+    // A FIFO without a writer would hold a blocking open for ever. O_NOCTTY: a terminal must not become ours.
+    let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = OpenOptions::new().read(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let mut file = opened.map_err(|error| failed("open", error))?;
+    let metadata = file.metadata().map_err(|error| failed("stat", error))?;
+    if !metadata.is_file() {
+        return Err(failed("read", io::Error::other("not a regular file")));
+    }
+    let too_large = || failed("read", io::Error::other(format!("larger than {bytes_max} bytes")));
+    let expected = usize::try_from(metadata.len()).ok().filter(|bytes| *bytes <= bytes_max);
+    // One byte more than it has: the end is seen without another buffer.
+    let mut bytes = Zeroizing::new(vec![0; expected.ok_or_else(too_large)? + 1]);
+    let mut filled = 0;
+    while filled < bytes.len() {
+        match file.read(&mut bytes[filled..]) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed("read", error)),
+        }
+    }
+    bytes.truncate(filled);
+    Ok(Found { bytes, mode: metadata.mode() & 0o777 })
+}
+
+/// Who a new file is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Whoever writes it.
+    Writer,
+    /// The owner of its directory, if we may give it away: a vault in a service's own directory is for that service,
+    /// also when root makes it.
+    Directory,
+}
+
+/// Puts `bytes` in the place of what `path` names, for its owner alone to read.
+///
+/// Written beside it, flushed, renamed over it, and the directory flushed: a crash before the rename leaves the old
+/// content, and one after it the new. Whoever calls this holds the [`Lock`].
+pub(super) fn replace(path: &Path, bytes: &[u8], owner: Owner) -> Result<(), VaultError> {
+    let staged = Staged::write(path, bytes, owner)?;
+    staged.put_in_place()
+}
+
+/// New content beside its place. Dropped before it is put there, it is removed.
+struct Staged<'a> {
+    place: &'a Path,
+    beside: PathBuf,
+}
+
+impl<'a> Staged<'a> {
+    fn write(place: &'a Path, bytes: &[u8], owner: Owner) -> Result<Self, VaultError> {
+        let beside = with_suffix(place, ".new");
+        let failed = |call, error: &io::Error| VaultError::io(call, &beside, error);
+        // Left by a writer that was killed; the lock says that there is no other.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("remove", &error)),
+            _ => {}
+        }
+        let opened = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside);
+        let mut file = opened.map_err(|error| failed("open", &error))?;
+        let staged = Self { place, beside: beside.clone() };
+        give(&file, owner_of(place, owner).as_ref(), place)?;
+        // The umask may have taken some of it, and a change of the owner, too.
+        let closed = file.set_permissions(Permissions::from_mode(0o600));
+        closed.map_err(|error| failed("chmod", &error))?;
+        file.write_all(bytes).map_err(|error| failed("write", &error))?;
+        file.sync_all().map_err(|error| failed("fsync", &error))?;
+        Ok(staged)
+    }
+
+    fn put_in_place(self) -> Result<(), VaultError> {
+        fs::rename(&self.beside, self.place)
+            .map_err(|error| VaultError::io("rename to", self.place, &error))?;
+        sync_directory_of(self.place)
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        // After the rename there is nothing of this name.
+        let _ = fs::remove_file(&self.beside);
+    }
+}
+
+/// Whose a file at `place` is to be: the one that is there stays its owner's.
+fn owner_of(place: &Path, owner: Owner) -> Option<fs::Metadata> {
+    fs::metadata(place).ok().or_else(|| match owner {
+        Owner::Writer => None,
+        Owner::Directory => directory_for_root(place),
+    })
+}
+
+/// The directory of `place`, if we are root and may give away what we make there.
+fn directory_for_root(place: &Path) -> Option<fs::Metadata> {
+    let is_root = rustix::process::geteuid().is_root();
+    place.parent().filter(|_| is_root).and_then(|directory| fs::metadata(directory).ok())
+}
+
+/// Gives `file`, which is to be at `place`, to whom it belongs.
+fn give(file: &File, to: Option<&fs::Metadata>, place: &Path) -> Result<(), VaultError> {
+    let Some(to) = to else { return Ok(()) };
+    let ours = file.metadata().map_err(|error| VaultError::io("stat", place, &error))?;
+    if (to.uid(), to.gid()) == (ours.uid(), ours.gid()) {
+        return Ok(());
+    }
+    match fchown(file, Some(to.uid()), Some(to.gid())) {
+        // A group that is not ours is no loss: the file is for its owner alone.
+        Err(_) if to.uid() != ours.uid() => Err(VaultError::OthersFile(place.to_owned())),
+        _ => Ok(()),
+    }
+}
+
+/// Makes the directories above `path` that are missing, for us alone.
+pub(super) fn make_directories(path: &Path) -> Result<(), VaultError> {
+    let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) else {
+        return Ok(());
+    };
+    if directory.is_dir() {
+        return Ok(());
+    }
+    make_directories(directory)?;
+    match DirBuilder::new().mode(0o700).create(directory) {
+        // Another first writer was quicker.
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(VaultError::io("mkdir", directory, &error))
+        }
+        _ => sync_directory_of(directory),
+    }
+}
+
+/// Makes what was created in, or renamed into, the directory of `path` last.
+fn sync_directory_of(path: &Path) -> Result<(), VaultError> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let synced = File::open(parent).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| VaultError::io("fsync", parent, &error))
+}
+
+/// The right to write a vault and its key, until it is dropped or the process ends. Readers need none.
+pub(super) struct Lock(#[expect(dead_code, reason = "closing it is what unlocks")] File);
+
+impl Lock {
+    /// Waits for the turn, for at most `patience`.
+    ///
+    /// The lock is on a file beside the vault that stays: the vault itself is another file after each write.
+    pub(super) fn take(vault: &Path, patience: Duration) -> Result<Self, VaultError> {
+        let path = with_suffix(vault, ".lock");
+        let failed = |call, error: &io::Error| VaultError::io(call, &path, error);
+        let is_new = !path.exists();
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        // In a directory of somebody else's this must not lead elsewhere.
+        let opened = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
+        let file = opened.map_err(|error| failed("open", &error))?;
+        if is_new {
+            // So that the service whose directory this is can write, too.
+            give(&file, directory_for_root(&path).as_ref(), &path)?;
+        }
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Self(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => {}
+            Err(error) => return Err(failed("lock", &error.into())),
+        }
+        // The kernel has no lock with a deadline. A thread that waits too long unlocks at once when its turn comes, for
+        // nobody takes its file.
+        let (sender, turn) = mpsc::channel();
+        std::thread::spawn(move || {
+            let locked = flock(&file, FlockOperation::LockExclusive);
+            let _ = sender.send(locked.map(|()| file));
+        });
+        match turn.recv_timeout(patience) {
+            Ok(Ok(file)) => Ok(Self(file)),
+            Ok(Err(error)) => Err(failed("lock", &error.into())),
+            Err(_) => Err(VaultError::Busy(path)),
+        }
+    }
+}
+
+/// `vault.age` and `.lock` make `vault.age.lock`.
+fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+#[cfg(test)]
+#[path = "disk_tests.rs"]
+mod tests;

@@ -1,0 +1,186 @@
+//! Where the key of a vault comes from.
+//!
+//! Owns the four sources (a file, a variable, a credential of systemd's, the kernel's keyring), what each must be like,
+//! and the text that keys are written in. Knows nothing of the vault. A key is read each time that it is needed and
+//! wiped after that: what changes it is taken up at once.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
+use time::OffsetDateTime;
+use zeroize::Zeroizing;
+
+use super::contents::written;
+use super::disk::{self, Owner};
+use super::error::VaultError;
+use super::identity::{Identity, TEXT_BYTES};
+
+/// Where a key is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// In a file of ours, for nobody else to read.
+    File(PathBuf),
+    /// In the environment, in the variable of this name.
+    Environment(&'static str),
+    /// In a file that systemd made for this process alone (`LoadCredential=`).
+    Credential(PathBuf),
+    /// In the kernel's memory, as a key of type `user` of this name.
+    Keyring(String),
+}
+
+impl fmt::Display for KeySource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Environment(variable) => write!(f, "the environment variable {variable}"),
+            Self::Credential(path) => write!(f, "the credential {}", path.display()),
+            Self::Keyring(name) => write!(f, "the key '{name}' of the kernel's keyring"),
+        }
+    }
+}
+
+/// The keys of one source: the first is sealed to, and each may open.
+///
+/// There is more than one only while `rotate-key` is under way, or if that was cut short.
+pub(super) struct Keys(Vec<Identity>);
+
+impl Keys {
+    /// Reads them.
+    pub(super) fn load(source: &KeySource) -> Result<Self, VaultError> {
+        let text = match source {
+            KeySource::File(path) => read_file(source, path, true)?,
+            // systemd lets the user in by an access list, which shows as a group's bits; the directory is closed to others.
+            KeySource::Credential(path) => read_file(source, path, false)?,
+            KeySource::Environment(variable) => read_variable(source, variable)?,
+            KeySource::Keyring(name) => read_keyring(source, name)?,
+        };
+        Self::parse(&text).map_err(|why| VaultError::NotAKey { source: source.to_string(), why })
+    }
+
+    /// A new one alone.
+    pub(super) fn generate() -> Result<Self, VaultError> {
+        Ok(Self(vec![Identity::generate().ok_or(VaultError::NoEntropy)?]))
+    }
+
+    /// What age calls an identity file: a key in each line; empty lines and those that begin with `#` are none.
+    fn parse(text: &[u8]) -> Result<Self, &'static str> {
+        let text = std::str::from_utf8(text).map_err(|_| "it is not text")?;
+        let mut identities = Vec::new();
+        for line in
+            text.lines().map(str::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            if identities.len() == KEYS_MAX {
+                return Err("it has too many lines");
+            }
+            let identity = Identity::parse(line);
+            identities
+                .push(identity.ok_or("a line of it is not an X25519 identity of age, AGE-SECRET-KEY-1…")?);
+        }
+        if identities.is_empty() { Err("it is empty") } else { Ok(Self(identities)) }
+    }
+
+    /// Writes them to a file. The caller holds the vault's lock.
+    pub(super) fn save(&self, path: &Path, now: OffsetDateTime) -> Result<(), VaultError> {
+        let comments = format!("# created: {}\n{COMMENT}", written(now));
+        // Growing would leave a copy behind.
+        let bytes = comments.len() + self.0.len() * (TEXT_BYTES + 1);
+        let mut text = Zeroizing::new(Vec::with_capacity(bytes));
+        text.extend_from_slice(comments.as_bytes());
+        for identity in &self.0 {
+            text.extend_from_slice(identity.to_text().as_bytes());
+            text.push(b'\n');
+        }
+        disk::replace(path, &text, Owner::Writer)
+    }
+
+    /// Every key.
+    pub(super) fn all(&self) -> &[Identity] {
+        &self.0
+    }
+
+    /// The one to seal to.
+    pub(super) fn first(&self) -> &Identity {
+        &self.0[0]
+    }
+
+    /// These, and behind them `others`.
+    pub(super) fn before(mut self, others: Self) -> Self {
+        self.0.extend(others.0);
+        self
+    }
+
+    /// The one at this place alone.
+    pub(super) fn only(mut self, index: usize) -> Self {
+        Self(vec![self.0.swap_remove(index)])
+    }
+}
+
+fn read_file(source: &KeySource, path: &Path, is_ours: bool) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let found = disk::read(path, TEXT_BYTES_MAX).map_err(|error| match error {
+        VaultError::Io { kind: io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, said, .. } => {
+            VaultError::NoKey { source: source.to_string(), said }
+        }
+        other => other,
+    })?;
+    if is_ours && found.mode & 0o077 != 0 {
+        return Err(VaultError::KeyExposed { key: path.to_owned(), mode: found.mode });
+    }
+    Ok(found.bytes)
+}
+
+fn read_variable(source: &KeySource, variable: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    use std::os::unix::ffi::OsStringExt;
+    let value = std::env::var_os(variable);
+    let value = value.map(|value| Zeroizing::new(value.into_vec()));
+    value.ok_or_else(|| VaultError::NoKey { source: source.to_string(), said: "it is not set".to_owned() })
+}
+
+/// The session's keyring first, as the kernel itself would look, and then the user's.
+///
+/// A process of a session that is not linked to the user's keyring (a service of systemd's, a session without
+/// `pam_keyinit`) sees the user's keys and may not read them, for it does not possess them. A link from the thread's
+/// own keyring, which ends with the thread, is what makes it possess them: keyrings(7).
+fn read_keyring(source: &KeySource, name: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let failed =
+        |error: KeyError| VaultError::NoKey { source: source.to_string(), said: words(error).to_owned() };
+    let session = KeyRing::from_special_id(KeyRingIdentifier::Session, false);
+    let found = session.and_then(|keyring| keyring.search(name)).or_else(|_| {
+        let thread = KeyRing::from_special_id(KeyRingIdentifier::Thread, true)?;
+        thread.link_keyring_id(KeyRingIdentifier::User)?;
+        KeyRing::from_special_id(KeyRingIdentifier::User, false)?.search(name)
+    });
+    let mut text = Zeroizing::new(vec![0; TEXT_BYTES_MAX]);
+    let bytes = found.and_then(|key| key.read(&mut *text)).map_err(failed)?;
+    // The kernel says how large the key is, also where that is more than fits.
+    text.truncate(bytes);
+    Ok(text)
+}
+
+fn words(error: KeyError) -> &'static str {
+    match error {
+        KeyError::KeyDoesNotExist | KeyError::KeyringDoesNotExist => {
+            "there is none; after a reboot it must be loaded anew"
+        }
+        KeyError::KeyExpired => "it has expired",
+        KeyError::KeyRevoked => "it was revoked",
+        KeyError::AccessDenied => "it may not be read",
+        KeyError::PermissionDenied => "the kernel refuses: in a container, keyrings are often switched off",
+        KeyError::OperationNotSupported => "this kernel has none",
+        _ => "the kernel refuses",
+    }
+}
+
+const COMMENT: &str =
+    "# The key of a vault of secretless-broker: keep it away from the vault and from copies of it.\n";
+
+/// A key has 74 bytes, and there may be comments.
+const TEXT_BYTES_MAX: usize = 16 * 1024;
+
+/// Two while a rotation is under way. Each is tried, so there is an end to it.
+const KEYS_MAX: usize = 8;
+
+#[cfg(test)]
+#[path = "key_tests.rs"]
+mod tests;
