@@ -25,10 +25,10 @@ impl Provider for Local {
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(async move {
             // Opening a large vault takes milliseconds, and its disk may hang.
-            let places = places().map_err(fetch_error)?;
+            let places = places().map_err(|error| fetch_error(&error))?;
             let work = format!("read {}", places.vault.display());
             match offload(&work, PATIENCE, move || read(places, &request.items)).await {
-                Ok(fetched) => fetched.map_err(fetch_error),
+                Ok(fetched) => fetched.map_err(|error| fetch_error(&error)),
                 Err(Lost::TooSlow | Lost::StillStuck) => {
                     Err(FetchError::Unavailable(format!("{work}: i/o timeout")))
                 }
@@ -73,7 +73,7 @@ fn read(places: Places, items: &[Item]) -> Result<Fetched, VaultError> {
 /// An old copy is refused for as long as the process runs, whoever reloads its configuration.
 static SEEN: Seen = Seen::new();
 
-fn fetch_error(error: VaultError) -> FetchError {
+fn fetch_error(error: &VaultError) -> FetchError {
     let words = error.to_string();
     match error {
         VaultError::NoVault(_) | VaultError::NoKey { .. } | VaultError::NoSecret { .. } => {
@@ -120,7 +120,7 @@ mod tests {
             (VaultError::Busy(vault), "unavailable"),
         ];
         for (error, label) in labels {
-            assert_eq!(fetch_error(error).label(), label);
+            assert_eq!(fetch_error(&error).label(), label);
         }
     }
 }

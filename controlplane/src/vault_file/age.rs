@@ -27,13 +27,15 @@ pub(super) enum AgeError {
 }
 
 /// Seals `text`: only `identity` opens it. `None` if the kernel gives no entropy.
-pub(super) fn seal(text: &[u8], identity: &Identity) -> Option<Vec<u8>> {
+pub(super) fn seal(text: &[u8], identity: &Identity) -> Option<Zeroizing<Vec<u8>>> {
     let mut file_key = Zeroizing::new([0; FILE_KEY_BYTES]);
     aws_lc_rs::rand::fill(&mut *file_key).ok()?;
     let mut nonce = [0; NONCE_BYTES];
     aws_lc_rs::rand::fill(&mut nonce).ok()?;
 
-    let mut file = Vec::with_capacity(text.len() + (text.len() / CHUNK_BYTES + 1) * TAG_BYTES + 512);
+    // The text is encrypted where it lies. Growing would leave a copy of it behind, and so would an error.
+    let bytes = text.len() + (text.len() / CHUNK_BYTES + 1) * TAG_BYTES + HEADER_BYTES_MAX;
+    let mut file = Zeroizing::new(Vec::with_capacity(bytes));
     file.extend_from_slice(VERSION_LINE);
     let (share, body) = wrap(&file_key, identity.recipient())?;
     file.extend_from_slice(b"-> X25519 ");
@@ -277,6 +279,9 @@ const TAG_BYTES: usize = 16;
 const WRAPPED_BYTES: usize = FILE_KEY_BYTES + TAG_BYTES;
 
 const NONCE_BYTES: usize = 16;
+
+/// What we write has 168 bytes, and a nonce.
+const HEADER_BYTES_MAX: usize = 256;
 
 /// "The payload is split in chunks of 64 KiB, and each of them is encrypted."
 const CHUNK_BYTES: usize = 64 * 1024;

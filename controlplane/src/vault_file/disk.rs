@@ -65,8 +65,14 @@ pub(super) enum Owner {
 /// Written beside it, flushed, renamed over it, and the directory flushed: a crash before the rename leaves the old
 /// content, and one after it the new. Whoever calls this holds the [`Lock`].
 pub(super) fn replace(path: &Path, bytes: &[u8], owner: Owner) -> Result<(), VaultError> {
-    let staged = Staged::write(path, bytes, owner)?;
+    let place = behind_links(path);
+    let staged = Staged::write(&place, bytes, owner)?;
     staged.put_in_place()
+}
+
+/// What a link leads to is replaced, and not the link.
+fn behind_links(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// New content beside its place. Dropped before it is put there, it is removed.
@@ -171,7 +177,7 @@ impl Lock {
     ///
     /// The lock is on a file beside the vault that stays: the vault itself is another file after each write.
     pub(super) fn take(vault: &Path, patience: Duration) -> Result<Self, VaultError> {
-        let path = with_suffix(vault, ".lock");
+        let path = with_suffix(&behind_links(vault), ".lock");
         let failed = |call, error: &io::Error| VaultError::io(call, &path, error);
         let is_new = !path.exists();
         let mut options = OpenOptions::new();

@@ -99,6 +99,20 @@ fn a_link_beside_the_file_is_not_written_through() {
 }
 
 #[test]
+fn what_a_link_leads_to_is_replaced_and_locked_and_not_the_link() {
+    let (dir, elsewhere) = (TempDir::new(), TempDir::new());
+    let real = elsewhere.file("real.age", "old");
+    let link = dir.path().join("vault.age");
+    std::os::unix::fs::symlink(&real, &link).expect("links");
+    put(&link, "new");
+    assert_eq!(content(&real), b"new");
+    assert!(link.symlink_metadata().expect("is there").is_symlink());
+    let _lock = Lock::take(&link, Duration::ZERO).unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(Lock::take(&real, Duration::ZERO), Err(VaultError::Busy(_))));
+    assert_eq!(names(&dir), ["vault.age"]);
+}
+
+#[test]
 fn reads_no_more_than_the_bound_and_no_other_kind_of_file() {
     let dir = TempDir::new();
     let path = dir.file("file", "12345");

@@ -34,3 +34,5 @@ mod sessions;
 mod shutdown;
 mod sockets;
 mod support;
+mod vault;
+mod vault_crashes;
