@@ -134,7 +134,7 @@ impl fmt::Display for VaultError {
             ),
             Self::KeyNotOurs(source) => write!(
                 f,
-                "the key is in {source}, where this command cannot write another: put it into a file, name that with --key, \
+                "the key comes from {source}, where this command cannot write another: put it into a file, name that with --key, \
                  run this again, and bring the new key back"
             ),
             Self::OthersFile(path) => write!(
