@@ -34,6 +34,8 @@ pub enum Action {
     Run(RunOptions),
     /// Say what is wrong with the configuration.
     Check(LoadRequest),
+    /// Say what the configuration means.
+    Explain(LoadRequest),
     /// Look after the secrets of the embedded vault.
     Secret(SecretOptions),
     /// Print [`version`].
@@ -114,6 +116,8 @@ enum Command {
     Run,
     /// Say what is wrong with the configuration, and exit 1 if it cannot be used
     Check,
+    /// Say what each service listens on, reaches, and takes from where
+    Explain,
     /// Keep secrets in the embedded vault
     Secret(secret::Line),
     /// Print the version
@@ -209,6 +213,7 @@ impl Options {
                 Action::Secret(line.into_options()?)
             }
             Some(Command::Check) => Action::Check(load),
+            Some(Command::Explain) => Action::Explain(load),
             _ => Action::Run(RunOptions { load, watch: self.watch.unwrap_or(false) }),
         };
         Ok(Invocation { action, log, warnings })
@@ -268,7 +273,7 @@ fn exit_of(error: &clap::Error) -> Exit {
     let mut text = error.render().to_string();
     if error.kind() == ErrorKind::InvalidSubcommand || error.kind() == ErrorKind::UnknownArgument {
         text.push_str(
-            "\nActions: run (default), check, secret, version. Every flag may have one dash or two.\n",
+            "\nActions: run (default), check, explain, secret, version. Every flag may have one dash or two.\n",
         );
     }
     let code = if error.use_stderr() { 2 } else { 0 };
@@ -343,7 +348,7 @@ mod tests {
     fn load_of(line: &str) -> LoadRequest {
         match parse_line(line).unwrap_or_else(|exit| panic!("{line}: {}", exit.text)).action {
             Action::Run(run) => run.load,
-            Action::Check(load) => load,
+            Action::Check(load) | Action::Explain(load) => load,
             Action::Version | Action::Secret(_) => panic!("{line}: no configuration"),
         }
     }

@@ -16,6 +16,7 @@ use crate::listening::Listening;
 use crate::reload::Prepared;
 use crate::stop::{Step, Stop};
 use crate::store::Store;
+use crate::stores::Stores;
 use crate::watch::Watcher;
 
 /// Everything that the control plane knows.
@@ -25,6 +26,8 @@ pub(crate) struct Control {
     pub stop: Stop,
     dataplane: Dataplane,
     broker: BrokerConfig,
+    /// The stores of the file that is in force.
+    stores: Stores,
     reloads: (u64, u64),
     started: (SystemTime, Instant),
     tidy_at: Instant,
@@ -43,6 +46,7 @@ impl Control {
             stop: Stop::default(),
             dataplane,
             broker,
+            stores: Stores::default(),
             reloads: (0, 0),
             started,
             tidy_at: now + TIDY_INTERVAL,
@@ -55,11 +59,17 @@ impl Control {
         &self.dataplane
     }
 
+    /// The stores of the file that is in force.
+    pub(crate) fn stores(&self) -> &Stores {
+        &self.stores
+    }
+
     /// Puts a file in force. Gives what watches its secrets.
     pub(crate) fn commit(&mut self, prepared: Prepared, now: Instant) -> Result<Watcher, Vec<String>> {
-        let broker = prepared.broker.clone();
+        let (broker, stores) = (prepared.broker.clone(), prepared.stores.clone());
         let (mails, watcher) = prepared.commit(&mut self.store, &mut self.listening, now)?;
         self.broker.drain_timeout = broker.drain_timeout;
+        self.stores = stores;
         // At once, whatever was published a moment ago: the new listeners' services must be known.
         self.store.publish_now();
         self.tell(now);
@@ -233,6 +243,9 @@ impl Control {
         for (session, verdict) in news.verdicts {
             self.dataplane.verdict(session, verdict);
         }
+        for (service, newer, then) in news.outdated {
+            self.dataplane.outdate(service, newer, then);
+        }
     }
 
     fn say_what_is_missing(&self) {
@@ -286,6 +299,7 @@ impl Facts for std::cell::RefCell<Control> {
                     listening: is_present && !trouble.contains_key(&service.id),
                     credential,
                     refused: service.is_refused(),
+                    stale: service.is_stale(),
                     ..ServiceMetrics::default()
                 };
                 (metrics, std::sync::Arc::clone(&service.runtime))
@@ -296,7 +310,11 @@ impl Facts for std::cell::RefCell<Control> {
         let metrics = Metrics {
             services: Vec::new(),
             fetches: outcomes
-                .map(|((provider, outcome), count)| FetchCount { provider, outcome, count: *count })
+                .map(|((provider, outcome), count)| FetchCount {
+                    provider: std::sync::Arc::clone(provider),
+                    outcome,
+                    count: *count,
+                })
                 .collect(),
             fetch_durations: counts.durations.clone(),
             reloads: control.reloads,

@@ -8,6 +8,19 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dataplane::{Address, Endpoint};
+use protocol::Error;
+
+/// What is known of where the target is.
+pub(crate) enum Place {
+    Unknown,
+    Failed(Error),
+    /// The host is waited for, or its addresses are the endpoints.
+    Named {
+        host: String,
+        port: u16,
+    },
+    Here,
+}
 
 /// Every address of a target, present and lingering.
 #[derive(Default)]

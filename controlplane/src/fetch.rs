@@ -8,11 +8,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dataplane::ServiceId;
 use protocol::Protocol;
 
 use crate::config::{CredentialConfig, Source};
 use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
 use crate::rotation::Schedule;
+use crate::stores::Stores;
 use crate::values::{Value, Values};
 use crate::watch::Watch;
 
@@ -22,11 +24,21 @@ pub(crate) struct Sources {
     asks: Vec<Ask>,
     /// A provider of the Go broker that is not in this one.
     unknown: Option<String>,
+    /// How often stores are asked that do not say when a value changes.
+    refresh: Option<Duration>,
+}
+
+/// Values to be fetched; the answer is `Store::on_fetched`.
+pub(crate) struct Question {
+    pub service: ServiceId,
+    pub epoch: u64,
+    pub sources: Arc<Sources>,
 }
 
 /// What one provider is asked for.
 struct Ask {
-    provider: &'static dyn Provider,
+    store: Arc<str>,
+    provider: Arc<dyn Provider>,
     request: Request,
     /// The values' names, and which item of the request each is.
     names: Vec<(String, usize)>,
@@ -56,24 +68,32 @@ pub(crate) struct Failure {
 }
 
 /// One question, for the metrics.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
-    pub provider: &'static str,
+    pub provider: Arc<str>,
     pub outcome: &'static str,
     pub took: Duration,
 }
 
 impl Sources {
-    /// The sources that the file names. Its literals move into wiped memory of our own.
-    pub(crate) fn new(credentials: Vec<CredentialConfig>, protocol: &dyn Protocol) -> Self {
-        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None };
+    /// The sources that the file names, which `stores` has. Its literals move into wiped memory of our own.
+    pub(crate) fn new(
+        credentials: Vec<CredentialConfig>,
+        protocol: &dyn Protocol,
+        refresh: Option<Duration>,
+        stores: &Stores,
+    ) -> Self {
+        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None, refresh };
         for CredentialConfig { name, source, .. } in credentials {
             match source {
                 Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
-                Source::Provider { provider, id, raw } => {
+                Source::Provider { store, id, raw, .. } => {
                     let is_public =
                         protocol.fields().iter().any(|field| field.is_public && field.name == name);
-                    sources.ask(provider, Item { id, raw, is_public }, name);
+                    match stores.get(&store) {
+                        Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
+                        None => sources.unknown = Some(store),
+                    }
                 }
                 Source::Unknown(provider) => sources.unknown = Some(provider),
             }
@@ -81,10 +101,16 @@ impl Sources {
         sources
     }
 
-    fn ask(&mut self, provider: &'static dyn Provider, item: Item, name: String) {
-        let known = self.asks.iter().position(|ask| ask.provider.name() == provider.name());
+    fn ask(&mut self, (store, provider): (&Arc<str>, &Arc<dyn Provider>), item: Item, name: String) {
+        let known = self.asks.iter().position(|ask| ask.store == *store);
         let index = known.unwrap_or_else(|| {
-            self.asks.push(Ask { provider, request: Request { items: Vec::new() }, names: Vec::new() });
+            let (store, provider) = (Arc::clone(store), Arc::clone(provider));
+            self.asks.push(Ask {
+                store,
+                provider,
+                request: Request { items: Vec::new() },
+                names: Vec::new(),
+            });
             self.asks.len() - 1
         });
         let ask = &mut self.asks[index];
@@ -104,7 +130,7 @@ impl Sources {
     /// whose answers never change.
     pub(crate) fn is_hopeless(&self, failures: &[Failure]) -> bool {
         let is_constant = |failure: &Failure| {
-            let asked = self.asks.iter().find(|ask| ask.provider.name() == failure.provider);
+            let asked = self.asks.iter().find(|ask| *ask.store == *failure.provider);
             asked.is_some_and(|ask| ask.provider.is_constant())
         };
         self.unknown.is_some() || failures.iter().any(is_constant)
@@ -119,12 +145,15 @@ impl Sources {
 
     /// Whether both ask the same for the same, and hold the same literals.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
-        let questions = |sources: &Self| -> Vec<_> {
-            let ask = |ask: &Ask| (ask.provider.name(), ask.request.clone(), ask.names.clone());
-            sources.asks.iter().map(ask).collect()
+        let is_same = |(mine, theirs): (&Ask, &Ask)| {
+            Arc::ptr_eq(&mine.provider, &theirs.provider)
+                && mine.request == theirs.request
+                && mine.names == theirs.names
         };
         self.unknown == other.unknown
-            && questions(self) == questions(other)
+            && self.refresh == other.refresh
+            && self.asks.len() == other.asks.len()
+            && self.asks.iter().zip(&other.asks).all(is_same)
             && self.literals.is_same(&other.literals)
     }
 
@@ -175,15 +204,16 @@ impl Sources {
         let mut failures = Vec::new();
         let mut asked = Vec::new();
         for (ask, (answer, took)) in self.asks.iter().zip(answers) {
-            let provider = ask.provider.name();
+            let provider = &ask.store;
             let outcome = match &answer {
                 Ok(_) => "ok",
                 Err(error) => error.label(),
             };
-            asked.push(Asked { provider, outcome, took });
+            asked.push(Asked { provider: Arc::clone(provider), outcome, took });
             match answer {
                 Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
-                    round.schedule = earlier(round.schedule, schedule(&fetched, now));
+                    let refresh = self.refresh.filter(|_| ask.provider.must_be_asked());
+                    round.schedule = earlier(round.schedule, schedule(&fetched, refresh, now));
                     round.notes.extend(fetched.notes);
                     let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
                     for (name, item) in &ask.names {
@@ -192,10 +222,10 @@ impl Sources {
                 }
                 Ok(_) => {
                     let words = "the provider gave another number of values: this is a bug".to_owned();
-                    failures
-                        .push(Failure { provider: provider.to_owned(), error: FetchError::Unusable(words) });
+                    let error = FetchError::Unusable(words);
+                    failures.push(Failure { provider: provider.to_string(), error });
                 }
-                Err(error) => failures.push(Failure { provider: provider.to_owned(), error }),
+                Err(error) => failures.push(Failure { provider: provider.to_string(), error }),
             }
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
@@ -216,13 +246,20 @@ pub(crate) fn describe(failures: &[Failure]) -> String {
 
 /// A lease that can be prolonged is asked about when a third of it is left, so that an outage of that length does no
 /// harm; one that cannot is replaced late, for each replacement makes an account at the target.
-fn schedule(fetched: &Fetched, now: Instant) -> Schedule {
-    let Some(Lease { duration, renewable, .. }) = &fetched.lease else {
-        return Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until };
-    };
-    let due = if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
-    let lease = Schedule { refetch_at: Some(now + due), usable_until: Some(now + *duration) };
-    earlier(lease, Schedule { refetch_at: fetched.refetch_at, usable_until: fetched.usable_until })
+fn schedule(fetched: &Fetched, refresh: Option<Duration>, now: Instant) -> Schedule {
+    let Fetched { refetch_at, usable_until, .. } = *fetched;
+    let said = Schedule { refetch_at, due_at: None, usable_until };
+    if let Some(Lease { duration, renewable, .. }) = &fetched.lease {
+        let due = now + if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
+        let lease =
+            Schedule { refetch_at: Some(due), due_at: Some(due), usable_until: Some(now + *duration) };
+        return earlier(lease, said);
+    }
+    let due = refresh.map(|interval| now + interval);
+    earlier(
+        said,
+        Schedule { refetch_at: due.filter(|_| refetch_at.is_none()), due_at: due, usable_until: None },
+    )
 }
 
 /// What comes first of each.
@@ -230,6 +267,7 @@ fn earlier(a: Schedule, b: Schedule) -> Schedule {
     let first = |a: Option<Instant>, b: Option<Instant>| a.into_iter().chain(b).min();
     Schedule {
         refetch_at: first(a.refetch_at, b.refetch_at),
+        due_at: first(a.due_at, b.due_at),
         usable_until: first(a.usable_until, b.usable_until),
     }
 }

@@ -28,9 +28,11 @@ mod rotation;
 mod run;
 mod secret_command;
 mod service;
+mod settings;
 mod start;
 mod stop;
 mod store;
+mod stores;
 pub mod terminal;
 #[cfg(test)]
 mod testing;

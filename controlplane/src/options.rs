@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use dataplane::{ServerTls, Timeouts};
+use dataplane::{OnRotation, ServerTls, Timeouts};
 use protocol::{Protocol, Route};
 
 use crate::certificate;
 use crate::config::ServiceConfig;
+use crate::rotation::Rules;
 
 /// What a service's file entry says, but for its sources.
 #[derive(Clone)]
@@ -18,6 +19,8 @@ pub(crate) struct Options {
     pub timeouts: Timeouts,
     pub client_tls: Option<ServerTls>,
     pub required: bool,
+    pub rules: Rules,
+    pub on_rotation: OnRotation,
 }
 
 impl Options {
@@ -39,6 +42,8 @@ impl Options {
             timeouts: config.timeouts,
             client_tls: certificate::shown_by(config),
             required: config.required,
+            on_rotation: config.on_rotation,
+            rules: Rules { stale_max: config.stale_max, failure_pause_max: config.failure_pause_max },
         }
     }
 }

@@ -7,12 +7,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{Service, ServiceId, SessionRef, Snapshot, Verdict};
+use dataplane::{OnRotation, Service, ServiceId, SessionRef, Snapshot, Verdict};
+use protocol::Generation;
 
 /// News for the data plane, in this order: a verdict may rely on the snapshot.
 pub(crate) struct News {
     pub snapshot: Option<Arc<Snapshot>>,
     pub verdicts: Vec<(SessionRef, Verdict)>,
+    /// Services whose target has accepted this credential, and what becomes of earlier sessions.
+    pub outdated: Vec<(ServiceId, Generation, OnRotation)>,
 }
 
 /// What was published and what is to be.
@@ -22,6 +25,7 @@ pub(crate) struct Publication {
     touched: BTreeSet<ServiceId>,
     at: Option<Instant>,
     verdicts: Vec<(SessionRef, Verdict)>,
+    outdated: Vec<(ServiceId, Generation, OnRotation)>,
 }
 
 impl Publication {
@@ -33,6 +37,11 @@ impl Publication {
     /// A session is to be told something.
     pub(crate) fn tell(&mut self, session: SessionRef, verdict: Verdict) {
         self.verdicts.push((session, verdict));
+    }
+
+    /// Sessions of the service that began with an earlier credential are outdated.
+    pub(crate) fn outdate(&mut self, service: ServiceId, newer: Generation, then: OnRotation) {
+        self.outdated.push((service, newer, then));
     }
 
     /// Lets the next [`Publication::take`] tell everything, however short ago the last was.
@@ -55,8 +64,9 @@ impl Publication {
             return None;
         }
         let verdicts = std::mem::take(&mut self.verdicts);
+        let outdated = std::mem::take(&mut self.outdated);
         if self.touched.is_empty() {
-            return Some(News { snapshot: None, verdicts });
+            return Some(News { snapshot: None, verdicts, outdated });
         }
         self.at = Some(now);
         for id in std::mem::take(&mut self.touched) {
@@ -66,11 +76,11 @@ impl Publication {
             };
         }
         let snapshot = Arc::new(Snapshot { services: self.published.clone() });
-        Some(News { snapshot: Some(snapshot), verdicts })
+        Some(News { snapshot: Some(snapshot), verdicts, outdated })
     }
 
     fn is_empty(&self) -> bool {
-        self.touched.is_empty() && self.verdicts.is_empty()
+        self.touched.is_empty() && self.verdicts.is_empty() && self.outdated.is_empty()
     }
 
     fn due_at(&self) -> Option<Instant> {

@@ -17,12 +17,14 @@ use crate::listeners::Bound;
 use crate::listening::{Listening, unix_path};
 use crate::options::Options;
 use crate::store::{Entry, Store};
+use crate::stores::Stores;
 use crate::watch::Watcher;
 
 /// A file that can be put in force.
 pub(crate) struct Prepared {
     pub broker: config::BrokerConfig,
     pub watcher: Watcher,
+    pub stores: Stores,
     services: Vec<PreparedService>,
 }
 
@@ -32,25 +34,27 @@ struct PreparedService {
 }
 
 impl Prepared {
-    /// A file whose values have not been asked for.
-    pub(crate) fn new(config: Config) -> Self {
+    /// A file whose values have not been asked for. `before` are the stores of the file that is in force.
+    pub(crate) fn new(config: Config, before: &Stores) -> Self {
+        let stores = Stores::open(config.stores, before);
         let service = |mut config: config::ServiceConfig| {
-            let sources = Arc::new(Sources::new(std::mem::take(&mut config.credentials), config.protocol));
+            let credentials = std::mem::take(&mut config.credentials);
+            let sources = Arc::new(Sources::new(credentials, config.protocol, config.refresh, &stores));
             let entry = Entry { options: Options::of(&config), sources, answer: None };
             PreparedService { listen_on: config.listen_on, entry }
         };
         let services = config.services.into_iter().map(service).collect();
-        Self { broker: config.broker, watcher: Watcher::new(), services }
+        Self { broker: config.broker, watcher: Watcher::new(), stores, services }
     }
 
     /// Loads a file again and fetches its values, so that no service that has them is without when it is put in force.
-    pub(crate) async fn load(request: LoadRequest) -> Result<(Self, Report), Report> {
+    pub(crate) async fn load(request: LoadRequest, before: Stores) -> Result<(Self, Report), Report> {
         let loading = tokio::task::spawn_blocking(move || config::load(&request));
         let loaded = match loading.await {
             Ok(loaded) => loaded?,
             Err(_) => return Err(Report::of_error(None, "loading the configuration broke down", "")),
         };
-        let mut prepared = Self::new(loaded.config);
+        let mut prepared = Self::new(loaded.config, &before);
         let until = tokio::time::Instant::now() + PATIENCE;
         let fetch = |service: &PreparedService| {
             let sources = Arc::clone(&service.entry.sources);

@@ -8,7 +8,9 @@
 //! worked *stands in*, if there is one and the target has not refused it since, and else clients are told what it said.
 
 mod backoff;
+mod clock;
 mod decision;
+mod lifetime;
 mod queue;
 mod state;
 
@@ -18,6 +20,8 @@ use protocol::Generation;
 
 use backoff::{Backoff, Pauses};
 pub(crate) use decision::{Action, Answer, Outcome, Replaced, Schedule};
+use lifetime::Lifetime;
+pub(crate) use lifetime::Rules;
 use queue::{Queue, Refused, Trial, Waiting};
 use state::{Current, Fetching, StandIn};
 
@@ -35,12 +39,13 @@ pub(crate) struct Rotation<S> {
     pauses: Pauses,
     failures: Backoff,
     fetched_at: Option<Instant>,
-    schedule: Schedule,
+    lifetime: Lifetime,
+    rules: Rules,
 }
 
 impl<S: Copy + PartialEq> Rotation<S> {
     /// A service whose values have not been fetched yet.
-    pub(crate) fn new(is_fixed: bool) -> Self {
+    pub(crate) fn new(is_fixed: bool, rules: Rules) -> Self {
         Self {
             is_fixed,
             fetching: Fetching::Idle,
@@ -52,7 +57,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
             pauses: Pauses::default(),
             failures: Backoff::default(),
             fetched_at: None,
-            schedule: Schedule::default(),
+            lifetime: Lifetime::default(),
+            rules,
         }
     }
 
@@ -80,18 +86,24 @@ impl<S: Copy + PartialEq> Rotation<S> {
         self.current.as_ref().is_some_and(|current| current.refused_at.is_some())
     }
 
+    /// Whether the values serve though their store has not given them again when it should have.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.lifetime.is_stale()
+    }
+
     /// The generation that may stand in for the current one.
     pub(crate) fn stand_in(&self) -> Option<Generation> {
         self.stand_in.as_ref().map(|stand_in| stand_in.generation)
     }
 
     /// The configuration may name other sources: what was under way counts no more.
-    pub(crate) fn on_sources_replaced(&mut self, is_fixed: bool, replaced: Replaced) {
+    pub(crate) fn on_sources_replaced(&mut self, is_fixed: bool, rules: Rules, replaced: Replaced) {
         self.is_fixed = is_fixed;
+        self.rules = rules;
         self.fetching = Fetching::Idle;
         self.failures = Backoff::default();
-        self.schedule = Schedule::default();
         if replaced != Replaced::Nothing {
+            self.lifetime = Lifetime::default();
             self.stand_in = None;
         }
         if replaced == Replaced::All {
@@ -256,12 +268,13 @@ impl<S: Copy + PartialEq> Rotation<S> {
         };
         self.fetching = Fetching::Idle;
         self.fetched_at = Some(now);
-        let last_usable_until = self.schedule.usable_until;
+        let last_usable_until = self.lifetime.usable_until();
         if outcome == Outcome::Failed {
-            self.failures.start(now);
+            self.failures.start_within(now, self.rules.failure_pause_max);
+            self.lifetime.on_failure(now, self.rules);
         } else {
             self.failures = Backoff::default();
-            self.schedule = schedule;
+            self.lifetime.begin(schedule);
         }
         match outcome {
             Outcome::Changed { generation, same_target } => {
@@ -307,49 +320,6 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if again || (began.is_none() && (self.owed.is_some() || self.awaits_fetch())) {
             self.fetch(now, actions);
         }
-    }
-
-    /// When [`Rotation::on_time`] wants to be called.
-    pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let fetch_at = match self.fetching {
-            Fetching::Idle => self.fetch_at(),
-            Fetching::UnderWay { .. } => None,
-        };
-        let trial_until = self.trial.as_ref().map(|trial| trial.until);
-        let stand_in_until = self.stand_in.as_ref().and_then(|stand_in| stand_in.usable_until);
-        let pauses = [self.pauses.next_end(), stand_in_until];
-        [fetch_at, trial_until, self.schedule.usable_until].into_iter().chain(pauses).flatten().min()
-    }
-
-    /// Does what is due.
-    pub(crate) fn on_time(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
-        if self.schedule.usable_until.is_some_and(|at| at <= now) {
-            self.schedule = Schedule::default();
-            self.current = None;
-            self.stand_in = None;
-            self.trial = None;
-            self.owed = None;
-            actions.push(Action::Withdraw);
-            self.waiting.give_up(actions, |waiting| waiting.refused != Refused::No);
-            self.on_changed(now, actions);
-        }
-        if matches!(self.fetching, Fetching::Idle) && self.fetch_at().is_some_and(|at| at <= now) {
-            self.on_changed(now, actions);
-        }
-        self.pauses.settle(now);
-        let is_over = |stand_in: &mut StandIn| stand_in.usable_until.is_some_and(|at| at <= now);
-        if self.stand_in.take_if(is_over).is_some() {
-            self.go_on(now, actions);
-        }
-        if self.trial.take_if(|trial| trial.until <= now).is_some() {
-            // Its target hangs: that says nothing about the credential.
-            self.go_on(now, actions);
-        }
-    }
-
-    /// When the next fetch is due by itself.
-    fn fetch_at(&self) -> Option<Instant> {
-        if self.is_fixed { None } else { self.failures.until.or(self.schedule.refetch_at) }
     }
 
     /// A fetch that begins now, or as soon as the one under way is over.

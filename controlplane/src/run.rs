@@ -18,7 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::{info, warn};
 
-use crate::config::LoadRequest;
+use crate::config::{FileState, LoadRequest};
 use crate::control::Control;
 use crate::fetch::Answer;
 use crate::reload::Prepared;
@@ -121,16 +121,20 @@ impl Run {
         }
     }
 
-    /// Reloads when the file at `path` changes.
-    pub(crate) fn follow_file(&self, path: PathBuf) {
+    /// Reloads when the file at `path` is not what it was when it was `read`.
+    pub(crate) fn follow_file(&self, path: PathBuf, read: FileState) {
         info!("Attaching filesystem notifier onto {}", path.display());
         let sender = self.sender.clone();
         spawn_local(async move {
             let mut watcher = Watcher::new();
             let watch = watcher.watch();
             watch.attach(vec![path.clone()]).await;
+            // It may have changed before it was watched.
+            let mut is_other = FileState::at(&path) != Some(read);
             loop {
-                watcher.changed().await;
+                if !std::mem::take(&mut is_other) {
+                    watcher.changed().await;
+                }
                 warn!("Watched file '{}' modified!", path.display());
                 // A link on the way may lead elsewhere now.
                 watch.attach(vec![path.clone()]).await;
@@ -248,8 +252,9 @@ impl Run {
     fn reload(&mut self) {
         self.reloading = Reloading::Yes;
         let (request, sender) = (self.request.clone(), self.sender.clone());
+        let stores = self.control.borrow().stores().clone();
         spawn_local(async move {
-            let result = match Prepared::load(request).await {
+            let result = match Prepared::load(request, stores).await {
                 Ok((prepared, warnings)) => {
                     for finding in warnings.findings() {
                         warn!("{finding}");

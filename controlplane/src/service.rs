@@ -10,10 +10,10 @@ use std::time::Instant;
 use dataplane::{
     Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
 };
-use protocol::{Credential, Destination, Error, Generation, TargetFailed};
+use protocol::{Credential, Destination, Generation, TargetFailed};
 use tracing::{info, warn};
 
-use crate::endpoints::Endpoints;
+use crate::endpoints::{Endpoints, Place};
 use crate::fetch::{Answer, Sources, describe};
 use crate::options::Options;
 use crate::resolve::{Names, numeric};
@@ -41,6 +41,8 @@ pub(crate) struct ServiceState {
     came: Vec<(Generation, Instant)>,
     /// Whether that is not the newest one.
     is_stood_in: bool,
+    /// The newest credential that the target has accepted.
+    accepted: Option<Generation>,
     /// Whether it was said that the target takes no credential that there is.
     is_rejected: bool,
     /// What the target said when it refused the newest one.
@@ -55,18 +57,6 @@ pub(crate) struct ServiceState {
     endpoints: Endpoints,
 }
 
-/// What is known of where the target is.
-enum Place {
-    Unknown,
-    Failed(Error),
-    /// The host is waited for, or its addresses are the endpoints.
-    Named {
-        host: String,
-        port: u16,
-    },
-    Here,
-}
-
 impl ServiceState {
     pub(crate) fn new(
         id: ServiceId,
@@ -74,11 +64,12 @@ impl ServiceState {
         sources: Arc<Sources>,
         runtime: Arc<ServiceRuntime>,
     ) -> Self {
+        let rotation = Rotation::new(sources.is_fixed(), options.rules);
         Self {
             id,
             options,
             epoch: 0,
-            rotation: Rotation::new(sources.is_fixed()),
+            rotation,
             sources,
             runtime,
             values: None,
@@ -86,6 +77,7 @@ impl ServiceState {
             older: Vec::new(),
             in_force: None,
             is_stood_in: false,
+            accepted: None,
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
@@ -111,7 +103,7 @@ impl ServiceState {
             false if keeps_values => Replaced::Values,
             false => Replaced::All,
         };
-        self.rotation.on_sources_replaced(sources.is_fixed(), replaced);
+        self.rotation.on_sources_replaced(sources.is_fixed(), options.rules, replaced);
         self.epoch += 1;
         if replaced == Replaced::All {
             self.forget();
@@ -213,12 +205,20 @@ impl ServiceState {
                 );
             }
             (true, false) if !self.is_rejected => info!(service, "the new credential is in use"),
-            (true, false) => {}
-            (false, false) | (true, true) => {}
+            _ => {}
         }
         self.is_stood_in = is_stand_in;
         self.in_force = in_force;
         true
+    }
+
+    /// The newest credential, if the target has accepted it for the first time, and an earlier one before.
+    pub(crate) fn take_succession(&mut self, now: Instant) -> Option<Generation> {
+        let newest = self.credential.as_ref()?.generation();
+        if self.rotation.open(now) != Some(newest) || self.accepted == Some(newest) {
+            return None;
+        }
+        self.accepted.replace(newest).map(|_| newest)
     }
 
     /// Says once that nothing works that there is, and once that something does again.
@@ -375,6 +375,11 @@ impl ServiceState {
     /// Whether the target refuses the newest credential.
     pub(crate) fn is_refused(&self) -> bool {
         self.rotation.is_refused()
+    }
+
+    /// Whether its values serve though their store has not given them again when it should have.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.credential.is_some() && self.rotation.is_stale()
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

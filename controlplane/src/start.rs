@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         Action::Check(request) => check(&request),
+        Action::Explain(request) => explain(&request),
         Action::Secret(options) => secret_command::run(options),
         Action::Run(options) => {
             let _log = logging::start(log.format, log.debug);
@@ -81,6 +82,20 @@ fn check(request: &LoadRequest) -> ExitCode {
                 ),
             };
             terminal::out(&verdict);
+            ExitCode::SUCCESS
+        }
+        Err(report) => {
+            terminal::report(&report);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says what a file means.
+fn explain(request: &LoadRequest) -> ExitCode {
+    match config::load(request) {
+        Ok(loaded) => {
+            terminal::out(&config::explain(&loaded.config));
             ExitCode::SUCCESS
         }
         Err(report) => {
@@ -154,7 +169,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
         warn!("{finding}");
     }
     // A reload reads the file that the start found, whatever appears in a better place meanwhile.
-    let path = loaded.config.path.clone();
+    let (path, read) = (loaded.config.path.clone(), loaded.state);
     load.file = Some(path.clone());
 
     let runtime = Builder::new_current_thread()
@@ -180,7 +195,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
     let result = runtime.block_on(local.run_until(async {
         let signals = Signals::catch().map_err(|error| vec![format!("signals: {}", words(&error))])?;
         serve_admin(broker.admin, &control).await?;
-        let prepared = Prepared::new(loaded.config);
+        let prepared = Prepared::new(loaded.config, control.borrow().stores());
         let places: Vec<ListenOn> = prepared.places().cloned().collect();
         announce(&places);
         let watcher = control.borrow_mut().commit(prepared, Instant::now())?;
@@ -188,7 +203,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
             .map_err(|error| vec![format!("the workers cannot be heard: {}", words(&error))])?;
         run.obey(signals);
         if watch {
-            run.follow_file(path);
+            run.follow_file(path, read);
         }
         let took = started.1.elapsed().as_millis();
         info!("listening after {took} ms: {}", summary(&places));

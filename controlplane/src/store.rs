@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
+use dataplane::{OnRotation, Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
-use crate::fetch::{self, Asked, Sources};
+use crate::fetch::{self, Asked, Question, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::options::Options;
 use crate::publish::{News, Publication};
@@ -36,13 +36,6 @@ pub(crate) struct Store {
     counts: FetchCounts,
     fetches: Vec<Question>,
     publication: Publication,
-}
-
-/// Values to be fetched; the answer is [`Store::on_fetched`].
-pub(crate) struct Question {
-    pub service: ServiceId,
-    pub epoch: u64,
-    pub sources: Arc<Sources>,
 }
 
 /// A service as a file describes it.
@@ -212,7 +205,7 @@ impl Store {
 
     /// Questions that were asked elsewhere, for the metrics.
     pub(crate) fn count(&mut self, asked: &[Asked]) {
-        asked.iter().for_each(|asked| self.counts.add(*asked));
+        asked.iter().for_each(|asked| self.counts.add(asked.clone()));
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
@@ -379,6 +372,10 @@ impl Store {
         if service.settle(now) {
             self.publication.touch(id);
         }
+        let then = service.options.on_rotation;
+        if let Some(newer) = service.take_succession(now).filter(|_| then != OnRotation::Keep) {
+            self.publication.outdate(id, newer, then);
+        }
         self.timers.set(id, service.rotation.next_deadline());
     }
 
@@ -401,6 +398,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::sync::LazyLock;
     use std::time::Duration;
 
     use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
@@ -408,16 +406,19 @@ mod tests {
 
     use super::*;
     use crate::config::{ConnectorConfig, CredentialConfig, ListenOn, Place, ServiceConfig, Source};
+    use crate::stores::Stores;
     use crate::testing::{TempDir, block_on};
     use crate::watch::Watcher;
+
+    static STORES: LazyLock<Stores> = LazyLock::new(|| Stores::open(Vec::new(), &Stores::default()));
 
     fn literal(text: &str) -> Source {
         Source::Literal(Secret::from_heap(text.as_bytes().to_vec()))
     }
 
     fn file(path: &std::path::Path) -> Source {
-        let provider = crate::providers::by_name("file").expect("it is listed");
-        Source::Provider { provider, id: path.display().to_string(), raw: false }
+        let kind = crate::providers::by_name("file").expect("it is listed");
+        Source::Provider { store: "file".into(), kind, id: path.display().to_string(), raw: false }
     }
 
     fn entry(name: &str, credentials: Vec<(&str, Source)>) -> Entry {
@@ -440,12 +441,16 @@ mod tests {
             sessions_max: 10,
             timeouts: Timeouts { dial: seconds(5), handshake: seconds(30), idle: None },
             required: true,
+            on_rotation: OnRotation::Keep,
+            refresh: Some(seconds(300)),
+            stale_max: seconds(3600),
+            failure_pause_max: seconds(60),
             connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };
         Entry {
             options: Options::of(&config),
-            sources: Arc::new(Sources::new(credentials, config.protocol)),
+            sources: Arc::new(Sources::new(credentials, config.protocol, config.refresh, &STORES)),
             answer: None,
         }
     }

@@ -21,6 +21,7 @@ mod jobs;
 mod leg;
 mod listener;
 mod mailbox;
+mod outdated;
 mod patience;
 mod plane;
 mod products;
@@ -42,7 +43,8 @@ pub use driver::{Driver, IoChoice, IoInUse, IoReason, RingError, RingRefusal};
 pub use mailbox::{ListenerId, ListenerMail, Refusal, Report, SessionRef, Verdict};
 pub use plane::{Dataplane, Settings, StartError};
 pub use snapshot::{
-    Address, CredentialState, Endpoint, Service, ServiceId, ServiceOptions, Snapshot, Target, Timeouts,
+    Address, CredentialState, Endpoint, OnRotation, Service, ServiceId, ServiceOptions, Snapshot, Target,
+    Timeouts,
 };
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 pub use tls::ServerTls;

@@ -14,7 +14,7 @@ use protocol::{Credential, Error, Generation, RequestId};
 use rustix::event::{EventfdFlags, eventfd};
 
 use crate::jobs::JobId;
-use crate::snapshot::{ServiceId, Snapshot};
+use crate::snapshot::{OnRotation, ServiceId, Snapshot};
 
 /// Names a listener for as long as the process runs; never given out twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,6 +52,8 @@ pub(crate) enum Mail {
     Verdict { session: SessionRef, verdict: Verdict },
     /// What came of a job of this worker's sessions.
     Computed { job: JobId, product: Arc<Product> },
+    /// The target has accepted this credential: what becomes of open sessions that began with an earlier one.
+    Outdated { service: ServiceId, newer: Generation, then: OnRotation },
     /// The broker waits for its sessions to end.
     Drain,
     /// Say farewell to every handshake and session, and end when none is left.

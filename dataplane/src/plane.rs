@@ -10,6 +10,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use protocol::Generation;
 use rustix::io::Errno;
 
 use crate::context::{Context, EntropySource, Parts, Shared};
@@ -17,7 +18,7 @@ use crate::driver::{Driver, IoChoice, IoInUse, IoReason, RingError};
 use crate::io::{Epoll, Io, Uring};
 use crate::jobs::{JobClient, KeyThread};
 use crate::mailbox::{ListenerId, ListenerMail, Mail, Queue, Report, SessionRef, Verdict};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{OnRotation, ServiceId, Snapshot};
 use crate::tls::SystemRoots;
 use crate::worker::Worker;
 
@@ -177,6 +178,12 @@ impl Dataplane {
         if let Some(worker) = self.workers.get(session.worker) {
             worker.tell(Mail::Verdict { session, verdict });
         }
+    }
+
+    /// Says that the target of `service` has accepted the credential `newer`, and what becomes of its open sessions that began
+    /// with an earlier one.
+    pub fn outdate(&self, service: ServiceId, newer: Generation, then: OnRotation) {
+        self.tell_all(|| Mail::Outdated { service, newer, then });
     }
 
     /// Says that the end of the sessions is waited for: those whose target is gone end now, and from now on at once.

@@ -97,7 +97,8 @@ impl Attempt {
         self.standing == Standing::Tries
     }
 
-    fn generation(&self) -> Option<Generation> {
+    /// Which that is.
+    pub(crate) fn generation(&self) -> Option<Generation> {
         self.credential().map(Credential::generation)
     }
 }

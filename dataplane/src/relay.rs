@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol::{Side, Watch};
+use protocol::{Generation, Side, Watch};
 use rustix::io::Errno;
 
 use crate::closing::LINGER;
@@ -14,6 +14,7 @@ use crate::context::Context;
 use crate::gear::Gear;
 use crate::io::{Chunk, Io, Lease};
 use crate::leg::Leg;
+use crate::outdated::Outdated;
 use crate::session::{Session, Stage};
 use crate::watching::Watching;
 
@@ -30,6 +31,10 @@ pub(crate) struct Relay<I: Io> {
     from_target: Direction<I>,
     /// Where the protocol wants to know what the client asks for.
     pub(crate) watching: Option<Watching>,
+    /// What it was logged in with.
+    pub(crate) credential: Option<Generation>,
+    /// That has been replaced, and the session is to end.
+    pub(crate) outdated: Option<Outdated>,
 }
 
 /// From one side to the other.
@@ -43,11 +48,24 @@ pub(crate) struct Direction<I: Io> {
 
 impl<I: Io> Relay<I> {
     /// A session of which so many bytes of the client and of the target have been moved before.
-    pub(crate) fn new(now: Instant, moved: [u64; 2], watch: Option<Box<dyn Watch>>) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        moved: [u64; 2],
+        watch: Option<Box<dyn Watch>>,
+        credential: Option<Generation>,
+    ) -> Self {
         let [from_client, from_target] =
             moved.map(|moved| Direction { gear: Gear::new(), moved, unanswered: 0 });
         let watching = watch.map(Watching::new);
-        Self { last_activity: now, half_open: false, from_client, from_target, watching }
+        Self {
+            last_activity: now,
+            half_open: false,
+            from_client,
+            from_target,
+            watching,
+            credential,
+            outdated: None,
+        }
     }
 
     /// Whether nothing is lost with the session but words that nobody hears.
@@ -212,8 +230,10 @@ impl<I: Io> Session<I> {
         let Stage::Relay(relay) = &self.stage else { return };
         let half_open_max = if cx.draining { LINGER } else { HALF_OPEN_MAX };
         let half_open = relay.half_open.then_some(half_open_max);
-        let idle_max = [self.service.timeouts.idle, half_open].into_iter().flatten().min();
-        let deadline = idle_max.map(|idle| relay.last_activity + idle);
+        let outdated_idle = relay.outdated.and_then(|outdated| outdated.idle);
+        let idle_max = [self.service.timeouts.idle, half_open, outdated_idle].into_iter().flatten().min();
+        let idle_until = idle_max.map(|idle| relay.last_activity + idle);
+        let deadline = idle_until.into_iter().chain(relay.outdated.map(|outdated| outdated.until)).min();
         self.set_deadline(deadline, cx);
     }
 
@@ -230,6 +250,9 @@ impl<I: Io> Session<I> {
     pub(crate) fn on_idle_deadline(&mut self, cx: &mut Context<I>) {
         self.set_idle_deadline(cx);
         if self.deadline().is_some_and(|deadline| deadline <= cx.now) {
+            if matches!(&self.stage, Stage::Relay(relay) if relay.outdated.is_some()) {
+                cx.stats(&self.service).recycled.add(1);
+            }
             self.begin_closing(Some(self.heard_side()), cx);
         }
     }

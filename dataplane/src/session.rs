@@ -203,7 +203,8 @@ impl<I: Io> Session<I> {
                 cx.report(Report::Remark { service, request_id, remark });
             }
         }
-        let relay = Relay::new(cx.now, moved_before.unwrap_or_default(), watch);
+        let credential = handshaking.attempt.generation();
+        let relay = Relay::new(cx.now, moved_before.unwrap_or_default(), watch, credential);
         let Stage::Handshake(handshaking) = std::mem::replace(&mut self.stage, Stage::Relay(relay)) else {
             return;
         };

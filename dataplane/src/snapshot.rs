@@ -91,6 +91,26 @@ pub struct ServiceOptions {
     pub runtime: Arc<ServiceRuntime>,
 }
 
+/// What becomes of open sessions when the target has accepted a newer credential.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnRotation {
+    /// Nothing.
+    #[default]
+    Keep,
+    /// Each ends when it has moved nothing for a while.
+    Drain {
+        /// For so long.
+        idle: Duration,
+        /// At the latest after so long.
+        within: Duration,
+    },
+    /// Each ends.
+    Close {
+        /// Spread over so long.
+        within: Duration,
+    },
+}
+
 /// How long the stages of a connection may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -64,6 +64,8 @@ pub struct WorkerStats {
     pub failed: [Counter; Error::LABELS.len()],
     /// Connections whose target was left in the middle of its handshake.
     pub abandoned: Counter,
+    /// Sessions that were ended because their credential had been replaced.
+    pub recycled: Counter,
     /// Bytes relayed from clients to the target.
     pub bytes_to_target: Counter,
     /// Bytes relayed from the target to clients.
@@ -117,6 +119,8 @@ pub struct ServiceTotals {
     pub failed: [u64; Error::LABELS.len()],
     /// See [`WorkerStats::abandoned`].
     pub abandoned: u64,
+    /// See [`WorkerStats::recycled`].
+    pub recycled: u64,
     /// See [`WorkerStats::bytes_to_target`].
     pub bytes_to_target: u64,
     /// See [`WorkerStats::bytes_to_client`].
@@ -198,6 +202,7 @@ impl ServiceRuntime {
             totals.closed += worker.closed.get();
             totals.established += worker.established.get();
             totals.abandoned += worker.abandoned.get();
+            totals.recycled += worker.recycled.get();
             totals.bytes_to_target += worker.bytes_to_target.get();
             totals.bytes_to_client += worker.bytes_to_client.get();
             for (total, counter) in totals.failed.iter_mut().zip(&worker.failed) {

@@ -277,6 +277,9 @@ impl<I: Io> Worker<I> {
                     self.with_reference(session, |session, cx| session.on_computed(job, product, cx));
                 }
             }
+            Mail::Outdated { service, newer, then } => {
+                self.for_each(|session, cx| session.on_outdated(service, newer, then, cx));
+            }
             Mail::Drain => {
                 self.cx.draining = true;
                 self.for_each(Session::on_drain);

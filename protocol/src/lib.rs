@@ -42,6 +42,7 @@ mod handshake;
 pub mod limits;
 mod line;
 mod pair;
+mod protocol;
 pub mod protocols;
 mod secret;
 #[cfg(any(test, feature = "testing"))]
@@ -58,9 +59,10 @@ pub use error::{
     Unsupported,
 };
 pub use handshake::{
-    Alone, ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Doubt, Entropy, Event, Excluded,
-    Failure, Handshake, KnownField, Next, Output, Protocol, RequestId, Route, Side, Transport, Want,
+    Alone, ChannelBinding, CleartextPassword, ClientTls, Destination, Dial, Entropy, Event, Failure,
+    Handshake, Next, Output, RequestId, Route, Side, Transport, Want,
 };
 pub use pair::{ClientHalf, ClientStep, Pair, TargetHalf, TargetStep};
+pub use protocol::{Doubt, Excluded, KnownField, Protocol};
 pub use secret::{Secret, SecretMemory, WipedBytes};
 pub use watch::{Look, Watch};

@@ -22,7 +22,7 @@ pub(crate) struct Metrics {
     /// Fetches of credentials, by provider and outcome.
     pub(crate) fetches: Vec<FetchCount>,
     /// How long fetches took, by provider.
-    pub(crate) fetch_durations: BTreeMap<&'static str, HistogramTotals>,
+    pub(crate) fetch_durations: BTreeMap<Arc<str>, HistogramTotals>,
     /// Reloads that were put in force, and that were refused.
     pub(crate) reloads: (u64, u64),
     /// Connections of any kind, handshakes and farewells included.
@@ -54,13 +54,15 @@ pub(crate) struct ServiceMetrics {
     pub(crate) credential: Option<(u64, Duration)>,
     /// Whether the target refuses the newest one.
     pub(crate) refused: bool,
+    /// Whether it serves though its store has not given it again when it should have.
+    pub(crate) stale: bool,
 }
 
 /// Fetches of one provider with one outcome.
 #[derive(Clone, Debug)]
 pub(crate) struct FetchCount {
     /// The provider's name.
-    pub(crate) provider: &'static str,
+    pub(crate) provider: Arc<str>,
     /// `ok`, or the cause of the failure.
     pub(crate) outcome: &'static str,
     /// How many.
@@ -207,7 +209,7 @@ impl Metrics {
             MetricType::Counter,
         )?;
         for fetches in &self.fetches {
-            let labels = [("provider", fetches.provider), ("outcome", fetches.outcome)];
+            let labels = [("provider", &*fetches.provider), ("outcome", fetches.outcome)];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&fetches.count, None)?;
         }
         let mut family = encoder.encode_descriptor(
@@ -218,7 +220,7 @@ impl Metrics {
         )?;
         for (provider, histogram) in &self.fetch_durations {
             let buckets = buckets(histogram);
-            let labels = [("provider", *provider)];
+            let labels = [("provider", &**provider)];
             let mut family = family.encode_family(&labels)?;
             family.encode_histogram::<NoLabelSet>(
                 histogram.sum_seconds,
@@ -290,6 +292,12 @@ impl Collector for Metrics {
         )?;
         self.counters(
             encoder,
+            "secretless_sessions_recycled",
+            "Sessions that were ended because their credential had been replaced",
+            |totals| totals.recycled,
+        )?;
+        self.counters(
+            encoder,
             "secretless_sessions_closed",
             "Connections that ended, in whatever way",
             |totals| totals.closed,
@@ -328,6 +336,12 @@ impl Collector for Metrics {
             "secretless_credential_refused",
             "1 if the target refuses the newest credential",
             |service| Some(u32::from(service.refused)),
+        )?;
+        self.gauges(
+            encoder,
+            "secretless_credential_stale",
+            "1 if the credential serves though its store has not given it again when it should have",
+            |service| Some(u32::from(service.stale)),
         )?;
         self.whole_broker(encoder)
     }

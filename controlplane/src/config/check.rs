@@ -12,9 +12,10 @@ use super::nearest::nearest;
 use super::{Place, transport};
 use crate::diagnostics::{Finding, Report, Severity, printable};
 use crate::providers::{Flaw, Item};
+use crate::stores::Stores;
 
 /// Adds findings about the values and files that `config` names; how many services cannot work as they are.
-pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
+pub(super) fn add_findings(config: &Config, stores: &Stores, report: &mut Report) -> usize {
     let mut seen = BTreeSet::new();
     let mut doubtful = 0;
     for service in &config.services {
@@ -26,7 +27,7 @@ pub(super) fn add_findings(config: &Config, report: &mut Report) -> usize {
         for credential in &service.credentials {
             about.add_name(credential);
             about.add_rewriting(credential);
-            about.add_source(credential, &mut seen);
+            about.add_source(credential, stores, &mut seen);
         }
         doubtful += usize::from(about.fails);
     }
@@ -160,16 +161,17 @@ impl About<'_> {
     }
 
     /// Whether what a value comes from is there, can be read by us, and is as closed as a secret should be.
-    fn add_source(&mut self, credential: &CredentialConfig, seen: &mut BTreeSet<String>) {
-        let (provider, id, raw) = match &credential.source {
+    fn add_source(&mut self, credential: &CredentialConfig, stores: &Stores, seen: &mut BTreeSet<String>) {
+        let (store, id, raw) = match &credential.source {
             Source::Literal(_) => return,
             // That there is no such provider was said when the file was read.
             Source::Unknown(_) => {
                 self.fails = true;
                 return;
             }
-            Source::Provider { provider, id, raw } => (provider, id, *raw),
+            Source::Provider { store, id, raw, .. } => (store, id, *raw),
         };
+        let Some((_, provider)) = stores.get(store) else { return };
         let fields = self.service.protocol.fields();
         let is_public = fields.iter().any(|field| field.is_public && field.name == credential.name);
         // One sentence about one file is enough for all who use it.

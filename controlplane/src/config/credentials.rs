@@ -2,6 +2,7 @@
 //!
 //! Owns literals and `{from, get}`. No finding of this module holds a value, nor a word that may be one.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use protocol::Secret;
@@ -13,7 +14,10 @@ use super::nearest::nearest;
 use super::section::{Field, Reader, Section, list_of};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
-use crate::providers::{self, Provider};
+use crate::providers::{self, Kind};
+
+/// The stores that the file gives a name.
+pub(super) type StoreNames = BTreeMap<String, &'static dyn Kind>;
 
 /// Literal secrets of a file, for one warning about all of them.
 #[derive(Default)]
@@ -28,6 +32,7 @@ pub(super) fn read<'d>(
     service: &Section<'d>,
     place: Place,
     literals: &mut LiteralSecrets,
+    stores: &StoreNames,
 ) -> Option<Vec<CredentialConfig>> {
     let (field, section) = match service.take_combined(reader, "credentials") {
         Ok(Some(found)) => found,
@@ -43,7 +48,8 @@ pub(super) fn read<'d>(
         return None;
     }
     // Every one is read, so that every error is found.
-    let credentials: Vec<_> = fields.values().map(|field| read_one(reader, field, literals)).collect();
+    let credentials: Vec<_> =
+        fields.values().map(|field| read_one(reader, field, literals, stores)).collect();
     credentials.into_iter().collect()
 }
 
@@ -75,10 +81,11 @@ impl LiteralSecrets {
     }
 }
 
-fn read_one<'d>(
+pub(super) fn read_one<'d>(
     reader: &mut Reader<'d>,
     field: &Field<'d>,
     literals: &mut LiteralSecrets,
+    stores: &StoreNames,
 ) -> Option<CredentialConfig> {
     if field.key.is_empty() {
         reader.error(
@@ -93,7 +100,7 @@ fn read_one<'d>(
     let source = if reader.is_mapping(field) {
         let section = reader.section(field)?;
         refuse_unknown_keys(reader, &section, field);
-        read_provided(reader, &section, field, literals)?
+        read_provided(reader, &section, field, literals, stores)?
     } else {
         let value = read_value(reader, field, SINGLE_OR_PROVIDED)?;
         is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
@@ -108,8 +115,9 @@ fn read_provided<'d>(
     section: &Section<'d>,
     field: &Field<'d>,
     literals: &mut LiteralSecrets,
+    stores: &StoreNames,
 ) -> Option<Source> {
-    let provider = read_provider(reader, section, field);
+    let provider = read_provider(reader, section, field, stores);
     let raw = section.take(reader, "raw").map(|raw| (reader.boolean(&raw), raw));
     let get = section.take(reader, "get").map(|get| (read_value(reader, &get, SINGLE), get));
     let provider = provider?;
@@ -129,9 +137,9 @@ fn read_provided<'d>(
     match provider {
         Named::Literal => Some(literal(field, value, literals)),
         Named::NotBuilt(word) => Some(Source::Unknown(word)),
-        Named::Provider(provider) => {
-            let id = read_id(reader, (get_place, &section.path_of("get")), value, provider)?;
-            Some(Source::Provider { provider, id, raw: is_raw })
+        Named::Store(store, kind) => {
+            let id = read_id(reader, (get_place, &section.path_of("get")), value, kind)?;
+            Some(Source::Provider { store, kind, id, raw: is_raw })
         }
     }
 }
@@ -139,17 +147,22 @@ fn read_provided<'d>(
 /// What `from` names.
 enum Named {
     Literal,
-    Provider(&'static dyn Provider),
+    Store(String, &'static dyn Kind),
     NotBuilt(String),
 }
 
 impl Named {
     fn is_file(&self) -> bool {
-        matches!(self, Self::Provider(provider) if provider.name() == "file")
+        matches!(self, Self::Store(_, kind) if kind.name() == "file")
     }
 }
 
-fn read_provider<'d>(reader: &mut Reader<'d>, section: &Section<'d>, field: &Field<'d>) -> Option<Named> {
+fn read_provider<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    field: &Field<'d>,
+    stores: &StoreNames,
+) -> Option<Named> {
     let from = section.take(reader, "from");
     let path = section.path_of("from");
     let (word, place) = match &from {
@@ -157,17 +170,30 @@ fn read_provider<'d>(reader: &mut Reader<'d>, section: &Section<'d>, field: &Fie
         None => (Zeroizing::default(), field.place),
     };
     if word.is_empty() {
-        let list = list_of("provider", words::providers());
+        let list = list_of("provider", words::providers(stores));
         reader.error(place, &path, "cannot be blank: expected a provider", list);
         return None;
     }
     if *word == words::LITERAL {
         return Some(Named::Literal);
     }
-    if let Some(provider) = providers::by_name(&word) {
-        return Some(Named::Provider(provider));
+    if let Some(kind) = stores.get(&**word).copied() {
+        return Some(Named::Store(word.to_string(), kind));
     }
-    match words::provider(&word) {
+    if let Some(kind) = providers::by_name(&word) {
+        if let Some(setting) = kind.settings().iter().find(|setting| setting.is_required) {
+            let message = format!("`{}` needs settings, `{}` for one", kind.name(), setting.name);
+            let help = format!(
+                "write `providers:` at the top of the file, in it a name, and under that `type: {}` and the settings; then take \
+                 the value `from:` that name",
+                kind.name()
+            );
+            reader.error(place, &path, message, help);
+            return None;
+        }
+        return Some(Named::Store(word.to_string(), kind));
+    }
+    match words::provider(&word, stores) {
         Word::NotBuilt => {
             let word = word.to_string();
             let message =
@@ -187,9 +213,9 @@ fn read_id(
     reader: &mut Reader<'_>,
     (place, path): (Place, &str),
     mut value: Zeroizing<Vec<u8>>,
-    provider: &dyn Provider,
+    kind: &dyn Kind,
 ) -> Option<String> {
-    let name = provider.name();
+    let name = kind.name();
     let Ok(id) = String::from_utf8(std::mem::take(&mut *value)) else {
         reader.error(place, path, "expected text, found other bytes", "write it without `!!binary`");
         return None;
@@ -199,7 +225,7 @@ fn read_id(
         reader.error(place, path, message, "write `get:` beside `from:`");
         return None;
     }
-    match provider.check_id(&id) {
+    match kind.check_id(&id) {
         Ok(()) => Some(id),
         Err(refusal) => {
             reader.error(place, path, refusal, format!("correct what `{name}` is asked for"));

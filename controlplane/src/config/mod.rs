@@ -10,10 +10,12 @@ mod claims;
 mod client_tls;
 mod cores;
 mod credentials;
+mod explain;
 mod listen;
 mod model;
 mod nearest;
 mod place;
+mod providers;
 mod section;
 mod service;
 mod source;
@@ -32,16 +34,19 @@ use dataplane::IoChoice;
 use self::broker::BrokerSection;
 use self::claims::Claims;
 use self::credentials::LiteralSecrets;
+pub use self::explain::explain;
 use self::section::{Findings, Reader, Section, Unknown};
 use self::service::Shared;
+pub use self::source::FileState;
 use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
+use crate::stores::Stores;
 
 pub(crate) use broker::IO_WORDS;
 pub(crate) use client_tls::transport;
 pub use model::{
     BrokerConfig, ClientTlsConfig, Config, ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig,
-    SocketAccess, Source,
+    SocketAccess, Source, StoreConfig,
 };
 pub use place::Place;
 
@@ -65,6 +70,8 @@ pub struct Loaded {
     pub warnings: Report,
     /// How many of its services cannot work as they are; only [`check`] looks.
     pub doubtful: usize,
+    /// What the file was when it was read.
+    pub state: FileState,
 }
 
 /// Loads a file. On an error the report has all errors of the file, and its warnings.
@@ -72,6 +79,7 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
     let path = source::find(request.file.as_deref())?;
     let file = source::read(&path)?;
     let mut loaded = read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)?;
+    loaded.state = file.state;
     let io = &mut loaded.config.broker.io;
     *io = request.io.unwrap_or(*io);
     Ok(loaded)
@@ -81,7 +89,8 @@ pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
 /// protocol cannot use, files of secrets that are missing or open to others.
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
     let mut loaded = load(request)?;
-    loaded.doubtful = check::add_findings(&loaded.config, &mut loaded.warnings);
+    let stores = Stores::open(std::mem::take(&mut loaded.config.stores), &Stores::default());
+    loaded.doubtful = check::add_findings(&loaded.config, &stores, &mut loaded.warnings);
     loaded.warnings.sort();
     Ok(loaded)
 }
@@ -124,7 +133,9 @@ fn read(
     };
     let report = findings.into_report();
     match config {
-        Some(config) if !report.has_errors() => Ok(Loaded { config, warnings: report, doubtful: 0 }),
+        Some(config) if !report.has_errors() => {
+            Ok(Loaded { config, warnings: report, doubtful: 0, state: FileState::default() })
+        }
         _ => Err(report),
     }
 }
@@ -136,15 +147,22 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     if !is_version_2(reader, &root) && !looks_like_version_2 {
         return None;
     }
-    root.without_extensions().finish(reader, &["version", "services", "broker"], Unknown::Ignored);
+    root.without_extensions().finish(
+        reader,
+        &["version", "services", "broker", "providers"],
+        Unknown::Ignored,
+    );
 
     let broker_field = root.take(reader, "broker");
     let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
+    let mut literals = LiteralSecrets::default();
+    let stores = providers::read(reader, &root, &mut literals);
     let mut shared = Shared {
         broker: &broker,
         allow_remote: allow_remote || broker.allow_remote,
         claims: Claims::default(),
-        literals: LiteralSecrets::default(),
+        literals,
+        stores: stores.iter().flatten().map(|store| (store.name.clone(), store.kind)).collect(),
     };
     if let Some(admin) = broker.config.admin {
         // Nothing is taken yet.
@@ -153,7 +171,7 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     let services = read_services(reader, &root, &mut shared);
     let Shared { literals, .. } = shared;
     literals.warn_if_shared(reader, path, is_shared);
-    Some(Config { path: path.to_owned(), services: services?, broker: broker.config })
+    Some(Config { path: path.to_owned(), services: services?, stores: stores?, broker: broker.config })
 }
 
 fn read_services<'d>(

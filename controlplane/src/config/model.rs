@@ -7,11 +7,11 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use dataplane::{IoChoice, ServerTls, Timeouts};
+use dataplane::{IoChoice, OnRotation, ServerTls, Timeouts};
 use protocol::{ChannelBinding, CleartextPassword, ClientTls, Protocol, Secret};
 
 use super::place::Place;
-use crate::providers::Provider;
+use crate::providers::Kind;
 
 /// A whole file.
 pub struct Config {
@@ -21,6 +21,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The services, in the order of their names.
     pub services: Vec<ServiceConfig>,
+    /// The stores that the file gives a name, each behind those that it needs itself.
+    pub stores: Vec<StoreConfig>,
 }
 
 /// The section `broker:`.
@@ -56,6 +58,14 @@ pub struct ServiceConfig {
     pub timeouts: Timeouts,
     /// Whether the broker is unready without its credential.
     pub required: bool,
+    /// What becomes of open sessions when the target has accepted a newer credential.
+    pub on_rotation: OnRotation,
+    /// How often values are asked for whose store does not say when they change; `None` for `refresh: off`.
+    pub refresh: Option<Duration>,
+    /// How long values serve beyond the moment when they should have been fetched again, while the store fails.
+    pub stale_max: Duration,
+    /// The longest pause after a fetch that failed.
+    pub failure_pause_max: Duration,
     /// What belongs to its connector.
     pub connector: ConnectorConfig,
     /// Whether its clients speak inside TLS.
@@ -130,6 +140,18 @@ pub struct SocketAccess {
     pub mode: u32,
 }
 
+/// A store of secrets.
+pub struct StoreConfig {
+    /// What credentials call it: `from: NAME`.
+    pub name: String,
+    /// Where it stands in the file.
+    pub place: Place,
+    /// What it is.
+    pub kind: &'static dyn Kind,
+    /// What it is told about itself.
+    pub settings: Vec<CredentialConfig>,
+}
+
 /// Where one value of a credential comes from.
 pub struct CredentialConfig {
     /// The value's name: `username`, `password`, `host`, …
@@ -146,10 +168,12 @@ pub struct CredentialConfig {
 pub enum Source {
     /// The file itself.
     Literal(Secret),
-    /// A provider of the registry.
+    /// A store.
     Provider {
-        /// The provider.
-        provider: &'static dyn Provider,
+        /// Its name.
+        store: String,
+        /// What it is.
+        kind: &'static dyn Kind,
         /// What to ask it for.
         id: String,
         /// For `file`: keep a trailing newline.

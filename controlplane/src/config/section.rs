@@ -141,6 +141,19 @@ impl<'d> Reader<'d> {
         matches!(self.document.shape(field.node), Shape::Mapping(_))
     }
 
+    /// The items of the list that `field` is, as fields of the same key; `None` if it is none.
+    pub(super) fn items(&self, field: &Field<'d>) -> Option<Vec<Field<'d>>> {
+        let Shape::Sequence(items) = self.document.shape(field.node) else { return None };
+        let item = |(i, node): (usize, &NodeId)| Field {
+            key: field.key,
+            path: format!("{}[{i}]", field.path),
+            key_place: field.key_place,
+            place: self.document.place(*node),
+            node: *node,
+        };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
     /// The scalar that `field` is.
     pub(super) fn scalar(&self, field: &Field<'_>) -> Option<&'d Scalar<'d>> {
         self.document.scalar(field.node)

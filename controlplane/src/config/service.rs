@@ -1,18 +1,22 @@
 //! One service: what it speaks, where it listens, what it may.
 
+use std::time::Duration;
+
+use dataplane::OnRotation;
 use protocol::{ChannelBinding, CleartextPassword, Protocol, protocols};
 
 use super::Place;
 use super::broker::{self, BrokerSection};
 use super::claims::Claims;
 use super::client_tls;
-use super::credentials::{self, LiteralSecrets};
+use super::credentials::{self, LiteralSecrets, StoreNames};
 use super::listen;
 use super::model::{ConnectorConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
-use super::values::read_word;
+use super::values::{Bound, read_word};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
+use crate::rotation::Rules;
 
 /// What all services of a file share.
 pub(super) struct Shared<'b> {
@@ -24,6 +28,8 @@ pub(super) struct Shared<'b> {
     pub(super) claims: Claims,
     /// Literal secrets so far.
     pub(super) literals: LiteralSecrets,
+    /// The stores that the file gives a name.
+    pub(super) stores: StoreNames,
 }
 
 /// Reads one service. `None`, and errors, if it cannot be served.
@@ -53,13 +59,16 @@ pub(super) fn read<'d>(
         check_reach(reader, (*place, listen_on), &field.path, allow_remote.unwrap_or(shared.allow_remote));
         claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
     }
-    let credentials = credentials::read(reader, &section, field.key_place, &mut shared.literals);
+    let credentials =
+        credentials::read(reader, &section, field.key_place, &mut shared.literals, &shared.stores);
     let (connector, inner_client_tls) = read_config(reader, &section);
     let own_client_tls = section.take(reader, client_tls::KEY);
     let about = client_tls::About { protocol, listen_on: listen_on.as_ref().map(|(_, listen_on)| listen_on) };
     let client_tls = client_tls::read(reader, own_client_tls.as_ref(), inner_client_tls.as_ref(), &about);
     let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
     let timeouts = broker::read_timeouts(reader, &section).over(shared.broker.timeouts);
+    let freshness = read_freshness(reader, &section);
+    let on_rotation = read_on_rotation(reader, &section);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
 
     Some(ServiceConfig {
@@ -71,9 +80,56 @@ pub(super) fn read<'d>(
         sessions_max,
         timeouts: timeouts.of_service(protocol?),
         required,
+        on_rotation,
+        refresh: freshness.refresh,
+        stale_max: freshness.stale_max,
+        failure_pause_max: freshness.failure_pause_max,
         connector,
         client_tls,
     })
+}
+
+/// How fresh a service wants its values.
+struct Freshness {
+    refresh: Option<Duration>,
+    stale_max: Duration,
+    failure_pause_max: Duration,
+}
+
+fn read_freshness<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> Freshness {
+    let refresh = section.take(reader, "refresh").and_then(|field| reader.duration_or_off(&field));
+    let stale = section.take(reader, "stale").and_then(|field| reader.duration_or_zero(&field));
+    let failure_pause = section.take(reader, "failureTtl").and_then(|field| reader.duration(&field));
+    let rules = Rules::default();
+    Freshness {
+        refresh: match refresh {
+            None => Some(Duration::from_secs(5 * 60)),
+            Some(Bound::After(interval)) => Some(interval),
+            Some(Bound::Off) => None,
+        },
+        stale_max: stale.unwrap_or(rules.stale_max),
+        failure_pause_max: failure_pause.unwrap_or(rules.failure_pause_max),
+    }
+}
+
+fn read_on_rotation<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> OnRotation {
+    /// A session that is idle for so long is between two uses.
+    const IDLE: Duration = Duration::from_secs(30);
+    /// Their clients come back, and a server takes only so many logins a second.
+    const CLOSE_WITHIN: Duration = Duration::from_secs(5);
+    let within = section.take(reader, "drainWithin").and_then(|field| reader.duration(&field));
+    let drain = OnRotation::Drain { idle: IDLE, within: within.unwrap_or(Duration::from_secs(60 * 60)) };
+    read_word(
+        reader,
+        section,
+        "onRotation",
+        &[
+            ("keep", OnRotation::Keep),
+            ("drain", drain),
+            ("close", OnRotation::Close { within: CLOSE_WITHIN }),
+        ],
+        "`keep`: open sessions go on; `drain`: each ends when it has been idle for 30 s; `close`: each ends within 5 s",
+    )
 }
 
 /// The name goes into logs, metrics and errors that clients see.
@@ -256,5 +312,10 @@ const KEYS: &[&str] = &[
     "socket",
     "allowRemote",
     "required",
+    "onRotation",
+    "drainWithin",
+    "refresh",
+    "stale",
+    "failureTtl",
     "debug",
 ];

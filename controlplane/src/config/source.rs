@@ -3,7 +3,7 @@
 //! Owns the search and the buffer, which is wiped: the file may hold literal secrets. Knows nothing of what the
 //! text means.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,33 @@ pub(super) struct SourceFile {
     pub(super) text: Zeroizing<String>,
     /// Whether others than its owner may read it.
     pub(super) is_shared: bool,
+    /// What it was then.
+    pub(super) state: FileState,
+}
+
+/// What tells a file from another one in its place, and from itself when it has been written to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileState {
+    device: u64,
+    inode: u64,
+    modified: (i64, i64),
+    len: u64,
+}
+
+impl FileState {
+    fn of(metadata: &Metadata) -> Self {
+        Self {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            len: metadata.len(),
+        }
+    }
+
+    /// What is at `path` now; `None` if that cannot be looked at.
+    pub fn at(path: &Path) -> Option<Self> {
+        path.metadata().ok().map(|metadata| Self::of(&metadata))
+    }
 }
 
 /// Finds the file to read: `asked_for`, or else the first that exists of the usual ones.
@@ -31,7 +58,7 @@ pub(super) fn find(asked_for: Option<&Path>) -> Result<PathBuf, Report> {
 
 /// Reads `path` whole.
 pub(super) fn read(path: &Path) -> Result<SourceFile, Report> {
-    let (mut bytes, is_shared) = read_bytes(path).map_err(|error| {
+    let (mut bytes, is_shared, state) = read_bytes(path).map_err(|error| {
         Report::of_error(
             Some(path),
             format!("error reading config file '{}': {error}", path.display()),
@@ -50,7 +77,7 @@ pub(super) fn read(path: &Path) -> Result<SourceFile, Report> {
         ));
     }
     match String::from_utf8(std::mem::take(&mut *bytes)) {
-        Ok(text) => Ok(SourceFile { text: Zeroizing::new(text), is_shared }),
+        Ok(text) => Ok(SourceFile { text: Zeroizing::new(text), is_shared, state }),
         Err(error) => {
             let valid_up_to = error.utf8_error().valid_up_to();
             let bytes = Zeroizing::new(error.into_bytes());
@@ -98,7 +125,7 @@ fn first_existing(candidates: &[PathBuf]) -> Result<PathBuf, Report> {
 }
 
 /// Reads at most one byte more than [`FILE_BYTES_MAX`]. No copy of the bytes stays behind.
-fn read_bytes(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, bool)> {
+fn read_bytes(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, bool, FileState)> {
     let mut file = File::open(path)?;
     let metadata = file.metadata()?;
     let is_shared = metadata.is_file() && metadata.mode() & 0o044 != 0;
@@ -123,7 +150,7 @@ fn read_bytes(path: &Path) -> io::Result<(Zeroizing<Vec<u8>>, bool)> {
         }
     }
     bytes.truncate(filled);
-    Ok((bytes, is_shared))
+    Ok((bytes, is_shared, FileState::of(&metadata)))
 }
 
 /// Four times the largest file known, of 5,120 services.

@@ -2,6 +2,7 @@
 //!
 //! Owns these words. The ones that work are in the registries.
 
+use super::credentials::StoreNames;
 use super::nearest::nearest;
 use super::section::list_of;
 
@@ -25,15 +26,16 @@ pub(super) fn connector(word: &str) -> Word {
     Word::Unknown(format!("did you mean `{meant}`? ({})", list_of("connector", built.iter().copied())))
 }
 
-/// What `word` is, if no provider has that name.
-pub(super) fn provider(word: &str) -> Word {
-    let built: Vec<&str> = providers().collect();
+/// What `word` is, if neither a store nor a kind of store has that name.
+pub(super) fn provider(word: &str, stores: &StoreNames) -> Word {
+    let built: Vec<&str> = providers(stores).collect();
     classify(word, "provider", &built, PROVIDERS_NOT_BUILT)
 }
 
-/// The providers that work.
-pub(super) fn providers() -> impl Iterator<Item = &'static str> {
-    std::iter::once(LITERAL).chain(crate::providers::ALL.iter().map(|provider| provider.name()))
+/// The providers that work, and the stores that the file gives a name.
+pub(super) fn providers(stores: &StoreNames) -> impl Iterator<Item = &str> {
+    let named = stores.keys().map(String::as_str).filter(|name| crate::providers::by_name(name).is_none());
+    std::iter::once(LITERAL).chain(crate::providers::ALL.iter().map(|kind| kind.name())).chain(named)
 }
 
 fn classify(word: &str, what: &str, built: &[&str], not_built: &[&str]) -> Word {
@@ -54,4 +56,4 @@ const CONNECTORS_NOT_BUILT: &[&str] =
     &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
 
 const PROVIDERS_NOT_BUILT: &[&str] =
-    &["aws", "azure", "command", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes", "vault"];
+    &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes", "vault"];

@@ -4,15 +4,16 @@
 //! never changes while it runs, so a value is fetched when it is asked for and never again by itself.
 
 use std::os::unix::ffi::OsStringExt;
+use std::sync::Arc;
 
 use protocol::Secret;
 
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
 
-/// The provider `env`.
+/// The kind `env`, and the one store of it that there is.
 pub(super) struct Env;
 
-impl Provider for Env {
+impl Kind for Env {
     fn name(&self) -> &'static str {
         "env"
     }
@@ -29,6 +30,12 @@ impl Provider for Env {
         Ok(())
     }
 
+    fn open(&self, _: Settings) -> Arc<dyn Provider> {
+        Arc::new(Env)
+    }
+}
+
+impl Provider for Env {
     fn is_constant(&self) -> bool {
         true
     }

@@ -5,20 +5,21 @@
 
 use std::io::{self, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::Secret;
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 use zeroize::Zeroizing;
 
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Provider, Request};
+use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
 use crate::offload::{Lost, offload};
 use crate::os_words::words;
 
-/// The provider `file`.
+/// The kind `file`, and the one store of it that there is.
 pub(super) struct File;
 
-impl Provider for File {
+impl Kind for File {
     fn name(&self) -> &'static str {
         "file"
     }
@@ -31,6 +32,12 @@ impl Provider for File {
         }
     }
 
+    fn open(&self, _: Settings) -> Arc<dyn Provider> {
+        Arc::new(File)
+    }
+}
+
+impl Provider for File {
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(async move {
             let work = format!("read {}", names(&request));

@@ -1,9 +1,9 @@
-//! The registry: every secret store the broker can ask.
+//! The registry: every kind of secret store the broker can ask.
 //!
 //! Owns what a provider is: what it is asked, what it answers, and the causes of its failures. Knows no store.
-//! Configuration, metric labels and the store of values walk [`ALL`]; a new secret store is one file here and one
-//! entry in the list.
+//! Configuration walks [`ALL`]; a new kind of store is one file here and one entry in the list.
 
+mod command;
 mod env;
 mod file;
 mod local;
@@ -12,34 +12,77 @@ use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::Secret;
 
+pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
 
-/// Every provider, in the order of the documentation.
-pub static ALL: &[&dyn Provider] = &[&env::Env, &file::File, &local::Local];
+/// Every kind, in the order of the documentation.
+pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &local::Local, &command::Command];
 
-/// The provider that the configuration calls `name`.
-pub fn by_name(name: &str) -> Option<&'static dyn Provider> {
-    ALL.iter().copied().find(|provider| provider.name() == name)
+/// The kind that the configuration calls `name`.
+pub fn by_name(name: &str) -> Option<&'static dyn Kind> {
+    ALL.iter().copied().find(|kind| kind.name() == name)
 }
 
-/// One secret store: an entry of [`ALL`].
-pub trait Provider: Send + Sync {
-    /// The word for it in the configuration (`from: file`), in metric labels and in logs.
+/// A kind of secret store: an entry of [`ALL`].
+pub trait Kind: Send + Sync {
+    /// The word for it in the configuration (`from: file`): also the name of the store of this kind that needs no settings.
     fn name(&self) -> &'static str;
 
-    /// Whether `id` is something that it can be asked for. The words of a refusal go to whoever wrote the file.
+    /// Whether `id` is something that a store of this kind can be asked for. The words of a refusal go to whoever wrote the
+    /// file.
     fn check_id(&self, id: &str) -> Result<(), String>;
 
+    /// The settings that a store of this kind takes.
+    fn settings(&self) -> &'static [KnownSetting] {
+        &[]
+    }
+
+    /// A store with these settings.
+    fn open(&self, settings: Settings) -> Arc<dyn Provider>;
+}
+
+/// A setting that a kind of store knows.
+#[derive(Clone, Copy, Debug)]
+pub struct KnownSetting {
+    /// Its key in the file.
+    pub name: &'static str,
+    /// Whether no store can do without it.
+    pub is_required: bool,
+    /// Whether it is a list.
+    pub is_list: bool,
+    /// Whether it must stand in the file itself: what must be known before anything is asked for, and is no secret.
+    pub is_fixed: bool,
+    /// Another setting, without which this one means nothing.
+    pub partner: Option<&'static str>,
+    /// What is wrong with a value that stands in the file.
+    pub check: fn(&[u8]) -> Result<(), &'static str>,
+}
+
+impl KnownSetting {
+    /// One value, which may be missing and may be anything.
+    pub const fn new(name: &'static str) -> Self {
+        Self { name, is_required: false, is_list: false, is_fixed: false, partner: None, check: |_| Ok(()) }
+    }
+}
+
+/// One secret store.
+pub trait Provider: Send + Sync {
     /// Fetches every value of `request` in one round: what comes back belongs together. It either has all values
     /// or fails, within a time that the provider bounds itself.
     fn fetch(&self, request: Request) -> Fetching;
 
     /// Whether what it has said once it will always say, so that nobody need wait for another answer.
     fn is_constant(&self) -> bool {
+        false
+    }
+
+    /// Whether nobody says when a value changes, so that it must be asked for again and again.
+    fn must_be_asked(&self) -> bool {
         false
     }
 
@@ -173,11 +216,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn finds_every_provider_by_its_own_name_alone() {
-        for provider in ALL {
-            let found = by_name(provider.name()).expect("listed providers are found");
-            assert_eq!(found.name(), provider.name());
-            assert_eq!(ALL.iter().filter(|other| other.name() == provider.name()).count(), 1);
+    fn finds_every_kind_by_its_own_name_alone() {
+        for kind in ALL {
+            let found = by_name(kind.name()).expect("listed kinds are found");
+            assert_eq!(found.name(), kind.name());
+            assert_eq!(ALL.iter().filter(|other| other.name() == kind.name()).count(), 1);
         }
         assert!(by_name("keychain").is_none());
     }

@@ -16,7 +16,12 @@ impl Backoff {
     const LONGEST: Duration = Duration::from_secs(60);
 
     pub(super) fn start(&mut self, now: Instant) {
-        let pause = self.last.map_or(Self::FIRST, |last| (last * 2).min(Self::LONGEST));
+        self.start_within(now, Self::LONGEST);
+    }
+
+    /// The same, but never longer than that.
+    pub(super) fn start_within(&mut self, now: Instant, longest: Duration) {
+        let pause = self.last.map_or(Self::FIRST, |last| last * 2).min(longest);
         self.last = Some(pause);
         self.until = Some(now + pause);
     }

@@ -60,6 +60,8 @@ pub(crate) enum Replaced {
 pub(crate) struct Schedule {
     /// When to fetch again.
     pub refetch_at: Option<Instant>,
+    /// When they should have been fetched again: from then on they are stale as long as their store fails.
+    pub due_at: Option<Instant>,
     /// From when on they must not be used.
     pub usable_until: Option<Instant>,
 }

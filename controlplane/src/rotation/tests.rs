@@ -1,5 +1,6 @@
 //! Rotation on virtual time: sessions are numbers, the clock is a variable.
 
+mod lifetime;
 mod random;
 mod stand_in;
 mod trials;
@@ -33,7 +34,7 @@ fn give_up(session: u32) -> Action<u32> {
 impl Scene {
     fn new() -> Self {
         let now = Instant::now();
-        Self { rotation: Rotation::new(false), start: now, now, generation: 0 }
+        Self { rotation: Rotation::new(false, Rules::default()), start: now, now, generation: 0 }
     }
 
     /// A service that has fetched its first generation, which nobody has tried.
@@ -309,6 +310,7 @@ fn values_are_fetched_again_when_due_and_withdrawn_when_over() {
     scene.changed();
     let schedule = Schedule {
         refetch_at: Some(scene.now + Duration::from_secs(20)),
+        due_at: Some(scene.now + Duration::from_secs(20)),
         usable_until: Some(scene.now + Duration::from_secs(30)),
     };
     scene.act(|rotation, now, actions| {
@@ -338,7 +340,7 @@ fn values_are_fetched_again_when_due_and_withdrawn_when_over() {
 fn a_withdrawn_generation_leaves_nobody_waiting() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(7), [Fetch]);
-    scene.rotation.schedule.usable_until = Some(scene.now);
+    scene.rotation.lifetime.begin(Schedule { usable_until: Some(scene.now), ..Schedule::default() });
     assert_eq!(scene.time(), [Withdraw, give_up(7)]);
 }
 
@@ -346,6 +348,6 @@ fn a_withdrawn_generation_leaves_nobody_waiting() {
 fn other_sources_answer_those_who_wait() {
     let mut scene = Scene::proven();
     assert_eq!(scene.refused(1), [Fetch]);
-    scene.rotation.on_sources_replaced(false, Replaced::All);
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::All);
     assert_eq!(scene.fetched_new(), [retry(1, 2)]);
 }

@@ -18,8 +18,8 @@ pub(crate) enum VaultError {
     KeyUnsaid,
     /// These two both say where the key is.
     TwoKeys(&'static str, &'static str),
-    /// There is no vault.
-    NoVault(PathBuf),
+    /// There is no vault; the command that makes one.
+    NoVault { vault: PathBuf, command: String },
     /// There is a vault, and no key where it should be; the source of the key and what was said there.
     NoKey { source: String, said: String },
     /// Group or others can read the key.
@@ -36,8 +36,8 @@ pub(crate) enum VaultError {
     Unreadable { vault: PathBuf, why: ContentsError },
     /// It is older than one that was there before.
     RolledBack { vault: PathBuf, counter: u64, seen: u64 },
-    /// The vault has no secret of this name.
-    NoSecret { vault: PathBuf, name: String },
+    /// The vault has no secret of this name; the command that makes one.
+    NoSecret { vault: PathBuf, name: String, command: String },
     /// It cannot be a name.
     Name(String),
     /// There is nothing to set.
@@ -81,11 +81,9 @@ impl fmt::Display for VaultError {
                  --key, or in SECRETLESS_VAULT_KEY_FILE",
             ),
             Self::TwoKeys(one, other) => write!(f, "{one} and {other} are both set: unset one of them"),
-            Self::NoVault(vault) => write!(
-                f,
-                "there is no vault {}: `secretless-broker secret set NAME` makes one",
-                vault.display()
-            ),
+            Self::NoVault { vault, command } => {
+                write!(f, "there is no vault {}: `{command}` makes one", vault.display())
+            }
             Self::NoKey { source, said } => {
                 write!(f, "the key of the vault is not there: {source}: {said}; without it nothing opens the vault")
             }
@@ -110,11 +108,9 @@ impl fmt::Display for VaultError {
                  place; if that is meant, set a secret anew or restart the broker",
                 vault.display()
             ),
-            Self::NoSecret { vault, name } => write!(
-                f,
-                "there is no secret {name} in {}: `secretless-broker secret set {name}` makes it",
-                vault.display()
-            ),
+            Self::NoSecret { vault, name, command } => {
+                write!(f, "there is no secret {name} in {}: `{command}` makes it", vault.display())
+            }
             Self::Name(words) => f.write_str(words),
             Self::EmptyValue(name) => write!(f, "the value of {name} is empty: it is read from standard input"),
             Self::LargeValue(name) => write!(f, "the value of {name} has more than {VALUE_BYTES_MAX} bytes"),

@@ -13,6 +13,8 @@ use super::key::KeySource;
 pub(crate) struct Places {
     pub(crate) vault: PathBuf,
     pub(crate) key: KeySource,
+    /// What a command must be told to find them.
+    pub(super) flags: PlaceFlags,
 }
 
 /// What the command line says of it.
@@ -31,6 +33,18 @@ impl Places {
         Self::of(flags, is_root, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
     }
 
+    /// The command line that sets a secret here.
+    pub(super) fn set(&self, name: &str) -> String {
+        let mut line = format!("secretless-broker secret set {name}");
+        for (flag, path) in [("--vault", &self.flags.vault), ("--key", &self.flags.key)] {
+            if let Some(path) = path {
+                let path = absolute(path).display().to_string();
+                line = format!("{line} {flag} {}", quoted(&path));
+            }
+        }
+        line
+    }
+
     /// What counts where the variables are these.
     fn of(
         flags: &PlaceFlags,
@@ -40,7 +54,7 @@ impl Places {
         let path = |name: &str| variable(name).map(PathBuf::from);
         let named_vault = flags.vault.clone().or_else(|| path(VAULT));
         let named_key = match &flags.key {
-            Some(key) => Some(KeySource::File(key.clone())),
+            Some(key) => Some(file_or_credential(key.clone(), &variable)),
             None => key_of_variables(&variable)?,
         };
         let home = |given: &str, below: &str| {
@@ -62,7 +76,7 @@ impl Places {
             None if is_root => PathBuf::from(ROOT_VAULT),
             None => home("XDG_DATA_HOME", ".local/share")?.join(DIRECTORY).join("vault.age"),
         };
-        Ok(Self { vault: absolute(&vault), key: with_absolute_path(key) })
+        Ok(Self { vault: absolute(&vault), key: with_absolute_path(key), flags: flags.clone() })
     }
 }
 
@@ -77,15 +91,32 @@ fn key_of_variables(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Opti
         return Ok(Some(KeySource::Keyring(name.to_string_lossy().into_owned())));
     }
     if let Some(path) = variable(KEY_FILE) {
-        return Ok(Some(KeySource::File(PathBuf::from(path))));
+        return Ok(Some(file_or_credential(PathBuf::from(path), variable)));
     }
     if variable(KEY).is_some() {
         return Ok(Some(KeySource::Environment(KEY)));
     }
     // systemd.exec(5): the directory is there when any credential was loaded, ours or not.
-    let credential =
-        variable("CREDENTIALS_DIRECTORY").map(|directory| Path::new(&directory).join(CREDENTIAL));
+    let credential = variable(CREDENTIALS).map(|directory| Path::new(&directory).join(CREDENTIAL));
     Ok(credential.filter(|path| path.exists()).map(KeySource::Credential))
+}
+
+/// A file that systemd made is a credential, whoever names it: its mode is not ours to judge.
+fn file_or_credential(path: PathBuf, variable: &impl Fn(&str) -> Option<OsString>) -> KeySource {
+    let directory = variable(CREDENTIALS).map(PathBuf::from);
+    match directory.is_some_and(|directory| path.parent() == Some(&directory)) {
+        true => KeySource::Credential(path),
+        false => KeySource::File(path),
+    }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./+@:,%".contains(&byte);
+    match path.bytes().all(is_plain) {
+        true => path.to_owned(),
+        false => format!("'{}'", path.replace('\'', r"'\''")),
+    }
 }
 
 /// The broker and its watcher may not be where the path was said.
@@ -111,6 +142,9 @@ const KEY_FILE: &str = "SECRETLESS_VAULT_KEY_FILE";
 
 /// The variable with the name of a key in the kernel's keyring.
 const KEY_KEYRING: &str = "SECRETLESS_VAULT_KEY_KEYRING";
+
+/// The variable with the directory that systemd made for this process alone.
+const CREDENTIALS: &str = "CREDENTIALS_DIRECTORY";
 
 /// The name of the credential in a unit of systemd's.
 const CREDENTIAL: &str = "secretless-vault-key";
@@ -195,9 +229,25 @@ mod tests {
     fn a_credential_counts_if_it_is_there() {
         let dir = crate::testing::TempDir::new();
         let directory = dir.path().display().to_string();
-        let variables = [("CREDENTIALS_DIRECTORY", directory.as_str()), (VAULT, "/v")];
+        let variables = [(CREDENTIALS, directory.as_str()), (VAULT, "/v")];
         assert_eq!(places(("", ""), true, &variables), Err(VaultError::KeyUnsaid));
         let path = dir.file(CREDENTIAL, "x");
-        assert_eq!(found(("", ""), true, &variables).1, format!("the credential {}", path.display()));
+        let credential = format!("the credential {}", path.display());
+        assert_eq!(found(("", ""), true, &variables).1, credential);
+        // Its own name does not matter to who names it.
+        assert_eq!(found(("/v", &path.display().to_string()), true, &variables).1, credential);
+    }
+
+    #[test]
+    fn says_how_to_set_a_secret_in_the_vault_that_was_meant() {
+        let set = |flags, variables: &[(&str, &str)]| {
+            places(flags, true, variables).unwrap_or_else(|error| panic!("{error}")).set("pw")
+        };
+        assert_eq!(set(("", ""), &[]), "secretless-broker secret set pw");
+        assert_eq!(set(("", ""), &[(VAULT, "/v"), (KEY_FILE, "/k")]), "secretless-broker secret set pw");
+        assert_eq!(
+            set(("/a vault", "/it's"), &[]),
+            r"secretless-broker secret set pw --vault '/a vault' --key '/it'\''s'"
+        );
     }
 }

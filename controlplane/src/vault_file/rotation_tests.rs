@@ -15,7 +15,7 @@ fn keys_in(vault: &Vault) -> Vec<String> {
 
 /// The places as they would be for a key in `file`.
 fn with_key(vault: &Vault, file: &Path) -> Vault {
-    Vault::at(Places { vault: vault.places.vault.clone(), key: KeySource::File(file.to_owned()) })
+    Vault::at(Places { key: KeySource::File(file.to_owned()), ..vault.places.clone() })
 }
 
 #[test]
@@ -87,7 +87,7 @@ fn a_key_that_is_not_in_a_file_is_for_its_owner_to_change() {
     for key in
         [KeySource::Environment("X"), KeySource::Keyring("x".to_owned()), KeySource::Credential("/x".into())]
     {
-        let elsewhere = Vault::at(Places { vault: vault.places.vault.clone(), key: key.clone() });
+        let elsewhere = Vault::at(Places { key: key.clone(), ..vault.places.clone() });
         assert_eq!(elsewhere.rotate_key(), Err(VaultError::KeyNotOurs(key.to_string())));
     }
     assert_eq!(fs::read(&vault.places.vault).expect("is there"), before);

@@ -125,7 +125,7 @@ impl Vault {
     /// Opens what is there for a change.
     pub(super) fn open_to_write(&self) -> Result<(Lock, Opened), VaultError> {
         if !self.is_there()? {
-            return Err(VaultError::NoVault(self.places.vault.clone()));
+            return Err(self.no_vault());
         }
         let lock = self.lock()?;
         let opened = self.open()?;
@@ -166,7 +166,7 @@ impl Vault {
     fn open_once(&self) -> Result<Opened, VaultError> {
         let vault = &self.places.vault;
         if !self.is_there()? {
-            return Err(VaultError::NoVault(vault.clone()));
+            return Err(self.no_vault());
         }
         let keys = Keys::load(&self.places.key)?;
         let found = disk::read(vault, VAULT_BYTES_MAX)?;
@@ -226,8 +226,13 @@ impl Vault {
         }
     }
 
+    fn no_vault(&self) -> VaultError {
+        VaultError::NoVault { vault: self.places.vault.clone(), command: self.places.set("NAME") }
+    }
+
     fn no_secret(&self, name: &str) -> VaultError {
-        VaultError::NoSecret { vault: self.places.vault.clone(), name: name.to_owned() }
+        let (vault, command) = (self.places.vault.clone(), self.places.set(name));
+        VaultError::NoSecret { vault, name: name.to_owned(), command }
     }
 }
 

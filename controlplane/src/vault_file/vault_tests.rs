@@ -4,13 +4,18 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::super::identity::Identity;
+use super::super::places::PlaceFlags;
 use super::*;
 use crate::testing::TempDir;
 
 /// A vault in a directory of its own, with a key in another.
 pub(in super::super) fn vault_in(dir: &TempDir) -> Vault {
-    let key = KeySource::File(dir.path().join("key/vault.key"));
-    Vault::at(Places { vault: dir.path().join("data/vault.age"), key })
+    vault_at(dir.path().join("data/vault.age"), dir.path().join("key/vault.key"))
+}
+
+fn vault_at(vault: PathBuf, key: PathBuf) -> Vault {
+    let flags = PlaceFlags { vault: Some(vault), key: Some(key) };
+    Vault::at(Places::find(&flags).unwrap_or_else(|error| panic!("{error}")))
 }
 
 #[track_caller]
@@ -38,7 +43,7 @@ fn mode(path: &Path) -> u32 {
 fn the_first_secret_makes_the_vault_and_its_key() {
     let dir = TempDir::new();
     let vault = vault_in(&dir);
-    assert_eq!(get(&vault, "pw"), Err(VaultError::NoVault(vault.places.vault.clone())));
+    assert_eq!(get(&vault, "pw"), Err(vault.no_vault()));
     assert_eq!(set(&vault, "pw", b"hunter2"), Change { made_vault: true, made_key: true });
     assert_eq!(set(&vault, "other", &[0, 255, 10]), Change::default());
     assert_eq!(get(&vault, "pw"), Ok(b"hunter2".to_vec()));
@@ -62,7 +67,7 @@ fn a_secret_is_replaced_listed_and_removed() {
     assert!(set_at.len() == 20 && set_at.ends_with('Z'), "{set_at}");
     assert_eq!(get(&vault, "b"), Ok(b"3".to_vec()));
     assert_eq!(vault.remove("b"), Ok(()));
-    let gone = VaultError::NoSecret { vault: vault.places.vault.clone(), name: "b".to_owned() };
+    let gone = vault.no_secret("b");
     assert_eq!((vault.remove("b"), get(&vault, "b")), (Err(gone.clone()), Err(gone)));
 }
 
@@ -120,11 +125,7 @@ fn a_vault_has_an_end() {
 #[test]
 fn key_and_vault_are_not_made_in_one_directory() {
     let dir = TempDir::new();
-    let places = Places {
-        vault: dir.path().join("both/vault.age"),
-        key: KeySource::File(dir.path().join("both/../both/vault.key")),
-    };
-    let vault = Vault::at(places);
+    let vault = vault_at(dir.path().join("both/vault.age"), dir.path().join("both/../both/vault.key"));
     let refused = vault.set("pw", Zeroizing::new(vec![1]));
     assert!(matches!(refused, Err(VaultError::Together(_))), "{refused:?}");
     assert!(!vault.places.vault.exists() && !dir.path().join("both/vault.key").exists());

@@ -7,6 +7,7 @@ mod support;
 mod bulk;
 mod client_tls;
 mod memory;
+mod outdated;
 mod relay;
 mod tls;
 mod watched;

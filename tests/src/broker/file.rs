@@ -22,6 +22,8 @@ pub struct File {
     admin: SocketAddr,
     /// Lines of the section `broker:`.
     pub broker: Vec<String>,
+    /// Lines of the section `providers:`.
+    pub providers: Vec<String>,
     /// The services.
     pub services: Vec<Service>,
 }
@@ -63,7 +65,8 @@ impl File {
     /// A file without services.
     pub fn new() -> Result<Self> {
         let admin = SocketAddr::from(([127, 0, 0, 1], ports::free()));
-        Ok(Self { directory: places::fresh("broker")?, admin, broker: Vec::new(), services: Vec::new() })
+        let directory = places::fresh("broker")?;
+        Ok(Self { directory, admin, broker: Vec::new(), providers: Vec::new(), services: Vec::new() })
     }
 
     /// A file with these services.
@@ -112,6 +115,12 @@ impl File {
             line_of(&mut text, 2, &format!("io: {driver}"));
         }
         for line in &self.broker {
+            line_of(&mut text, 2, line);
+        }
+        if !self.providers.is_empty() {
+            text.push_str("providers:\n");
+        }
+        for line in &self.providers {
             line_of(&mut text, 2, line);
         }
         text.push_str("services:\n");

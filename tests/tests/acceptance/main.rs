@@ -33,6 +33,7 @@ mod servers;
 mod sessions;
 mod shutdown;
 mod sockets;
+mod stores;
 mod support;
 mod vault;
 mod vault_crashes;

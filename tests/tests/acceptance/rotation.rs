@@ -27,11 +27,16 @@ struct Kept {
 
 /// The file holds the right password, or else this one.
 fn kept_in_a_file(other: Option<&str>) -> Kept {
+    kept(other, |service| service)
+}
+
+/// The same with a service that differs from the plain one.
+fn kept(other: Option<&str>, differ: impl FnOnce(Service) -> Service) -> Kept {
     let cluster = shared(Major::Distribution);
     let login = cluster.user(None).unwrap();
     let mut file = File::new().unwrap();
     let password = file.secret("password", other.unwrap_or(&login.password)).unwrap();
-    let service = pg("db", cluster, &login).file("password", &password);
+    let service = differ(pg("db", cluster, &login).file("password", &password));
     file.services.push(service.clone());
     let broker = started(Broker::start(&file));
     Kept { cluster, login, password, service, broker }
@@ -70,6 +75,31 @@ fn assert_new_password_is_taken(change: impl Fn(&Path, &str)) {
     // What was open has not noticed, nor has the process.
     assert_eq!(open.query("SELECT pg_backend_pid()").unwrap(), pid);
     assert!(broker.process().ended().is_none());
+}
+
+#[test]
+fn open_sessions_end_once_the_server_has_accepted_a_new_password_if_the_service_wants_it() {
+    for line in ["onRotation: close", "onRotation: drain\ndrainWithin: 100ms"] {
+        let Kept { cluster, login, password, service, broker } =
+            kept(None, |service| line.lines().fold(service, Service::line));
+        let mut open = session(&service.listen, &login);
+        // A password that the server refuses ends nothing.
+        fs::write(&password, "not yet known").unwrap();
+        broker
+            .process()
+            .wait_for_words("that it has changed", |said| said.contains("the credential has changed"))
+            .unwrap();
+        session(&service.listen, &login);
+        assert_eq!(open.query("SELECT 1").unwrap(), ["1"], "{line}");
+
+        alter(cluster, &login, "not yet known");
+        let mut newer = session(&service.listen, &login);
+        assert_eq!(open.rest().unwrap(), Vec::<u8>::new(), "{line}");
+        assert_eq!(newer.query("SELECT 1").unwrap(), ["1"], "{line}");
+        wait::until("it is counted", || {
+            broker.metric("secretless_sessions_recycled_total", &["db"]).unwrap() >= 1.0
+        });
+    }
 }
 
 #[test]

@@ -3,9 +3,11 @@
 mod checks;
 mod client_tls;
 mod errors;
+mod explain;
 mod go_files;
 mod hostile;
 mod ours;
+mod providers;
 mod secrets;
 
 use super::*;
@@ -31,7 +33,7 @@ fn literal(service: &ServiceConfig, name: &str) -> String {
     let credential = service.credentials.iter().find(|credential| credential.name == name);
     match credential.map(|credential| &credential.source) {
         Some(Source::Literal(secret)) => secret.expose(|bytes| String::from_utf8_lossy(bytes).into_owned()),
-        Some(Source::Provider { provider, id, .. }) => format!("{} {id}", provider.name()),
+        Some(Source::Provider { store, id, .. }) => format!("{store} {id}"),
         Some(Source::Unknown(provider)) => format!("unknown {provider}"),
         None => "missing".to_owned(),
     }

@@ -48,7 +48,7 @@ fn nobody_is_forgotten_whatever_happens() {
                 10 if dice.roll(9) == 0 && scene.rotation.current.is_some() => {
                     // A new file: what was under way counts no more.
                     fetches = 0;
-                    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
+                    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Nothing);
                     scene.fetched(Outcome::Unchanged)
                 }
                 10 => scene.changed(),

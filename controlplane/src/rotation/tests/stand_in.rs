@@ -86,7 +86,7 @@ fn a_stand_in_ends_with_its_own_lease() {
     let mut scene = Scene::new();
     scene.changed();
     let until = scene.now + Duration::from_secs(5);
-    let schedule = Schedule { refetch_at: None, usable_until: Some(until) };
+    let schedule = Schedule { usable_until: Some(until), ..Schedule::default() };
     scene.generation = 1;
     let first = Outcome::Changed { generation: Generation(1), same_target: false };
     scene.act(|rotation, now, actions| rotation.on_fetched(now, first, schedule, actions));
@@ -124,8 +124,8 @@ fn a_generation_that_was_refused_last_does_not_stand_in() {
 #[test]
 fn other_sources_have_nothing_to_stand_in_for_them() {
     let mut scene = Scene::replaced();
-    scene.rotation.on_sources_replaced(false, Replaced::Nothing);
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Nothing);
     assert_eq!(scene.rotation.stand_in(), Some(Generation(1)), "the same sources under another name");
-    scene.rotation.on_sources_replaced(false, Replaced::Values);
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Values);
     assert_eq!(scene.rotation.stand_in(), None);
 }

@@ -58,7 +58,7 @@ fn an_account_is_left_alone_though_nobody_waits_for_the_store_to_answer() {
 #[test]
 fn whoever_asks_while_there_is_nothing_waits_for_what_comes() {
     let mut scene = Scene::proven();
-    scene.rotation.on_sources_replaced(false, Replaced::All);
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::All);
     assert_eq!(scene.asks(1), []);
     assert_eq!(scene.changed(), [Fetch]);
     assert_eq!(scene.fetched_new(), [retry(1, 2)]);

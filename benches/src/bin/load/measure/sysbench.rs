@@ -78,7 +78,7 @@ fn mark_after(process: &Process, count: usize, way: &Way) -> Result<Mark> {
     Mark::now(way)
 }
 
-/// "[ 2s ] thds: 16 tps: 20431.27 qps: 20431.27 (r/w/o: 20431.27/0.00/0.00) lat (ms,95%): 1.23 err/s: 0.00 reconn/s: 0.00"
+/// `[ 2s ] thds: 16 tps: 20431.27 qps: 20431.27 (r/w/o: 20431.27/0.00/0.00) lat (ms,95%): 1.23 err/s: 0.00 reconn/s: 0.00`
 fn rate(line: &str) -> Option<f64> {
     let (_, rest) = line.strip_prefix("[ ")?.split_once("tps: ")?;
     // The last part of a line that is still being written.

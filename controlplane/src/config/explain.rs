@@ -1,0 +1,162 @@
+//! What a configuration means, in sentences for people.
+//!
+//! Owns the words. No value that may be a secret is among them: of what stands in the file only places and modes are shown.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write};
+use std::time::Duration;
+
+use dataplane::OnRotation;
+use protocol::{ClientTls, Credential, Destination, Generation, Secret};
+
+use super::model::{Config, CredentialConfig, ListenOn, ServiceConfig, Source};
+use super::transport;
+use crate::diagnostics::printable;
+
+/// Literals that are no secrets.
+const SHOWN: &[&str] = &["host", "port", "address", "sslmode", "sslhost"];
+
+/// What `config` means: a paragraph for each store that has a name, and for each service.
+pub fn explain(config: &Config) -> String {
+    let mut text = String::new();
+    // A String takes all text.
+    let _ = write_all(config, &mut text);
+    text
+}
+
+fn write_all(config: &Config, text: &mut String) -> fmt::Result {
+    for store in &config.stores {
+        writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
+        for setting in &store.settings {
+            writeln!(text, "  {:13}{}", printable(&setting.name), origin(setting))?;
+        }
+        text.push('\n');
+    }
+    for (i, service) in config.services.iter().enumerate() {
+        if i > 0 {
+            text.push('\n');
+        }
+        write_service(service, text)?;
+    }
+    Ok(())
+}
+
+fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
+    writeln!(text, "{} ({})", printable(&service.name), service.protocol.name())?;
+    let mut line = |name: &str, words: &str| writeln!(text, "  {name:13}{words}");
+    line("listens on", &listens_on(service))?;
+    line("reaches", &reaches(service))?;
+    for credential in &service.credentials {
+        line(&printable(&credential.name), &origin(credential))?;
+    }
+    if let Some(words) = freshness(service) {
+        line("fetches", &words)?;
+    }
+    line("rotation", &rotation(service))?;
+    line("sessions", &format!("at most {}; {}", service.sessions_max, timeouts(service)))
+}
+
+fn listens_on(service: &ServiceConfig) -> String {
+    let mut words = printable(&service.listen_on.to_string());
+    if let ListenOn::Unix { access, .. } = &service.listen_on {
+        let id = |id: Option<u32>| id.map_or("ours".to_owned(), |id| id.to_string());
+        let (owner, group) = (id(access.owner), id(access.group));
+        // Writing to a String cannot fail.
+        let _ = write!(words, ", mode {:04o}, owner {owner}, group {group}", access.mode);
+    }
+    let mode = service.client_tls.mode;
+    let offers = service.protocol.offers_client_tls(mode, transport(&service.listen_on));
+    words.push_str(match (mode, offers) {
+        (_, false) => ", in clear",
+        (ClientTls::Required, true) => ", in TLS",
+        (_, true) => ", in clear or in TLS",
+    });
+    words
+}
+
+/// The target, as far as the file alone says it.
+fn reaches(service: &ServiceConfig) -> String {
+    let is_elsewhere = |name: &str| {
+        let mut sources = service.credentials.iter().filter(|credential| credential.name == name);
+        sources.any(|credential| !matches!(credential.source, Source::Literal(_)))
+    };
+    if ["host", "port", "address"].into_iter().any(is_elsewhere) {
+        return "what its values say".to_owned();
+    }
+    let literals: BTreeMap<Box<str>, Secret> = service
+        .credentials
+        .iter()
+        .filter_map(|credential| match &credential.source {
+            Source::Literal(secret) if SHOWN.contains(&&*credential.name) => {
+                let copy = secret.expose(|bytes| Secret::from_heap(bytes.to_vec()));
+                Some((credential.name.as_str().into(), copy))
+            }
+            _ => None,
+        })
+        .collect();
+    match service.protocol.destination(&Credential::new(Generation(1), literals)) {
+        Ok(Destination::Tcp { host, port }) if host.contains(':') => printable(&format!("[{host}]:{port}")),
+        Ok(Destination::Tcp { host, port }) => printable(&format!("{host}:{port}")),
+        Ok(Destination::Unix(path)) => printable(&path),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// Where a value comes from.
+fn origin(credential: &CredentialConfig) -> String {
+    match &credential.source {
+        Source::Literal(secret) if SHOWN.contains(&&*credential.name) => {
+            secret.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
+        }
+        Source::Literal(_) => "in the file".to_owned(),
+        Source::Provider { store, id, .. } => printable(&format!("from {store}: {id}")),
+        Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),
+    }
+}
+
+/// How often values are asked for; `None` if all are in the file.
+fn freshness(service: &ServiceConfig) -> Option<String> {
+    let is_literal = |credential: &CredentialConfig| matches!(credential.source, Source::Literal(_));
+    if service.credentials.iter().all(is_literal) {
+        return None;
+    }
+    let often = match service.refresh {
+        Some(interval) => format!("when a value changes, else every {}", duration(interval)),
+        None => "when a value changes".to_owned(),
+    };
+    let stale = match service.stale_max {
+        Duration::ZERO => "none serves longer than it is fresh".to_owned(),
+        stale => format!("the last ones serve {} longer while the store fails", duration(stale)),
+    };
+    Some(format!("{often}; {stale}"))
+}
+
+fn rotation(service: &ServiceConfig) -> String {
+    match service.on_rotation {
+        OnRotation::Keep => "open sessions are kept".to_owned(),
+        OnRotation::Drain { idle, within } => format!(
+            "open sessions end when they are idle for {}, at the latest after {}",
+            duration(idle),
+            duration(within)
+        ),
+        OnRotation::Close { within } => format!("open sessions end within {}", duration(within)),
+    }
+}
+
+fn timeouts(service: &ServiceConfig) -> String {
+    let idle = service.timeouts.idle.map_or("without a limit".to_owned(), duration);
+    let (dial, handshake) = (duration(service.timeouts.dial), duration(service.timeouts.handshake));
+    format!("dial {dial}, handshake {handshake}, idle {idle}")
+}
+
+/// In the largest unit that is whole.
+fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        _ if duration.subsec_nanos() != 0 => format!("{} ms", duration.as_millis()),
+        0 => "0 s".to_owned(),
+        _ if seconds.is_multiple_of(3600) => format!("{} h", seconds / 3600),
+        _ if seconds.is_multiple_of(60) => format!("{} min", seconds / 60),
+        _ => format!("{seconds} s"),
+    }
+}

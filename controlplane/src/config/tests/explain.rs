@@ -1,0 +1,55 @@
+//! What `explain` says.
+
+use super::*;
+
+#[test]
+fn a_service_is_explained_without_a_secret() {
+    let file = "version: \"2\"\n\
+        providers:\n  team: {type: file}\n\
+        services:\n\
+        \x20 orders:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5432\n    clientTls: required\n\
+        \x20   onRotation: drain\n    drainWithin: 10m\n    refresh: 30s\n    stale: 0\n\
+        \x20   credentials:\n      host: \"::1\"\n      port: 6432\n      username: hunter1\n\
+        \x20     password: {from: team, get: /run/secrets/orders}\n      sslmode: verify-full\n\
+        \x20 shop:\n    connector: mysql\n    listenOn: unix:///run/shop.sock\n    socket: {group: 7, mode: 0600}\n\
+        \x20   credentials: {host: /run/mysqld.sock, username: hunter2, password: hunter3}\n\
+        \x20   limits: {sessions: 20}\n    timeouts: {idle: 90s, dial: 250ms}\n\
+        \x20 vague:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5433\n    onRotation: close\n\
+        \x20   credentials: {host: {from: env, get: DB_HOST}, token: {from: keychain, get: a#b}}\n";
+    let said = explain(&loaded(file).config);
+    let expected = "\
+store team (file)
+
+orders (pg)
+  listens on   tcp://127.0.0.1:5432, in TLS
+  reaches      [::1]:6432
+  host         ::1
+  password     from team: /run/secrets/orders
+  port         6432
+  sslmode      verify-full
+  username     in the file
+  fetches      when a value changes, else every 30 s; none serves longer than it is fresh
+  rotation     open sessions end when they are idle for 30 s, at the latest after 10 min
+  sessions     at most 10000; dial 10 s, handshake 30 s, idle without a limit
+
+shop (mysql)
+  listens on   unix:///run/shop.sock, mode 0600, owner ours, group 7, in clear or in TLS
+  reaches      /run/mysqld.sock
+  host         /run/mysqld.sock
+  password     in the file
+  username     in the file
+  rotation     open sessions are kept
+  sessions     at most 20; dial 250 ms, handshake 9 s, idle 90 s
+
+vague (pg)
+  listens on   tcp://127.0.0.1:5433, in clear
+  reaches      what its values say
+  host         from env: DB_HOST
+  token        from keychain, which is not supported yet
+  fetches      when a value changes, else every 5 min; the last ones serve 1 h longer while the store fails
+  rotation     open sessions end within 5 s
+  sessions     at most 10000; dial 10 s, handshake 30 s, idle without a limit
+";
+    let differing = said.lines().zip(expected.lines()).find(|(said, expected)| said != expected);
+    assert!(said == expected, "{differing:?}\n{said}");
+}

@@ -1,0 +1,297 @@
+//! `command`: values that a program prints.
+//!
+//! Owns the running of the program: what it is given, how long it may take, and how much it may say. No shell is asked. What it
+//! says on stderr is thrown away: nobody knows whether a secret is in there.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::process::CommandExt;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::time::Duration;
+
+use protocol::Secret;
+use rustix::process::{Pid, Signal, kill_process_group};
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, Command as Program};
+use zeroize::Zeroizing;
+
+use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings};
+use crate::os_words::words;
+
+/// The kind `command`.
+pub(super) struct Command;
+
+/// One program.
+struct Asked(Settings);
+
+const SETTINGS: [KnownSetting; 2] = [
+    KnownSetting { is_required: true, is_list: true, check: check_word, ..KnownSetting::new(RUN) },
+    KnownSetting { check: check_timeout, ..KnownSetting::new(TIMEOUT) },
+];
+
+const RUN: &str = "run";
+const TIMEOUT: &str = "timeout";
+
+impl Kind for Command {
+    fn name(&self) -> &'static str {
+        "command"
+    }
+
+    fn check_id(&self, id: &str) -> Result<(), String> {
+        match id {
+            "" => Err("what the program is asked for is empty".into()),
+            _ if id.contains('\0') => Err(format!("'{}' cannot be given to a program", id.escape_debug())),
+            // An id that comes from elsewhere must not become an option.
+            _ if id.starts_with('-') => Err(format!("'{id}' would be an option of the program")),
+            _ => Ok(()),
+        }
+    }
+
+    fn settings(&self) -> &'static [KnownSetting] {
+        &SETTINGS
+    }
+
+    fn open(&self, settings: Settings) -> Arc<dyn Provider> {
+        Arc::new(Asked(settings))
+    }
+}
+
+fn check_word(word: &[u8]) -> Result<(), &'static str> {
+    if word.contains(&0) { Err("a word of a command line cannot hold a NUL byte") } else { Ok(()) }
+}
+
+fn check_timeout(text: &[u8]) -> Result<(), &'static str> {
+    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    match seconds {
+        Some(1..=TIMEOUT_MAX) => Ok(()),
+        _ => Err("expected whole seconds from 1 to 300"),
+    }
+}
+
+impl Provider for Asked {
+    fn must_be_asked(&self) -> bool {
+        true
+    }
+
+    fn fetch(&self, request: Request) -> Fetching {
+        let settings = self.0.clone();
+        Box::pin(async move {
+            let command = CommandLine::of(&settings).await?;
+            let mut values = Vec::with_capacity(request.items.len());
+            for item in &request.items {
+                values.push(command.ask(item).await?);
+            }
+            Ok(Fetched::new(values))
+        })
+    }
+}
+
+/// A program and the arguments that come before what it is asked for.
+struct CommandLine {
+    words: Vec<OsString>,
+    timeout: Duration,
+}
+
+impl CommandLine {
+    async fn of(settings: &Settings) -> Result<Self, FetchError> {
+        let word = |secret: Secret| OsString::from_vec(secret.expose(<[u8]>::to_vec));
+        let words: Vec<OsString> = settings.values(RUN).await?.into_iter().map(word).collect();
+        if words.is_empty() {
+            return Err(FetchError::Unusable(
+                "there is no program to run: give the provider a name and `run:` in the section `providers`"
+                    .into(),
+            ));
+        }
+        let seconds = settings
+            .value(TIMEOUT)
+            .await?
+            .and_then(|seconds| seconds.expose(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok()));
+        Ok(Self { words, timeout: Duration::from_secs(seconds.unwrap_or(TIMEOUT_DEFAULT)) })
+    }
+
+    /// How errors call it.
+    fn name(&self) -> String {
+        self.words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned())
+    }
+
+    async fn ask(&self, item: &Item) -> Result<Secret, FetchError> {
+        let name = self.name();
+        let unavailable = |reason: String| FetchError::Unavailable(format!("{name} {}: {reason}", item.id));
+        let Some((program, arguments)) = self.words.split_first() else {
+            return Err(FetchError::Unusable("there is no program to run".into()));
+        };
+        let mut command = std::process::Command::new(program);
+        command.args(arguments).arg(&item.id).env_clear();
+        for variable in KEPT {
+            command.envs(std::env::var_os(variable).map(|value| (variable, value)));
+        }
+        // A group of its own, so that what it has started ends with it.
+        command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+        let child = Program::from(command).spawn().map_err(|error| unavailable(words(&error)))?;
+        let mut running = Running(child);
+        let output = tokio::time::timeout(self.timeout, running.output());
+        let (mut output, status) = match output.await {
+            Ok(result) => result.map_err(|error| unavailable(words(&error)))?,
+            Err(_) => {
+                let seconds = self.timeout.as_secs();
+                return Err(unavailable(format!("it did not end within {seconds} s")));
+            }
+        };
+        if output.len() > OUTPUT_MAX {
+            let words = format!("{name} {}: it printed more than {} KiB", item.id, OUTPUT_MAX >> 10);
+            return Err(FetchError::Unusable(words));
+        }
+        if !status.success() {
+            return Err(unavailable(format!("{status}; run it by hand to see what it says")));
+        }
+        if !item.raw {
+            // As with a file: the newline is the program's, not the value's.
+            if output.ends_with(b"\n") {
+                output.pop();
+            }
+            if output.ends_with(b"\r") {
+                output.pop();
+            }
+        }
+        if output.is_empty() {
+            return Err(FetchError::Empty(format!("{name} {}: it printed nothing", item.id)));
+        }
+        Ok(Secret::from_heap(std::mem::take(&mut *output)))
+    }
+}
+
+/// A program that runs. It ends with this, and with it whatever it has started.
+struct Running(Child);
+
+impl Running {
+    /// What it prints, at most one byte more than may be, and how it ends.
+    async fn output(&mut self) -> std::io::Result<(Zeroizing<Vec<u8>>, std::process::ExitStatus)> {
+        // Its memory never moves, so no copy stays behind.
+        let mut output = Zeroizing::new(Vec::with_capacity(OUTPUT_MAX + 1));
+        if let Some(stdout) = self.0.stdout.take() {
+            let mut stdout = stdout.take(OUTPUT_MAX as u64 + 1);
+            let mut piece = Zeroizing::new([0; 4096]);
+            loop {
+                let len = stdout.read(&mut *piece).await?;
+                if len == 0 {
+                    break;
+                }
+                output.extend_from_slice(&piece[..len]);
+            }
+        }
+        if output.len() > OUTPUT_MAX {
+            self.kill();
+        }
+        Ok((output, self.0.wait().await?))
+    }
+
+    fn kill(&self) {
+        let group = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        // It may be gone already.
+        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// Variables that a program is given: where programs are, whose home it is, and the words it speaks. None that may hold a
+/// secret.
+const KEPT: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "XDG_RUNTIME_DIR"];
+
+/// As for a file's value.
+const OUTPUT_MAX: usize = 64 * 1024;
+
+/// In seconds.
+const TIMEOUT_DEFAULT: u64 = 10;
+const TIMEOUT_MAX: u64 = 300;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Setting;
+    use crate::testing::block_on;
+    use crate::values::Value;
+
+    fn settings(pairs: &[(&str, &str)]) -> Settings {
+        let literal = |text: &str| Setting::Literal(Value::new(Secret::from_heap(text.as_bytes().to_vec())));
+        Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), literal(value))))
+    }
+
+    fn ask(pairs: &[(&str, &str)], ids: &[&str]) -> Result<Vec<Vec<u8>>, FetchError> {
+        let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false, is_public: false }).collect();
+        let fetched = block_on(Command.open(settings(pairs)).fetch(Request { items }))?;
+        Ok(fetched.values.iter().map(|value| value.expose(<[u8]>::to_vec)).collect())
+    }
+
+    /// A script, run without being asked for by a shell of ours.
+    fn script(text: &str, id: &str) -> Result<Vec<u8>, FetchError> {
+        let mut values = ask(&[(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text), (RUN, "script")], &[id])?;
+        Ok(values.remove(0))
+    }
+
+    #[test]
+    fn a_value_is_what_the_program_prints_for_each_id() {
+        let values = ask(&[(RUN, "printf"), (RUN, "%s!\n")], &["a b", "$(id); `id`"]);
+        assert_eq!(values, Ok(vec![b"a b!".to_vec(), b"$(id); `id`!".to_vec()]));
+        assert_eq!(script("printf 'x\\n\\n'", "y"), Ok(b"x\n".to_vec()), "one newline is the program's");
+    }
+
+    #[test]
+    fn a_program_gets_no_variable_that_may_hold_a_secret_and_no_input() {
+        let said = script("cat; env", "x").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        let said = said.unwrap_or_else(|error| panic!("{error}"));
+        assert!(said.contains("PATH="), "{said}");
+        // Cargo sets it for every test that it runs.
+        assert!(std::env::var_os("CARGO_PKG_NAME").is_some() && !said.contains("CARGO_PKG_NAME"), "{said}");
+    }
+
+    #[test]
+    fn a_program_that_fails_says_so_without_a_word_of_its_own() {
+        let failed = script("echo hunter2 >&2; echo hunter2; exit 3", "x");
+        let words = "/bin/sh x: exit status: 3; run it by hand to see what it says";
+        assert_eq!(failed, Err(FetchError::Unavailable(words.into())));
+        let missing = ask(&[(RUN, "/nonexistent/program")], &["x"]);
+        let words = "/nonexistent/program x: no such file or directory";
+        assert_eq!(missing, Err(FetchError::Unavailable(words.into())));
+        assert_eq!(script("true", "x"), Err(FetchError::Empty("/bin/sh x: it printed nothing".into())));
+        assert!(matches!(ask(&[], &["x"]), Err(FetchError::Unusable(_))));
+    }
+
+    #[test]
+    fn a_program_that_does_not_end_is_ended_with_all_that_it_has_started() {
+        let dir = crate::testing::TempDir::new();
+        let pids = dir.file("pids", "");
+        let text = format!("sleep 1000 & echo $$ $! > {}; wait", pids.display());
+        let run = [(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text.as_str()), (RUN, "script"), (TIMEOUT, "1")];
+        let failed = ask(&run, &["x"]);
+        assert_eq!(failed, Err(FetchError::Unavailable("/bin/sh x: it did not end within 1 s".into())));
+        let pids = std::fs::read_to_string(pids).expect("the script wrote it");
+        for pid in pids.split_whitespace() {
+            let is_gone = || {
+                let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
+                status.map_or(true, |status| status.contains(") Z "))
+            };
+            while !is_gone() {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    #[test]
+    fn a_program_that_prints_without_end_is_ended() {
+        let failed = script("yes", "x");
+        assert_eq!(failed, Err(FetchError::Unusable("/bin/sh x: it printed more than 64 KiB".into())));
+    }
+
+    #[test]
+    fn ids_that_would_be_options_are_refused() {
+        assert!(Command.check_id("--help").is_err());
+        assert!(Command.check_id("").is_err());
+        assert_eq!(Command.check_id("db/password"), Ok(()));
+    }
+}

@@ -1,0 +1,59 @@
+//! How long values may be used, and when they are to be asked for again.
+//!
+//! Owns what a store that does not answer means for the values that it gave before. Decides nothing else.
+
+use std::time::{Duration, Instant};
+
+use super::decision::Schedule;
+
+/// What a service wants of its stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// How long values serve beyond the moment when they should have been fetched again, while the store fails.
+    pub stale_max: Duration,
+    /// The longest pause after a failure.
+    pub failure_pause_max: Duration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self { stale_max: Duration::from_secs(60 * 60), failure_pause_max: Duration::from_secs(60) }
+    }
+}
+
+/// The life of the present values.
+#[derive(Default)]
+pub(super) struct Lifetime {
+    schedule: Schedule,
+    /// They were due, and the store has failed since: until then they serve.
+    stale_until: Option<Instant>,
+}
+
+impl Lifetime {
+    /// The store has given values, or the same ones again.
+    pub(super) fn begin(&mut self, schedule: Schedule) {
+        *self = Self { schedule, stale_until: None };
+    }
+
+    /// The store has failed.
+    pub(super) fn on_failure(&mut self, now: Instant, rules: Rules) {
+        if let Some(due) = self.schedule.due_at.filter(|at| *at <= now) {
+            self.stale_until.get_or_insert(due + rules.stale_max);
+        }
+    }
+
+    /// When to fetch again.
+    pub(super) fn refetch_at(&self) -> Option<Instant> {
+        self.schedule.refetch_at
+    }
+
+    /// From when on the values must not be used.
+    pub(super) fn usable_until(&self) -> Option<Instant> {
+        self.schedule.usable_until.into_iter().chain(self.stale_until).min()
+    }
+
+    /// Whether the values serve though they should have been fetched again.
+    pub(super) fn is_stale(&self) -> bool {
+        self.stale_until.is_some()
+    }
+}
