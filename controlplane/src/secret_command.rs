@@ -2,7 +2,9 @@
 //!
 //! Owns these words and the exit codes. A value comes on standard input and goes to standard output, and nowhere else.
 
+use std::fs::File;
 use std::io::{self, IsTerminal, Read};
+use std::os::fd::AsFd;
 use std::process::ExitCode;
 
 use zeroize::Zeroizing;
@@ -109,7 +111,8 @@ fn value_of(name: &str, raw: bool) -> Result<Zeroizing<Vec<u8>>, String> {
         let value = prompt::ask(&stdin, &format!("The value of {name} (it is not shown): "));
         return value.map_err(|error| error.to_string());
     }
-    let value = read_value(&mut stdin.lock(), raw);
+    // Past the buffer of std's stdin, which nobody wipes.
+    let value = stdin.as_fd().try_clone_to_owned().and_then(|fd| read_value(&mut File::from(fd), raw));
     value
         .map_err(|error| format!("standard input: {}", words(&error)))?
         .ok_or_else(|| VaultError::LargeValue(name.to_owned()).to_string())

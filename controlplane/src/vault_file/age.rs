@@ -101,14 +101,20 @@ pub(super) fn open(
 }
 
 /// Wraps the key of a file for `recipient`: the share of a key that is then forgotten, and the wrapped key.
-fn wrap(file_key: &[u8; FILE_KEY_BYTES], recipient: &[u8; KEY_BYTES]) -> Option<([u8; KEY_BYTES], Vec<u8>)> {
+fn wrap(
+    file_key: &[u8; FILE_KEY_BYTES],
+    recipient: &[u8; KEY_BYTES],
+) -> Option<([u8; KEY_BYTES], [u8; WRAPPED_BYTES])> {
     let key = PrivateKey::generate(&X25519).ok()?;
     let share = key.compute_public_key().ok()?.as_ref().try_into().ok()?;
     let wrapping = aead(&*wrapping_key(&*shared(&key, recipient)?, &share, recipient)?)?;
-    let mut body = file_key.to_vec();
-    let tag = wrapping.seal_in_place_separate_tag(zero_nonce(), Aad::empty(), &mut body).ok()?;
-    body.extend_from_slice(tag.as_ref());
-    Some((share, body))
+    // Encrypted where it lies, and wiped if that fails.
+    let mut body = Zeroizing::new([0; WRAPPED_BYTES]);
+    body[..FILE_KEY_BYTES].copy_from_slice(file_key);
+    let sealed = &mut body[..FILE_KEY_BYTES];
+    let tag = wrapping.seal_in_place_separate_tag(zero_nonce(), Aad::empty(), sealed).ok()?;
+    body[FILE_KEY_BYTES..].copy_from_slice(tag.as_ref());
+    Some((share, *body))
 }
 
 fn wrapping_key(
@@ -263,8 +269,8 @@ impl<'a> Lines<'a> {
 /// 32 bytes of canonical base64 without padding.
 fn decode(text: &[u8]) -> Option<[u8; KEY_BYTES]> {
     let mut buffer = [0; KEY_BYTES + 1];
-    let fits = text.len() <= Base64Unpadded::encode_string(&[0; KEY_BYTES]).len();
-    let bytes = fits.then(|| Base64Unpadded::decode(text, &mut buffer).ok()).flatten()?;
+    let bytes =
+        (text.len() == KEY_COLUMNS).then(|| Base64Unpadded::decode(text, &mut buffer).ok()).flatten()?;
     bytes.try_into().ok()
 }
 
@@ -290,6 +296,9 @@ const SEALED_CHUNK_BYTES: usize = CHUNK_BYTES + TAG_BYTES;
 
 /// Of a stanza's body, in base64.
 const COLUMNS: usize = 64;
+
+/// 32 bytes in base64.
+const KEY_COLUMNS: usize = 43;
 
 /// Longer than any line that a known tool writes: a post-quantum stanza has about 1,500 bytes.
 const LINE_BYTES_MAX: usize = 8 * 1024;

@@ -10,7 +10,8 @@ use zeroize::Zeroizing;
 
 /// One identity. It has no text form but [`Identity::to_text`], which is wiped.
 pub(super) struct Identity {
-    scalar: Zeroizing<[u8; KEY_BYTES]>,
+    /// At one address until it is wiped: a list of keys that grows, or gives one away, would leave copies of it behind.
+    scalar: Box<Zeroizing<[u8; KEY_BYTES]>>,
     recipient: [u8; KEY_BYTES],
 }
 
@@ -24,13 +25,13 @@ const PREFIX: &str = "AGE-SECRET-KEY-";
 impl Identity {
     /// A new one, of the kernel's entropy. `None` if there is none.
     pub(super) fn generate() -> Option<Self> {
-        let mut scalar = Zeroizing::new([0; KEY_BYTES]);
-        aws_lc_rs::rand::fill(&mut *scalar).ok()?;
+        let mut scalar = Box::new(Zeroizing::new([0; KEY_BYTES]));
+        aws_lc_rs::rand::fill(&mut **scalar).ok()?;
         Self::of_scalar(scalar)
     }
 
-    fn of_scalar(scalar: Zeroizing<[u8; KEY_BYTES]>) -> Option<Self> {
-        let key = PrivateKey::from_private_key(&X25519, &*scalar).ok()?;
+    fn of_scalar(scalar: Box<Zeroizing<[u8; KEY_BYTES]>>) -> Option<Self> {
+        let key = PrivateKey::from_private_key(&X25519, &**scalar).ok()?;
         let recipient = key.compute_public_key().ok()?.as_ref().try_into().ok()?;
         Some(Self { scalar, recipient })
     }
@@ -44,7 +45,7 @@ impl Identity {
         if !is_ours || decoded.byte_iter().count() != KEY_BYTES {
             return None;
         }
-        let mut scalar = Zeroizing::new([0; KEY_BYTES]);
+        let mut scalar = Box::new(Zeroizing::new([0; KEY_BYTES]));
         for (place, byte) in scalar.iter_mut().zip(decoded.byte_iter()) {
             *place = byte;
         }
@@ -56,7 +57,7 @@ impl Identity {
         let prefix = Hrp::parse_unchecked(PREFIX);
         let mut text = Zeroizing::new(String::with_capacity(TEXT_BYTES));
         // Fails only for what is too long, or where writing fails, and a String takes everything.
-        let _ = bech32::encode_upper_to_fmt::<Bech32, _>(&mut *text, prefix, &*self.scalar);
+        let _ = bech32::encode_upper_to_fmt::<Bech32, _>(&mut *text, prefix, &**self.scalar);
         text
     }
 
@@ -67,7 +68,7 @@ impl Identity {
 
     /// What this key and `share` have in common; `None` if the share is a point of low order.
     pub(super) fn agree(&self, share: &[u8; KEY_BYTES]) -> Option<Zeroizing<[u8; KEY_BYTES]>> {
-        let key = PrivateKey::from_private_key(&X25519, &*self.scalar).ok()?;
+        let key = PrivateKey::from_private_key(&X25519, &**self.scalar).ok()?;
         shared(&key, share)
     }
 }
@@ -96,7 +97,7 @@ mod tests {
     #[test]
     fn reads_and_writes_the_text_of_a_key() {
         let identity = Identity::parse(KEY).expect("a key");
-        assert_eq!(*identity.scalar, [0x42; 32]);
+        assert_eq!(**identity.scalar, [0x42; 32]);
         assert_eq!(identity.to_text().as_str(), KEY);
         let (_, recipient) = bech32::decode(RECIPIENT).expect("bech32");
         assert_eq!(identity.recipient()[..], recipient);
