@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, OFlags, flock};
 use zeroize::Zeroizing;
@@ -65,15 +65,37 @@ pub(super) enum Owner {
 /// Written beside it, flushed, renamed over it, and the directory flushed: a crash before the rename leaves the old
 /// content, and one after it the new. Whoever calls this holds the [`Lock`].
 pub(super) fn replace(path: &Path, bytes: &[u8], owner: Owner) -> Result<(), VaultError> {
-    let place = behind_links(path);
+    let place = behind_links(path)?;
     let staged = Staged::write(&place, bytes, owner)?;
     staged.put_in_place()
 }
 
 /// What a link leads to is replaced, and not the link.
-fn behind_links(path: &Path) -> PathBuf {
-    path.canonicalize().unwrap_or_else(|_| path.to_owned())
+///
+/// A link that somebody else could have put there, or can turn, is not followed: it would choose which of our files is
+/// written over. Whoever turns one after this look gets nothing by it, for a rename follows no link.
+fn behind_links(path: &Path) -> Result<PathBuf, VaultError> {
+    let us = rustix::process::geteuid().as_raw();
+    let is_ours = |metadata: fs::Metadata| metadata.uid() == us || metadata.uid() == 0;
+    let mut place = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(link) = place.symlink_metadata() else { return Ok(place) };
+        if !link.is_symlink() {
+            return Ok(place);
+        }
+        let failed = |call, error: io::Error| VaultError::io(call, &place, &error);
+        let directory = directory_of(&place).metadata().map_err(|error| failed("stat", error))?;
+        if !is_ours(link) || !is_ours(directory) {
+            return Err(VaultError::OthersLink(place));
+        }
+        let leads_to = place.read_link().map_err(|error| failed("readlink", error))?;
+        place = directory_of(&place).join(leads_to);
+    }
+    Err(VaultError::io("open", path, &rustix::io::Errno::LOOP.into()))
 }
+
+/// As many as the kernel follows: path_resolution(7).
+const LINKS_MAX: u32 = 40;
 
 /// New content beside its place. Dropped before it is put there, it is removed.
 struct Staged<'a> {
@@ -164,9 +186,13 @@ pub(super) fn make_directories(path: &Path) -> Result<(), VaultError> {
 
 /// Makes what was created in, or renamed into, the directory of `path` last.
 fn sync_directory_of(path: &Path) -> Result<(), VaultError> {
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = directory_of(path);
     let synced = File::open(parent).and_then(|directory| directory.sync_all());
     synced.map_err(|error| VaultError::io("fsync", parent, &error))
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// The right to write a vault and its key, until it is dropped or the process ends. Readers need none.
@@ -177,35 +203,61 @@ impl Lock {
     ///
     /// The lock is on a file beside the vault that stays: the vault itself is another file after each write.
     pub(super) fn take(vault: &Path, patience: Duration) -> Result<Self, VaultError> {
-        let path = with_suffix(&behind_links(vault), ".lock");
-        let failed = |call, error: &io::Error| VaultError::io(call, &path, error);
-        let is_new = !path.exists();
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        // In a directory of somebody else's this must not lead elsewhere.
-        let opened = options.custom_flags(OFlags::NOFOLLOW.bits().cast_signed()).open(&path);
-        let file = opened.map_err(|error| failed("open", &error))?;
-        if is_new {
-            // So that the service whose directory this is can write, too.
-            give(&file, directory_for_root(&path).as_ref(), &path)?;
+        let path = with_suffix(&behind_links(vault)?, ".lock");
+        let started = Instant::now();
+        loop {
+            let file = lock(open_lock(&path)?, &path, patience.saturating_sub(started.elapsed()))?;
+            // Somebody may have removed it while we waited: then the turn is with the one that is there now.
+            let ours = file.metadata().map_err(|error| VaultError::io("stat", &path, &error))?;
+            let is_there = |there: fs::Metadata| (there.dev(), there.ino()) == (ours.dev(), ours.ino());
+            if path.symlink_metadata().is_ok_and(is_there) {
+                return Ok(Self(file));
+            }
+            if started.elapsed() >= patience {
+                return Err(VaultError::Busy(path));
+            }
         }
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => return Ok(Self(file)),
-            Err(rustix::io::Errno::WOULDBLOCK) => {}
-            Err(error) => return Err(failed("lock", &error.into())),
+    }
+}
+
+/// Opens the file to lock, which is made if it is not there.
+fn open_lock(path: &Path) -> Result<File, VaultError> {
+    let failed = |call, error: &io::Error| VaultError::io(call, path, error);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    match options.clone().create_new(true).open(path) {
+        Ok(file) => {
+            // So that the service whose directory this is can write, too. What was there before is not given away: it may
+            // be a second name of something else.
+            give(&file, directory_for_root(path).as_ref(), path)?;
+            return Ok(file);
         }
-        // The kernel has no lock with a deadline. A thread that waits too long unlocks at once when its turn comes, for
-        // nobody takes its file.
-        let (sender, turn) = mpsc::channel();
-        std::thread::spawn(move || {
-            let locked = flock(&file, FlockOperation::LockExclusive);
-            let _ = sender.send(locked.map(|()| file));
-        });
-        match turn.recv_timeout(patience) {
-            Ok(Ok(file)) => Ok(Self(file)),
-            Ok(Err(error)) => Err(failed("lock", &error.into())),
-            Err(_) => Err(VaultError::Busy(path)),
-        }
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(failed("open", &error)),
+        Err(_) => {}
+    }
+    // In a directory of somebody else's this must not lead elsewhere, nor hold us.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    let opened = options.create(true).truncate(false).custom_flags(flags.bits().cast_signed()).open(path);
+    opened.map_err(|error| failed("open", &error))
+}
+
+fn lock(file: File, path: &Path, patience: Duration) -> Result<File, VaultError> {
+    let failed = |error: rustix::io::Errno| VaultError::io("lock", path, &error.into());
+    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => return Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => {}
+        Err(error) => return Err(failed(error)),
+    }
+    // The kernel has no lock with a deadline. A thread that waits too long unlocks at once when its turn comes, for
+    // nobody takes its file.
+    let (sender, turn) = mpsc::channel();
+    std::thread::spawn(move || {
+        let locked = flock(&file, FlockOperation::LockExclusive);
+        let _ = sender.send(locked.map(|()| file));
+    });
+    match turn.recv_timeout(patience) {
+        Ok(locked) => locked.map_err(failed),
+        Err(_) => Err(VaultError::Busy(path.to_owned())),
     }
 }
 

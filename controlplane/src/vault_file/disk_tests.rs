@@ -113,6 +113,66 @@ fn what_a_link_leads_to_is_replaced_and_locked_and_not_the_link() {
 }
 
 #[test]
+fn a_link_that_another_user_can_turn_is_not_followed() {
+    if !rustix::process::geteuid().is_root() {
+        // Nobody else can make what another user has made.
+        return;
+    }
+    let (dir, theirs) = (TempDir::new(), TempDir::new());
+    let ours = dir.file("ours", "untouched");
+    std::os::unix::fs::chown(theirs.path(), Some(4321), Some(4321)).expect("root may");
+    let link = theirs.path().join("vault.age");
+    std::os::unix::fs::symlink(&ours, &link).expect("links");
+    // By way of a link of ours, too: the last one decides.
+    let first = dir.path().join("vault.age");
+    std::os::unix::fs::symlink(&link, &first).expect("links");
+    for path in [&link, &first] {
+        let refused = VaultError::OthersLink(link.clone());
+        assert_eq!(replace(path, b"new", Owner::Directory), Err(refused.clone()));
+        assert_eq!(Lock::take(path, Duration::ZERO).err(), Some(refused));
+    }
+    std::os::unix::fs::chown(theirs.path(), Some(0), Some(0)).expect("root may");
+    std::os::unix::fs::lchown(&link, Some(4321), Some(4321)).expect("root may");
+    assert_eq!(replace(&link, b"new", Owner::Writer), Err(VaultError::OthersLink(link.clone())));
+    assert_eq!((content(&ours), names(&dir), names(&theirs)), {
+        (b"untouched".to_vec(), vec!["ours".to_owned(), "vault.age".to_owned()], vec!["vault.age".to_owned()])
+    });
+    fs::remove_file(&link).expect("ours");
+    std::os::unix::fs::symlink("vault.age", &link).expect("links");
+    assert!(replace(&link, b"new", Owner::Writer).is_err_and(|error| error.to_string().contains("links")));
+}
+
+#[test]
+fn a_file_that_stands_in_the_place_of_the_lock_is_not_given_away() {
+    if !rustix::process::geteuid().is_root() {
+        return;
+    }
+    let (dir, theirs) = (TempDir::new(), TempDir::new());
+    std::os::unix::fs::chown(theirs.path(), Some(4321), Some(4321)).expect("root may");
+    let ours = dir.file("ours", "");
+    fs::hard_link(&ours, theirs.path().join("vault.age.lock")).expect("links");
+    drop(Lock::take(&theirs.path().join("vault.age"), Duration::ZERO));
+    assert_eq!(ours.metadata().expect("is there").uid(), 0);
+}
+
+#[test]
+fn a_lock_whose_file_was_removed_is_no_lock() {
+    let dir = TempDir::new();
+    let path = dir.path().join("vault.age");
+    let first = Lock::take(&path, Duration::ZERO).unwrap_or_else(|error| panic!("{error}"));
+    let waiter = {
+        let path = path.clone();
+        thread::spawn(move || Lock::take(&path, Duration::from_secs(120)))
+    };
+    // The waiter has opened the file, or is about to: either way its turn comes behind whoever has the one that is there.
+    fs::remove_file(dir.path().join("vault.age.lock")).expect("ours");
+    drop(first);
+    let turn = waiter.join().expect("ends").unwrap_or_else(|error| panic!("{error}"));
+    assert!(matches!(Lock::take(&path, Duration::from_millis(1)), Err(VaultError::Busy(_))));
+    drop(turn);
+}
+
+#[test]
 fn reads_no_more_than_the_bound_and_no_other_kind_of_file() {
     let dir = TempDir::new();
     let path = dir.file("file", "12345");

@@ -56,6 +56,8 @@ pub(crate) enum VaultError {
     KeyNotOurs(String),
     /// It belongs to another user, whose it would cease to be.
     OthersFile(PathBuf),
+    /// It is a link that another user can turn.
+    OthersLink(PathBuf),
     /// The kernel gives no entropy, or the library refuses what it never should.
     NoEntropy,
     /// A call of the kernel failed, for this path.
@@ -136,6 +138,11 @@ impl fmt::Display for VaultError {
             Self::OthersFile(path) => write!(
                 f,
                 "{} belongs to another user, who could not read it afterwards: run this as that user",
+                path.display()
+            ),
+            Self::OthersLink(path) => write!(
+                f,
+                "{} is a link that another user can turn to a file of yours: name what it should lead to",
                 path.display()
             ),
             Self::NoEntropy => f.write_str("the kernel gives no randomness"),
