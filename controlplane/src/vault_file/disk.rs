@@ -196,7 +196,12 @@ fn directory_of(path: &Path) -> &Path {
 }
 
 /// The right to write a vault and its key, until it is dropped or the process ends. Readers need none.
-pub(super) struct Lock(#[expect(dead_code, reason = "closing it is what unlocks")] File);
+pub(super) struct Lock {
+    #[expect(dead_code, reason = "closing it is what unlocks")]
+    file: File,
+    /// Removed with the lock, for whoever has so little to write that a file should not stay for it.
+    passing: Option<PathBuf>,
+}
 
 impl Lock {
     /// Waits for the turn, for at most `patience`.
@@ -211,12 +216,27 @@ impl Lock {
             let ours = file.metadata().map_err(|error| VaultError::io("stat", &path, &error))?;
             let is_there = |there: fs::Metadata| (there.dev(), there.ino()) == (ours.dev(), ours.ino());
             if path.symlink_metadata().is_ok_and(is_there) {
-                return Ok(Self(file));
+                return Ok(Self { file, passing: None });
             }
             if started.elapsed() >= patience {
                 return Err(VaultError::Busy(path));
             }
         }
+    }
+
+    /// The same for a key, which is written once in a long time: nothing stays beside it.
+    pub(super) fn take_in_passing(key: &Path, patience: Duration) -> Result<Self, VaultError> {
+        let passing = Some(with_suffix(&behind_links(key)?, ".lock"));
+        let mut lock = Self::take(key, patience)?;
+        lock.passing = passing;
+        Ok(lock)
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Who waits for it sees that it is gone, and takes the next one.
+        let _ = self.passing.take().map(fs::remove_file);
     }
 }
 

@@ -54,6 +54,10 @@ pub(crate) enum VaultError {
     Busy(PathBuf),
     /// The key does not lie where we could write another.
     KeyNotOurs(String),
+    /// This key is another vault's.
+    KeyTaken { key: PathBuf, vault: PathBuf },
+    /// Some of these keys may open something else.
+    KeysOfOthers(PathBuf),
     /// It belongs to another user, whose it would cease to be.
     OthersFile(PathBuf),
     /// It is a link that another user can turn.
@@ -134,6 +138,17 @@ impl fmt::Display for VaultError {
                 f,
                 "the key comes from {source}, where this command cannot write another: put it into a file, name that with --key, \
                  run this again, and bring the new key back"
+            ),
+            Self::KeyTaken { key, vault } => write!(
+                f,
+                "{} is the key of {}, which a rotation of the key for another vault would lock: name another key",
+                key.display(),
+                vault.display()
+            ),
+            Self::KeysOfOthers(path) => write!(
+                f,
+                "{} has keys besides that of the vault, and this would forget them: leave that one alone in it",
+                path.display()
             ),
             Self::OthersFile(path) => write!(
                 f,

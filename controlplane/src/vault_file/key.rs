@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
@@ -44,7 +45,13 @@ impl fmt::Display for KeySource {
 /// The keys of one source: the first is sealed to, and each may open.
 ///
 /// There is more than one only while `rotate-key` is under way, or if that was cut short.
-pub(super) struct Keys(Vec<Identity>);
+pub(super) struct Keys {
+    identities: Vec<Identity>,
+    /// The vault that they were written for, as far as that is known.
+    vault: Option<PathBuf>,
+    /// Whether they were written by a rotation that was under way.
+    is_rotation: bool,
+}
 
 impl Keys {
     /// Reads them.
@@ -61,59 +68,96 @@ impl Keys {
 
     /// A new one alone.
     pub(super) fn generate() -> Result<Self, VaultError> {
-        Ok(Self(vec![Identity::generate().ok_or(VaultError::NoEntropy)?]))
+        Ok(Self::of(vec![Identity::generate().ok_or(VaultError::NoEntropy)?]))
+    }
+
+    fn of(identities: Vec<Identity>) -> Self {
+        Self { identities, vault: None, is_rotation: false }
     }
 
     /// What age calls an identity file: a key in each line; empty lines and those that begin with `#` are none.
     fn parse(text: &[u8]) -> Result<Self, &'static str> {
         let text = std::str::from_utf8(text).map_err(|_| "it is not text")?;
-        let mut identities = Vec::new();
-        for line in
-            text.lines().map(str::trim_ascii).filter(|line| !line.is_empty() && !line.starts_with('#'))
-        {
-            if identities.len() == KEYS_MAX {
+        let mut keys = Self::of(Vec::new());
+        for line in text.lines().map(str::trim_ascii).filter(|line| !line.is_empty()) {
+            if line.starts_with('#') {
+                keys.vault = line.strip_prefix(VAULT).map(PathBuf::from).or(keys.vault);
+                keys.is_rotation |= line == ROTATION;
+                continue;
+            }
+            if keys.identities.len() == KEYS_MAX {
                 return Err("it has too many lines");
             }
             let identity = Identity::parse(line);
-            identities
+            keys.identities
                 .push(identity.ok_or("a line of it is not an X25519 identity of age, AGE-SECRET-KEY-1…")?);
         }
-        if identities.is_empty() { Err("it is empty") } else { Ok(Self(identities)) }
+        if keys.identities.is_empty() { Err("it is empty") } else { Ok(keys) }
     }
 
-    /// Writes them to a file. The caller holds the vault's lock.
-    pub(super) fn save(&self, path: &Path, now: OffsetDateTime) -> Result<(), VaultError> {
-        let comments = format!("# created: {}\n{COMMENT}", written(now));
+    /// Writes them to a file, for this vault. The caller holds the lock of either.
+    pub(super) fn save(&self, path: &Path, vault: &Path, now: OffsetDateTime) -> Result<(), VaultError> {
+        let mut comments = format!("# created: {}\n{COMMENT}\n", written(now));
+        // A path that is no line of text is not worth a format of its own.
+        if let Some(vault) = vault.to_str().filter(|path| !path.contains(char::is_control)) {
+            comments += &format!("{VAULT}{vault}\n");
+        }
+        if self.identities.len() > 1 {
+            comments += &format!("{ROTATION}\n");
+        }
         // Growing would leave a copy behind.
-        let bytes = comments.len() + self.0.len() * (TEXT_BYTES + 1);
+        let bytes = comments.len() + self.identities.len() * (TEXT_BYTES + 1);
         let mut text = Zeroizing::new(Vec::with_capacity(bytes));
         text.extend_from_slice(comments.as_bytes());
-        for identity in &self.0 {
+        for identity in &self.identities {
             text.extend_from_slice(identity.to_text().as_bytes());
             text.push(b'\n');
         }
         disk::replace(path, &text, Owner::Writer)
     }
 
+    /// That they are not the keys of another vault, which a rotation for `vault` would lock for ever.
+    pub(super) fn check_owner(&self, path: &Path, vault: &Path) -> Result<(), VaultError> {
+        let state = |path: &Path| path.metadata().ok().map(|there| (there.dev(), there.ino()));
+        match &self.vault {
+            // One that was moved here, or has two names, is the same.
+            Some(other)
+                if other != vault && state(other).is_some_and(|there| state(vault) != Some(there)) =>
+            {
+                Err(VaultError::KeyTaken { key: path.to_owned(), vault: other.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// That a rotation drops none but what it has made: a key that opens something else is not ours to forget.
+    pub(super) fn check_rotation(&self, path: &Path) -> Result<(), VaultError> {
+        match self.identities.len() {
+            1 => Ok(()),
+            2 if self.is_rotation => Ok(()),
+            _ => Err(VaultError::KeysOfOthers(path.to_owned())),
+        }
+    }
+
     /// Every key.
     pub(super) fn all(&self) -> &[Identity] {
-        &self.0
+        &self.identities
     }
 
     /// The one to seal to.
     pub(super) fn first(&self) -> &Identity {
-        &self.0[0]
+        &self.identities[0]
     }
 
     /// These, and behind them `others`.
     pub(super) fn before(mut self, others: Self) -> Self {
-        self.0.extend(others.0);
+        self.identities.extend(others.identities);
         self
     }
 
     /// The one at this place alone.
     pub(super) fn only(mut self, index: usize) -> Self {
-        Self(vec![self.0.swap_remove(index)])
+        Self::of(vec![self.identities.swap_remove(index)])
     }
 }
 
@@ -173,7 +217,13 @@ fn words(error: KeyError) -> &'static str {
 }
 
 const COMMENT: &str =
-    "# The key of a vault of secretless-broker: keep it away from the vault and from copies of it.\n";
+    "# The key of a vault of secretless-broker: keep it away from the vault and from copies of it.";
+
+/// Before the vault's path.
+const VAULT: &str = "# vault: ";
+
+const ROTATION: &str =
+    "# A rotation is under way: run `secretless-broker secret rotate-key` again to finish it.";
 
 /// A key has 74 bytes, and there may be comments.
 const TEXT_BYTES_MAX: usize = 16 * 1024;

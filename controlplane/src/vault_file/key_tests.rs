@@ -16,7 +16,7 @@ fn text_of(keys: &Keys) -> Vec<String> {
 
 fn saved(dir: &TempDir, keys: &Keys) -> PathBuf {
     let path = dir.path().join("vault.key");
-    keys.save(&path, OffsetDateTime::UNIX_EPOCH).unwrap_or_else(|error| panic!("{error}"));
+    keys.save(&path, Path::new("/v"), OffsetDateTime::UNIX_EPOCH).unwrap_or_else(|error| panic!("{error}"));
     path
 }
 
@@ -33,7 +33,8 @@ fn a_key_file_is_what_the_stock_tool_calls_an_identity_file() {
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(lines[0], "# created: 1970-01-01T00:00:00Z");
     assert!(lines[1].starts_with("# "), "{}", lines[1]);
-    assert_eq!(lines[2..], text_of(&keys));
+    assert_eq!(lines[2], "# vault: /v");
+    assert_eq!(lines[3..], text_of(&keys));
     // Who knows the recipient can seal a file that we would take for ours.
     assert!(!text.contains("age1"), "the recipient is as private as the key");
     assert_eq!(load(&KeySource::File(path)), Ok(text_of(&keys)));

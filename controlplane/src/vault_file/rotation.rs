@@ -14,9 +14,10 @@
 use time::OffsetDateTime;
 
 use super::contents::in_seconds;
+use super::disk::Lock;
 use super::error::VaultError;
 use super::key::{KeySource, Keys};
-use super::vault::{Opened, Vault};
+use super::vault::{Opened, PATIENCE, Vault};
 
 /// One step; each is one rename of one file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,16 +42,21 @@ impl Vault {
         let KeySource::File(path) = &self.places.key else {
             return Err(VaultError::KeyNotOurs(self.places.key.to_string()));
         };
-        let (lock, Opened { mut contents, keys: old, key, .. }) = self.open_to_write()?;
+        let lock = self.lock_to_write()?;
+        // Behind the vault's, as when the key is made.
+        let _key_lock = Lock::take_in_passing(path, PATIENCE)?;
+        let Opened { mut contents, keys: old, key, .. } = self.open()?;
+        old.check_owner(path, &self.places.vault)?;
+        old.check_rotation(path)?;
         let now = in_seconds(OffsetDateTime::now_utc());
         let mut keys = Keys::generate()?.before(old.only(key));
         for step in steps {
             match step {
-                Step::KeepBoth => keys.save(path, now)?,
+                Step::KeepBoth => keys.save(path, &self.places.vault, now)?,
                 Step::Seal => self.write(&lock, &mut contents, &keys, now)?,
                 Step::ForgetOld => {
                     keys = keys.only(0);
-                    keys.save(path, now)?;
+                    keys.save(path, &self.places.vault, now)?;
                 }
             }
         }

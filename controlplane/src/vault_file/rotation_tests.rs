@@ -61,6 +61,26 @@ fn a_rotation_that_stops_behind_any_step_loses_nothing_and_can_be_repeated() {
 }
 
 #[test]
+fn a_key_that_may_open_something_else_is_not_forgotten() {
+    let dir = TempDir::new();
+    let vault = vault_in(&dir);
+    set(&vault, "pw", b"hunter2");
+    let KeySource::File(path) = &vault.places.key else { panic!("a file") };
+    let other = Keys::generate().unwrap_or_else(|error| panic!("{error}"));
+    let text = fs::read_to_string(path).expect("text");
+    let both = format!("{text}{}\n", other.first().to_text().as_str());
+    fs::write(path, &both).expect("ours");
+    assert_eq!(vault.rotate_key(), Err(VaultError::KeysOfOthers(path.clone())));
+    assert_eq!(fs::read_to_string(path).expect("text"), both);
+    fs::write(path, text).expect("ours");
+    assert_eq!(vault.rotate(&STEPS[..1]), Ok(()));
+    let three = format!("{}{}\n", fs::read_to_string(path).expect("text"), other.first().to_text().as_str());
+    fs::write(path, three).expect("ours");
+    assert_eq!(vault.rotate_key(), Err(VaultError::KeysOfOthers(path.clone())));
+    assert_eq!(get(&vault, "pw"), Ok(b"hunter2".to_vec()));
+}
+
+#[test]
 fn a_reader_is_never_without_the_key() {
     let dir = TempDir::new();
     let vault = vault_in(&dir);

@@ -115,21 +115,20 @@ impl Vault {
     /// Removes a secret.
     pub(crate) fn remove(&self, name: &str) -> Result<(), VaultError> {
         check_name(name).map_err(VaultError::Name)?;
-        let (lock, Opened { mut contents, keys, .. }) = self.open_to_write()?;
+        let lock = self.lock_to_write()?;
+        let Opened { mut contents, keys, .. } = self.open()?;
         if contents.entries.remove(name).is_none() {
             return Err(self.no_secret(name));
         }
         self.write(&lock, &mut contents, &keys, in_seconds(OffsetDateTime::now_utc()))
     }
 
-    /// Opens what is there for a change.
-    pub(super) fn open_to_write(&self) -> Result<(Lock, Opened), VaultError> {
+    /// Locks what is there for a change.
+    pub(super) fn lock_to_write(&self) -> Result<Lock, VaultError> {
         if !self.is_there()? {
             return Err(self.no_vault());
         }
-        let lock = self.lock()?;
-        let opened = self.open()?;
-        Ok((lock, opened))
+        self.lock()
     }
 
     /// Seals the next version to the first of `keys`. Who holds the lock is the only one to do so.
@@ -199,16 +198,22 @@ impl Vault {
         {
             return Err(VaultError::Together(directory));
         }
-        match Keys::load(&self.places.key) {
-            // Somebody brought a key, or the first attempt was cut short behind the key.
-            Ok(keys) => Ok((keys, false)),
-            Err(VaultError::NoKey { .. }) => {
+        let is_missing = |found: &Result<_, _>| matches!(found, Err(VaultError::NoKey { .. }));
+        let mut found = Keys::load(&self.places.key);
+        if is_missing(&found) {
+            // Another vault's first writer may be about to make the same key.
+            let _lock = Lock::take_in_passing(path, PATIENCE)?;
+            found = Keys::load(&self.places.key);
+            if is_missing(&found) {
                 let keys = Keys::generate()?;
-                keys.save(path, now)?;
-                Ok((keys, true))
+                keys.save(path, &self.places.vault, now)?;
+                return Ok((keys, true));
             }
-            Err(error) => Err(error),
         }
+        // Somebody brought a key, or the first attempt was cut short behind the key.
+        let keys = found?;
+        keys.check_owner(path, &self.places.vault)?;
+        Ok((keys, false))
     }
 
     fn lock(&self) -> Result<Lock, VaultError> {
@@ -265,7 +270,7 @@ fn note_of(vault: &Path, mode: u32) -> Option<String> {
 const VAULT_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// How long another writer is waited for: it has milliseconds of work.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The second one is after a rotation that the first one fell into.
 const ATTEMPTS_MAX: u32 = 3;

@@ -159,12 +159,53 @@ fn a_key_that_is_there_is_used_for_a_vault_that_is_not() {
 }
 
 #[test]
+fn a_key_is_one_vaults_alone() {
+    let dir = TempDir::new();
+    let vault = vault_in(&dir);
+    set(&vault, "pw", b"1");
+    let other = vault_at(dir.path().join("data/other.age"), key_path(&vault));
+    let taken = VaultError::KeyTaken { key: key_path(&vault), vault: vault.places.vault.clone() };
+    assert_eq!(other.set("pw", Zeroizing::new(vec![1])), Err(taken.clone()));
+    assert!(!other.places.vault.exists());
+    // A copy is not rotated while the original is there: nothing would open that any more.
+    fs::copy(&vault.places.vault, &other.places.vault).expect("copies");
+    assert_eq!(other.rotate_key(), Err(taken));
+    assert_eq!(vault.rotate_key(), Ok(()));
+    // One that was moved is the same vault, and so is one of two names.
+    fs::rename(&vault.places.vault, &other.places.vault).expect("moves");
+    assert_eq!(other.rotate_key(), Ok(()));
+    std::os::unix::fs::symlink(&other.places.vault, &vault.places.vault).expect("links");
+    assert_eq!(vault.rotate_key(), Ok(()));
+    assert_eq!(get(&vault, "pw"), Ok(b"1".to_vec()));
+}
+
+#[test]
+fn first_writers_of_two_vaults_do_not_make_each_others_key() {
+    let dir = TempDir::new();
+    let key = dir.path().join("key/vault.key");
+    let outcomes: Vec<_> = (0..8)
+        .map(|index| {
+            let vault = vault_at(dir.path().join(format!("data/{index}.age")), key.clone());
+            std::thread::spawn(move || (vault.set("pw", Zeroizing::new(vec![1])).is_ok(), vault))
+        })
+        .collect();
+    for outcome in outcomes {
+        let (is_set, vault) = outcome.join().expect("ends");
+        assert_eq!(get(&vault, "pw").is_ok(), is_set, "what was set can be read");
+    }
+    let names = key.parent().expect("has one").read_dir().expect("is there");
+    assert_eq!(names.flatten().map(|entry| entry.file_name()).collect::<Vec<_>>(), ["vault.key"]);
+}
+
+#[test]
 fn another_key_opens_nothing_and_says_so() {
     let dir = TempDir::new();
     let vault = vault_in(&dir);
     set(&vault, "pw", b"hunter2");
     let other = Keys::generate().unwrap_or_else(|error| panic!("{error}"));
-    other.save(&key_path(&vault), OffsetDateTime::UNIX_EPOCH).unwrap_or_else(|error| panic!("{error}"));
+    other
+        .save(&key_path(&vault), &vault.places.vault, OffsetDateTime::UNIX_EPOCH)
+        .unwrap_or_else(|error| panic!("{error}"));
     let wrong = VaultError::WrongKey {
         vault: vault.places.vault.clone(),
         source: key_path(&vault).display().to_string(),
@@ -286,7 +327,8 @@ fn any_of_several_keys_opens_and_the_first_is_sealed_to() {
     set(&vault, "pw", b"hunter2");
     let ours = Keys::load(&vault.places.key).unwrap_or_else(|error| panic!("{error}"));
     let both = Keys::generate().unwrap_or_else(|error| panic!("{error}")).before(ours);
-    both.save(&key_path(&vault), OffsetDateTime::UNIX_EPOCH).unwrap_or_else(|error| panic!("{error}"));
+    both.save(&key_path(&vault), &vault.places.vault, OffsetDateTime::UNIX_EPOCH)
+        .unwrap_or_else(|error| panic!("{error}"));
     assert_eq!(get(&vault, "pw"), Ok(b"hunter2".to_vec()));
     // The next version is sealed to the first key.
     set(&vault, "pw", b"hunter3");
