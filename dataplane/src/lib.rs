@@ -49,4 +49,5 @@ pub use snapshot::{
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 pub use tls::ServerTls;
 
+pub use io::environment::take_variable;
 pub use io::socket::refuse_new_connections;

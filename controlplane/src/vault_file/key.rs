@@ -8,8 +8,10 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
+use protocol::Secret;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -23,8 +25,8 @@ use super::identity::{Identity, TEXT_BYTES};
 pub(crate) enum KeySource {
     /// In a file of ours, for nobody else to read.
     File(PathBuf),
-    /// In the environment, in the variable of this name.
-    Environment(&'static str),
+    /// In the environment, in [`VARIABLE`].
+    Environment,
     /// In a file that systemd made for this process alone (`LoadCredential=`).
     Credential(PathBuf),
     /// In the kernel's memory, as a key of type `user` of this name.
@@ -35,7 +37,7 @@ impl fmt::Display for KeySource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(path) => path.display().fmt(f),
-            Self::Environment(variable) => write!(f, "the environment variable {variable}"),
+            Self::Environment => write!(f, "the environment variable {VARIABLE}"),
             Self::Credential(path) => write!(f, "the credential {}", path.display()),
             Self::Keyring(name) => write!(f, "the key '{name}' of the kernel's keyring"),
         }
@@ -60,7 +62,7 @@ impl Keys {
             KeySource::File(path) => read_file(source, path, true)?,
             // systemd lets the user in by an access list, which shows as a group's bits; the directory is closed to others.
             KeySource::Credential(path) => read_file(source, path, false)?,
-            KeySource::Environment(variable) => read_variable(source, variable)?,
+            KeySource::Environment => read_taken(source)?,
             KeySource::Keyring(name) => read_keyring(source, name)?,
         };
         Self::parse(&text).map_err(|why| VaultError::NotAKey { source: source.to_string(), why })
@@ -174,12 +176,32 @@ fn read_file(source: &KeySource, path: &Path, is_ours: bool) -> Result<Zeroizing
     Ok(found.bytes)
 }
 
-fn read_variable(source: &KeySource, variable: &str) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    use std::os::unix::ffi::OsStringExt;
-    let value = std::env::var_os(variable);
-    let value = value.map(|value| Zeroizing::new(value.into_vec()));
-    value.ok_or_else(|| VaultError::NoKey { source: source.to_string(), said: "it is not set".to_owned() })
+/// Takes the key out of the environment, which lies outside every wiped memory and is shown to whoever may look into the
+/// process. Before there is a second thread; what stays there all the same is said.
+pub(crate) fn take() -> Option<String> {
+    let (key, is_wiped) = dataplane::take_variable(VARIABLE)?;
+    if !key.is_empty() {
+        // Once for the process: nobody has set it before.
+        let _ = TAKEN.set(key);
+    }
+    (!is_wiped).then(|| format!("{VARIABLE} could not be wiped from the environment"))
 }
+
+/// Whether there was one.
+pub(super) fn is_taken() -> bool {
+    TAKEN.get().is_some()
+}
+
+fn read_taken(source: &KeySource) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let key = TAKEN.get().map(|key| Zeroizing::new(key.expose(<[u8]>::to_vec)));
+    key.ok_or_else(|| VaultError::NoKey { source: source.to_string(), said: "it is not set".to_owned() })
+}
+
+/// What stood in [`VARIABLE`] when the process was started.
+static TAKEN: OnceLock<Secret> = OnceLock::new();
+
+/// The variable with the key itself.
+pub(super) const VARIABLE: &str = "SECRETLESS_VAULT_KEY";
 
 /// The session's keyring first, as the kernel itself would look, and then the user's.
 ///

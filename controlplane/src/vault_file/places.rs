@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::error::VaultError;
-use super::key::KeySource;
+use super::key::{self, KeySource, VARIABLE as KEY};
 
 /// Where a vault and its key are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +30,11 @@ impl Places {
     /// What counts for this process.
     pub(crate) fn find(flags: &PlaceFlags) -> Result<Self, VaultError> {
         let is_root = rustix::process::geteuid().is_root();
-        Self::of(flags, is_root, |name| std::env::var_os(name).filter(|value| !value.is_empty()))
+        Self::of(flags, is_root, |name| match name {
+            // It is in the environment no more. What it says is the key's to know.
+            KEY => key::is_taken().then(OsString::new),
+            _ => std::env::var_os(name).filter(|value| !value.is_empty()),
+        })
     }
 
     /// The command line that sets a secret here.
@@ -94,7 +98,7 @@ fn key_of_variables(variable: &impl Fn(&str) -> Option<OsString>) -> Result<Opti
         return Ok(Some(file_or_credential(PathBuf::from(path), variable)));
     }
     if variable(KEY).is_some() {
-        return Ok(Some(KeySource::Environment(KEY)));
+        return Ok(Some(KeySource::Environment));
     }
     // systemd.exec(5): the directory is there when any credential was loaded, ours or not.
     let credential = variable(CREDENTIALS).map(|directory| Path::new(&directory).join(CREDENTIAL));
@@ -133,9 +137,6 @@ fn with_absolute_path(source: KeySource) -> KeySource {
 
 /// The variable with the path of the vault.
 const VAULT: &str = "SECRETLESS_VAULT";
-
-/// The variable with the key itself.
-const KEY: &str = "SECRETLESS_VAULT_KEY";
 
 /// The variable with the path of the key.
 const KEY_FILE: &str = "SECRETLESS_VAULT_KEY_FILE";

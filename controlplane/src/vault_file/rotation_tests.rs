@@ -105,7 +105,7 @@ fn a_key_that_is_not_in_a_file_is_for_its_owner_to_change() {
     set(&vault, "pw", b"hunter2");
     let before = fs::read(&vault.places.vault).expect("is there");
     for key in
-        [KeySource::Environment("X"), KeySource::Keyring("x".to_owned()), KeySource::Credential("/x".into())]
+        [KeySource::Environment, KeySource::Keyring("x".to_owned()), KeySource::Credential("/x".into())]
     {
         let elsewhere = Vault::at(Places { key: key.clone(), ..vault.places.clone() });
         assert_eq!(elsewhere.rotate_key(), Err(VaultError::KeyNotOurs(key.to_string())));

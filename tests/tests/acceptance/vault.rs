@@ -160,6 +160,14 @@ fn the_key_may_come_from_a_file_a_variable_or_a_credential_of_systemd() {
         broker.wait_until_ready().unwrap();
         session(&service.listen, &login);
         assert!(!broker.said().contains("AGE-SECRET-KEY"), "{}", broker.said());
+        // Nobody but root may look, for the process cannot be dumped; and there is nothing to see.
+        match fs::read(format!("/proc/{}/environ", broker.process().pid())) {
+            Ok(environment) => {
+                let has = |words: &[u8]| environment.windows(words.len()).any(|window| window == words);
+                assert!(has(b"SECRETLESS_VAULT=") && !has(b"AGE-SECRET-KEY"), "the key was wiped");
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::PermissionDenied),
+        }
     }
 }
 
