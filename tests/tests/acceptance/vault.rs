@@ -172,6 +172,37 @@ fn the_key_may_come_from_a_file_a_variable_or_a_credential_of_systemd() {
 }
 
 #[test]
+fn vaults_with_names_have_their_own_values_and_are_watched() {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let (names, passwords) = (Vault::new().unwrap(), Vault::new().unwrap());
+    names.set("shop", &login.name).unwrap();
+    passwords.set("shop", "not yet").unwrap();
+    let mut service = pg("db", cluster, &login);
+    for (name, store) in [("username", "names"), ("password", "passwords")] {
+        service = service.credential(name, Value::From(store, "shop".to_owned()));
+    }
+    let mut file = File::with([service.clone()]).unwrap();
+    for (name, vault) in [("names", &names), ("passwords", &passwords)] {
+        let (vault, key) = (vault.vault.display(), vault.key.display());
+        file.providers.push(format!("{name}: {{type: local, vault: {vault}, key: {key}}}"));
+    }
+    let broker = launched(&file, |_| ());
+    broker.wait_until_ready().unwrap();
+    passwords.set("shop", &login.password).unwrap();
+    wait::until("the new password is taken", || {
+        psql(&service.listen, &login).run("").unwrap().status.success()
+    });
+
+    // What is missing is said with the command that helps, and the command does.
+    passwords.run(&["rm", "shop"], b"").unwrap().succeeded().unwrap();
+    let checked = process::run(command(&file.write().unwrap()).unwrap().arg("check")).unwrap();
+    let (vault, key) = (passwords.vault.display(), passwords.key.display());
+    let remedy = format!("`secretless-broker secret set shop --vault {vault} --key {key}`");
+    assert!(checked.stderr.contains(&remedy), "{checked}");
+}
+
+#[test]
 fn a_vault_that_is_not_there_yet_is_awaited_and_check_says_what_is_missing() {
     let cluster = shared(Major::Distribution);
     let login = cluster.user(None).unwrap();
