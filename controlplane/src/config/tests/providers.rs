@@ -24,6 +24,19 @@ fn a_store_comes_behind_those_that_it_needs() {
 }
 
 #[test]
+fn what_is_wrong_with_one_store_is_not_said_of_another() {
+    let stores =
+        "  a: {type: fil}\n  b: {type: command, run: [x], timeout: 5m}\n  team: {type: file, mode: x}\n";
+    let said = report(&with_stores(stores, "team"));
+    for expected in
+        ["kind of provider `fil`", "expected whole seconds", "providers.team.mode: unknown setting"]
+    {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("unknown provider"), "{said}");
+}
+
+#[test]
 fn what_is_wrong_with_a_store_is_named() {
     for (stores, from, expected) in [
         ("  team: {type: fil}\n", "file", "providers.team.type: there is no kind of provider `fil`"),
