@@ -4,16 +4,18 @@
 //! was published. Nothing in here waits; `run` brings the events.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, Report, ServiceId};
+use dataplane::{Dataplane, Report, SecretArena, ServiceId};
 use protocol::{ClientMisbehaved, Error};
 use tracing::{debug, error, info, warn};
 
 use crate::admin::{Facts, FetchCount, Health, Metrics, Scrape, ServiceMetrics};
 use crate::config::BrokerConfig;
+use crate::config::ListenOn;
 use crate::listening::Listening;
-use crate::reload::Prepared;
+use crate::reload::{Prepared, Present};
 use crate::stop::{Step, Stop};
 use crate::store::Store;
 use crate::stores::Stores;
@@ -31,6 +33,8 @@ pub(crate) struct Control {
     reloads: (u64, u64),
     started: (SystemTime, Instant),
     tidy_at: Instant,
+    /// How many refusals of memory for secrets have been said.
+    refusals_said: usize,
     /// When to say what the start still waits for.
     patience_until: Option<Instant>,
 }
@@ -50,6 +54,7 @@ impl Control {
             reloads: (0, 0),
             started,
             tidy_at: now + TIDY_INTERVAL,
+            refusals_said: SecretArena::of_process().refused().len(),
             patience_until: Some(now + PATIENCE),
         }
     }
@@ -62,6 +67,16 @@ impl Control {
     /// The stores of the file that is in force.
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    /// What is in force, for whoever prepares something else.
+    pub(crate) fn present(&self) -> Present {
+        let service = |(place, id): (ListenOn, ServiceId)| {
+            let service = self.store.get(id)?;
+            Some((place, (Arc::clone(&service.sources), service.holds.clone())))
+        };
+        let services = self.listening.open().into_iter().filter_map(service).collect();
+        Present { stores: self.stores.clone(), services }
     }
 
     /// Puts a file in force. Gives what watches its secrets.
@@ -186,6 +201,10 @@ impl Control {
         if self.tidy_at <= now {
             self.tidy_at = now + TIDY_INTERVAL;
             self.store.tidy(now);
+            for refused in SecretArena::of_process().refused().iter().skip(self.refusals_said) {
+                self.refusals_said += 1;
+                warn!("{refused}");
+            }
         }
         if self.patience_until.is_some_and(|until| until <= now) {
             self.patience_until = None;
@@ -300,9 +319,10 @@ impl Facts for std::cell::RefCell<Control> {
                     credential,
                     refused: service.is_refused(),
                     stale: service.is_stale(),
+                    lease_left: service.lease_left(now),
                     ..ServiceMetrics::default()
                 };
-                (metrics, std::sync::Arc::clone(&service.runtime))
+                (metrics, Arc::clone(&service.runtime))
             });
         }
         let counts = control.store.counts();
@@ -311,7 +331,7 @@ impl Facts for std::cell::RefCell<Control> {
             services: Vec::new(),
             fetches: outcomes
                 .map(|((provider, outcome), count)| FetchCount {
-                    provider: std::sync::Arc::clone(provider),
+                    provider: Arc::clone(provider),
                     outcome,
                     count: *count,
                 })
@@ -319,8 +339,13 @@ impl Facts for std::cell::RefCell<Control> {
             fetch_durations: counts.durations.clone(),
             reloads: control.reloads,
             connections: control.dataplane.connections() as u64,
+            leases: control.stores.leases().count() as u64,
             draining: is_stopping,
             workers: control.dataplane.workers() as u64,
+            secrets: SecretArena::of_process()
+                .used()
+                .map(|(protection, bytes)| (protection.label(), bytes as u64))
+                .into(),
             io: (control.dataplane.io().driver.label(), control.dataplane.io().reason.label()),
             started: Some(control.started.0),
         };

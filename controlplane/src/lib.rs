@@ -12,6 +12,7 @@ pub mod diagnostics;
 mod endpoints;
 mod fetch;
 mod fetch_counts;
+mod leases;
 mod listeners;
 mod listening;
 mod logging;

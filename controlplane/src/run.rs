@@ -20,7 +20,7 @@ use tracing::{info, warn};
 
 use crate::config::{FileState, LoadRequest};
 use crate::control::Control;
-use crate::fetch::Answer;
+use crate::fetch::{Answer, Question};
 use crate::reload::Prepared;
 use crate::resolve::{Resolution, look_up};
 use crate::watch::{Watch, Watcher};
@@ -149,7 +149,8 @@ impl Run {
     pub(crate) async fn until_the_end(mut self) {
         loop {
             if self.round() {
-                return;
+                let leases = self.control.borrow().stores().leases().clone();
+                return leases.give_all_back(RETURN_MAX).await;
             }
             let (may_wait, deadline) = {
                 let control = self.control.borrow();
@@ -189,8 +190,8 @@ impl Run {
         for question in control.store.take_fetches() {
             let (sender, watch) = (self.sender.clone(), self.watch.clone());
             tokio::spawn(async move {
-                let answer = question.sources.fetch(watch).await;
-                let (service, epoch) = (question.service, question.epoch);
+                let Question { service, epoch, sources, holds, is_refused } = question;
+                let answer = sources.fetch(watch, holds, is_refused).await;
                 // Nobody listens any more only when the process ends.
                 let _ = sender.send(Event::Fetched { service, epoch, answer });
             });
@@ -252,9 +253,9 @@ impl Run {
     fn reload(&mut self) {
         self.reloading = Reloading::Yes;
         let (request, sender) = (self.request.clone(), self.sender.clone());
-        let stores = self.control.borrow().stores().clone();
+        let present = self.control.borrow().present();
         spawn_local(async move {
-            let result = match Prepared::load(request, stores).await {
+            let result = match Prepared::load(request, present).await {
                 Ok((prepared, warnings)) => {
                     for finding in warnings.findings() {
                         warn!("{finding}");
@@ -267,6 +268,9 @@ impl Run {
         });
     }
 }
+
+/// How long the end waits for stores to take leases back.
+const RETURN_MAX: Duration = Duration::from_secs(5);
 
 /// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

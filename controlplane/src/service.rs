@@ -2,21 +2,21 @@
 //!
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
-use std::collections::BTreeSet;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Instant;
+mod place;
 
-use dataplane::{
-    Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
-};
-use protocol::{Credential, Destination, Generation, TargetFailed};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use dataplane::{CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target};
+use protocol::{Credential, Generation, TargetFailed};
 use tracing::{info, warn};
 
 use crate::endpoints::{Endpoints, Place};
 use crate::fetch::{Answer, Sources, describe};
+use crate::leases::{self, Holds, Leased};
 use crate::options::Options;
-use crate::resolve::{Names, numeric};
+use crate::resolve::Names;
 use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
@@ -37,6 +37,10 @@ pub(crate) struct ServiceState {
     older: Vec<Arc<Credential>>,
     /// Which of them is in force.
     in_force: Option<Generation>,
+    /// The leases that the newest values hang on.
+    pub holds: Holds,
+    /// When the leases end that open sessions may have begun with.
+    pub leased: Leased,
     /// When each that may be in force has come.
     came: Vec<(Generation, Instant)>,
     /// Whether that is not the newest one.
@@ -78,6 +82,8 @@ impl ServiceState {
             in_force: None,
             is_stood_in: false,
             accepted: None,
+            holds: Vec::new(),
+            leased: Leased::default(),
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
@@ -145,10 +151,16 @@ impl ServiceState {
         for note in round.notes {
             self.say(note);
         }
+        let over_at = leases::over_at(&round.holds);
+        let hold = leases::hold(&round.holds);
+        self.holds = round.holds;
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
+            let newest = self.credential.as_ref().map(|credential| credential.generation());
+            self.leased.put(newest, over_at);
             return (Outcome::Unchanged, round.schedule);
         }
-        let credential = round.values.credential(generation);
+        self.leased.put(Some(generation), over_at);
+        let credential = round.values.credential(generation, hold);
         for finding in self.options.protocol.check(&credential) {
             self.say(finding.words);
         }
@@ -261,64 +273,9 @@ impl ServiceState {
     fn forget(&mut self) {
         self.values = None;
         self.credential = None;
+        self.holds.clear();
         self.older.clear();
         self.refusal = None;
-    }
-
-    /// Finds out where the target is, as far as that is known now. Whether that is news.
-    pub(crate) fn find_target(&mut self, names: &mut Names, now: Instant) -> bool {
-        let Some(credential) = &self.credential else { return false };
-        let place = match self.options.protocol.destination(credential) {
-            Err(error) => Place::Failed(error),
-            Ok(Destination::Unix(path)) => {
-                self.endpoints.replace(vec![Address::Unix(path.into())], now);
-                Place::Here
-            }
-            Ok(Destination::Tcp { host, port }) => match numeric(&host) {
-                Some(ip) => {
-                    self.endpoints.replace(vec![Address::Tcp(SocketAddr::new(ip, port))], now);
-                    Place::Here
-                }
-                None => {
-                    self.place = Place::Named { host, port };
-                    return self.on_name(names, now);
-                }
-            },
-        };
-        self.place = place;
-        true
-    }
-
-    /// Something else may be known of the host's name. Whether that is news for this service.
-    pub(crate) fn on_name(&mut self, names: &mut Names, now: Instant) -> bool {
-        let Place::Named { host, port } = &self.place else { return false };
-        match names.resolution(host, now) {
-            Some(Ok(addresses)) => {
-                let at_port = |address: &SocketAddr| {
-                    let mut address = *address;
-                    address.set_port(*port);
-                    Address::Tcp(address)
-                };
-                self.endpoints.replace(addresses.iter().map(at_port).collect(), now);
-            }
-            Some(Err(_)) | None => {
-                self.endpoints.replace(Vec::new(), now);
-            }
-        }
-        true
-    }
-
-    /// The name of the target's host, if it has to be resolved.
-    pub(crate) fn host(&self) -> Option<&str> {
-        match &self.place {
-            Place::Named { host, .. } => Some(host),
-            Place::Unknown | Place::Failed(_) | Place::Here => None,
-        }
-    }
-
-    /// Forgets addresses that nobody needs. Whether there were any.
-    pub(crate) fn prune(&mut self, now: Instant) -> bool {
-        self.endpoints.prune(now)
     }
 
     /// The service as the data plane knows it.
@@ -380,6 +337,11 @@ impl ServiceState {
     /// Whether its values serve though their store has not given them again when it should have.
     pub(crate) fn is_stale(&self) -> bool {
         self.credential.is_some() && self.rotation.is_stale()
+    }
+
+    /// How long the leases of the newest credential have until they are over.
+    pub(crate) fn lease_left(&self, now: Instant) -> Option<Duration> {
+        leases::over_at(&self.holds).map(|(at, _)| at.saturating_duration_since(now))
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

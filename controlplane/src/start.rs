@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, IoInUse, IoReason, Settings};
+use dataplane::{Dataplane, IoInUse, IoReason, Protection, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, info, warn};
@@ -115,7 +115,15 @@ fn count(count: usize, what: &str) -> String {
 fn say(hardening: &Hardening) {
     let number = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
     let (before, now) = (number(hardening.descriptors.0), number(hardening.descriptors.1));
-    info!("no core dumps, not dumpable, {now} descriptors (the soft limit was {before})");
+    let secrets = match hardening.secrets {
+        Protection::Secret => "memfd_secret",
+        Protection::Locked => "locked memory",
+        Protection::Undumped => "memory that may be swapped out",
+        Protection::Heap => "the general heap",
+    };
+    info!(
+        "no core dumps, not dumpable, secrets in {secrets}, {now} descriptors (the soft limit was {before})"
+    );
     for refused in &hardening.refused {
         warn!("{refused}");
     }

@@ -3,12 +3,14 @@
 //! Owns the services' states, the moments at which they want something, and what the data plane has not been told
 //! yet. Does nothing itself: it is told what happened and the time, and says what to fetch, to look up and to publish.
 
+mod act;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{OnRotation, Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
+use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
 use crate::fetch::{self, Asked, Question, Sources};
@@ -16,7 +18,7 @@ use crate::fetch_counts::FetchCounts;
 use crate::options::Options;
 use crate::publish::{News, Publication};
 use crate::resolve::{Names, Resolution};
-use crate::rotation::{Action, Answer, Outcome, Rotation};
+use crate::rotation::{Outcome, Rotation};
 use crate::service::ServiceState;
 use crate::timers::Timers;
 
@@ -335,50 +337,6 @@ impl Store {
         &self.counts
     }
 
-    /// Lets `step` decide for the service, and notes what is to be done.
-    fn act(
-        &mut self,
-        id: ServiceId,
-        now: Instant,
-        step: impl FnOnce(&mut Rotation<SessionRef>, Instant, &mut Vec<Action<SessionRef>>),
-    ) {
-        let Some(service) = self.services.get_mut(&id) else { return };
-        let mut actions = Vec::new();
-        step(&mut service.rotation, now, &mut actions);
-        for action in actions {
-            match action {
-                Action::Fetch => self.fetches.push(Question {
-                    service: id,
-                    epoch: service.epoch,
-                    sources: Arc::clone(&service.sources),
-                }),
-                Action::Answer(session, answer) => {
-                    let verdict = match answer {
-                        Answer::Proceed => Verdict::Proceed,
-                        Answer::GiveUp => Verdict::GiveUp(service.refusal()),
-                        Answer::Retry(generation) => match service.generation(generation) {
-                            Some(credential) => Verdict::Retry(Arc::clone(credential)),
-                            None => Verdict::GiveUp(service.refusal()),
-                        },
-                    };
-                    self.publication.tell(session, verdict);
-                }
-                Action::Withdraw => {
-                    service.withdraw();
-                    self.publication.touch(id);
-                }
-            }
-        }
-        if service.settle(now) {
-            self.publication.touch(id);
-        }
-        let then = service.options.on_rotation;
-        if let Some(newer) = service.take_succession(now).filter(|_| then != OnRotation::Keep) {
-            self.publication.outdate(id, newer, then);
-        }
-        self.timers.set(id, service.rotation.next_deadline());
-    }
-
     /// Finds services by their files and hosts, and forgets names that nobody has.
     fn index(&mut self) {
         self.by_path.clear();
@@ -401,7 +359,7 @@ mod tests {
     use std::sync::LazyLock;
     use std::time::Duration;
 
-    use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
+    use dataplane::{CredentialState, OnRotation, Service, Snapshot, Target, Timeouts};
     use protocol::Secret;
 
     use super::*;
@@ -445,6 +403,7 @@ mod tests {
             refresh: Some(seconds(300)),
             stale_max: seconds(3600),
             failure_pause_max: seconds(60),
+            rotation_grace: seconds(2),
             connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };
@@ -459,7 +418,9 @@ mod tests {
         let questions = store.take_fetches();
         let count = questions.len();
         for question in questions {
-            let answer = block_on(async { question.sources.fetch(Watcher::new().watch()).await });
+            let answer = block_on(async {
+                question.sources.fetch(Watcher::new().watch(), question.holds, question.is_refused).await
+            });
             store.on_fetched(question.service, question.epoch, answer, now);
         }
         count

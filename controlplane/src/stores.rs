@@ -7,13 +7,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{CredentialConfig, Source, StoreConfig};
+use crate::leases::Leases;
 use crate::providers::{ALL, Item, Kind, Provider, Settings};
 use crate::settings::Setting;
 use crate::values::Value;
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
-pub(crate) struct Stores(BTreeMap<Arc<str>, Opened>);
+pub(crate) struct Stores {
+    open: BTreeMap<Arc<str>, Opened>,
+    /// Of all stores that this process has ever had.
+    leases: Leases,
+}
 
 #[derive(Clone)]
 struct Opened {
@@ -26,7 +31,7 @@ impl Stores {
     /// Opens the stores that a file describes, each behind those that it needs, and one without settings of every kind. Those that
     /// are the same in `before` are those.
     pub(crate) fn open(configs: Vec<StoreConfig>, before: &Self) -> Self {
-        let mut stores = Self::default();
+        let mut stores = Self { open: BTreeMap::new(), leases: before.leases.clone() };
         for kind in ALL {
             stores.add(kind.name().into(), *kind, Settings::default(), before);
         }
@@ -42,14 +47,14 @@ impl Stores {
 
     fn add(&mut self, name: Arc<str>, kind: &'static dyn Kind, settings: Settings, before: &Self) {
         let known = before
-            .0
+            .open
             .get(&name)
             .filter(|known| known.kind.name() == kind.name() && known.settings.is_same(&settings));
         let opened = known.cloned().unwrap_or_else(|| {
             let provider = kind.open(settings.clone());
             Opened { kind, settings, provider }
         });
-        self.0.insert(name, opened);
+        self.open.insert(name, opened);
     }
 
     fn setting(&self, source: Source) -> Option<Setting> {
@@ -67,8 +72,13 @@ impl Stores {
         }
     }
 
+    /// The leases of all stores.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// The store of this name, and its name.
     pub(crate) fn get(&self, name: &str) -> Option<(&Arc<str>, &Arc<dyn Provider>)> {
-        self.0.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
+        self.open.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
     }
 }

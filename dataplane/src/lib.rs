@@ -50,4 +50,7 @@ pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, Se
 pub use tls::ServerTls;
 
 pub use io::environment::take_variable;
+pub use io::region::{Protection, Unprotected};
+pub use io::secret_arena::{SecretArena, SecretBytes};
 pub use io::socket::refuse_new_connections;
+pub use io::wiping::Wiping;

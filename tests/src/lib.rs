@@ -13,6 +13,7 @@ pub mod certificates;
 pub mod failure;
 pub mod http;
 pub mod interrupt;
+pub mod memory;
 pub mod mysql;
 pub mod obtain;
 pub mod places;

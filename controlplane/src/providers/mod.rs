@@ -76,6 +76,26 @@ pub trait Provider: Send + Sync {
     /// or fails, within a time that the provider bounds itself.
     fn fetch(&self, request: Request) -> Fetching;
 
+    /// What of `id` is asked for at once: values whose ids have the same place belong together and come in one request, those
+    /// of others do not, and may have leases of their own.
+    fn place<'i>(&self, id: &'i str) -> &'i str {
+        let _ = id;
+        ""
+    }
+
+    /// Asks for `time` more of a lease of this store. What it grants counts from before it was asked. A refusal that is not
+    /// [`FetchError::Unavailable`] is final: another lease takes its place.
+    fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
+        let _ = (lease, time);
+        Box::pin(async { Err(FetchError::Unsupported("its leases cannot be renewed".to_owned())) })
+    }
+
+    /// Gives a lease back: its values are none any more.
+    fn revoke(&self, lease: &Lease) -> Revoking {
+        let _ = lease;
+        Box::pin(async { Err(FetchError::Unsupported("its leases cannot be given back".to_owned())) })
+    }
+
     /// Whether what it has said once it will always say, so that nobody need wait for another answer.
     fn is_constant(&self) -> bool {
         false
@@ -111,6 +131,12 @@ pub struct Flaw {
 
 /// A fetch under way.
 pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + Send>>;
+
+/// A renewal under way.
+pub type Renewing = Pin<Box<dyn Future<Output = Result<Granted, FetchError>> + Send>>;
+
+/// A lease on its way back.
+pub type Revoking = Pin<Box<dyn Future<Output = Result<(), FetchError>> + Send>>;
 
 /// What a provider is asked for: all values that one service wants of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -158,9 +184,33 @@ impl Fetched {
 pub struct Lease {
     /// The store's name for it.
     pub id: String,
-    /// How long the values live, counted from the answer.
+    /// How long the values live, counted from before the store was asked.
     pub duration: Duration,
     /// Whether its life can be prolonged.
+    pub renewable: bool,
+    /// Which of the provider's logins it was given to, by a number of the provider's: it ends with that one.
+    pub login: u64,
+    /// When it is given back.
+    pub revoke: Revoke,
+}
+
+/// When a lease is given back to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoke {
+    /// As soon as another one is in its place and the last session that uses it has ended, and when the broker stops.
+    Unused,
+    /// When the broker stops.
+    AtStop,
+    /// Not at all: it ends by itself.
+    Never,
+}
+
+/// What a renewal has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// How long the values live from now on.
+    pub duration: Duration,
+    /// Whether their life can be prolonged again.
     pub renewable: bool,
 }
 

@@ -19,6 +19,7 @@ use super::contents::written;
 use super::disk::{self, Owner};
 use super::error::VaultError;
 use super::identity::{Identity, TEXT_BYTES};
+use crate::values::Value;
 
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -182,7 +183,7 @@ pub(crate) fn take() -> Option<String> {
     let (key, is_wiped) = dataplane::take_variable(VARIABLE)?;
     if !key.is_empty() {
         // Once for the process: nobody has set it before.
-        let _ = TAKEN.set(key);
+        let _ = TAKEN.set(Secret::new(Value::new(key)));
     }
     (!is_wiped).then(|| format!("{VARIABLE} could not be wiped from the environment"))
 }

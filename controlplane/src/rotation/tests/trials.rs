@@ -34,7 +34,7 @@ fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
     assert_eq!(scene.asks(2), []);
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.asks(3), [], "the fetch may bring a better one");
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2), give_up(3)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(1), give_up(3)]);
     assert_eq!(scene.asks(4), [give_up(4)], "the account is left alone");
     scene.wait(1_000);
     scene.time();
