@@ -1,7 +1,9 @@
 //! The command line: what the program is asked to do.
 //!
-//! Owns every flag. Those of the Go broker are accepted as Go's `flag` package accepts them: one dash or two,
+//! Owns every flag but those of `secret`. Those of the Go broker are accepted as Go's `flag` package accepts them: one dash or two,
 //! `-x=value`, `-flag=false`. Does nothing but read the words, and a plugin folder's list of files.
+
+mod secret;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use dataplane::IoChoice;
 
+pub use self::secret::{Deed, SecretOptions};
 use crate::config::{IO_WORDS, LoadRequest};
 
 /// What the program is asked to do.
@@ -33,6 +36,8 @@ pub enum Action {
     Check(LoadRequest),
     /// Say what the configuration means.
     Explain(LoadRequest),
+    /// Look after the secrets of the embedded vault.
+    Secret(SecretOptions),
     /// Print [`version`].
     Version,
 }
@@ -76,7 +81,10 @@ pub struct Exit {
 
 /// Reads the command line. `args` begins with the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Exit> {
-    let matches = Line::command().try_get_matches_from(go_to_gnu(args)).map_err(|error| exit_of(&error))?;
+    let args = go_to_gnu(args);
+    let is_secret = args.iter().any(|arg| arg == "secret");
+    let exit_of = |error: &clap::Error| if is_secret { secret::exit_of(error) } else { exit_of(error) };
+    let matches = Line::command().try_get_matches_from(args).map_err(|error| exit_of(&error))?;
     let line = Line::from_arg_matches(&matches).map_err(|error| exit_of(&error))?;
     line.options.into_invocation(line.command)
 }
@@ -102,7 +110,7 @@ struct Line {
     options: Options,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serve (the default)
     Run,
@@ -110,6 +118,8 @@ enum Command {
     Check,
     /// Say what each service listens on, reaches, and takes from where
     Explain,
+    /// Keep secrets in the embedded vault
+    Secret(secret::Line),
     /// Print the version
     Version,
 }
@@ -196,6 +206,12 @@ impl Options {
             io: self.io,
         };
         let action = match command {
+            Some(Command::Secret(line)) => {
+                if load.file.is_some() || self.watch.is_some() {
+                    return Err(Exit::refusal("`secret` reads no configuration: leave out -f and --watch"));
+                }
+                Action::Secret(line.into_options()?)
+            }
             Some(Command::Check) => Action::Check(load),
             Some(Command::Explain) => Action::Explain(load),
             _ => Action::Run(RunOptions { load, watch: self.watch.unwrap_or(false) }),
@@ -257,7 +273,7 @@ fn exit_of(error: &clap::Error) -> Exit {
     let mut text = error.render().to_string();
     if error.kind() == ErrorKind::InvalidSubcommand || error.kind() == ErrorKind::UnknownArgument {
         text.push_str(
-            "\nActions: run (default), check, explain, version. Every flag may have one dash or two.\n",
+            "\nActions: run (default), check, explain, secret, version. Every flag may have one dash or two.\n",
         );
     }
     let code = if error.use_stderr() { 2 } else { 0 };
@@ -302,7 +318,7 @@ fn go_to_gnu(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         };
         let (is_long, takes_value) = match name {
             b"f" | b"p" | b"s" => (false, true),
-            b"file" | b"log-format" | b"io" | b"config-mgr" | b"profile" => (true, true),
+            b"file" | b"log-format" | b"io" | b"config-mgr" | b"profile" | b"vault" | b"key" => (true, true),
             b"h" => (false, false),
             b"help" | b"watch" | b"debug" | b"allow-remote" | b"version" | b"graceful-exit" => (true, false),
             // A lone letter aside, one dash is two to Go: clap would name the first letter as what is wrong.
@@ -333,7 +349,7 @@ mod tests {
         match parse_line(line).unwrap_or_else(|exit| panic!("{line}: {}", exit.text)).action {
             Action::Run(run) => run.load,
             Action::Check(load) | Action::Explain(load) => load,
-            Action::Version => panic!("{line}: a version"),
+            Action::Version | Action::Secret(_) => panic!("{line}: no configuration"),
         }
     }
 

@@ -23,12 +23,14 @@ use crate::os_words::words;
 use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
-use crate::{logging, terminal};
+use crate::{logging, secret_command, terminal, vault_file};
 
 /// Runs the program that the command line asks for.
 pub fn main() -> ExitCode {
     let started = (SystemTime::now(), Instant::now());
-    let hardening = harden();
+    let mut hardening = harden();
+    // There is no other thread yet.
+    hardening.refused.extend(vault_file::take_key());
     let Invocation { action, log, warnings } = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(exit) => {
@@ -47,6 +49,7 @@ pub fn main() -> ExitCode {
         }
         Action::Check(request) => check(&request),
         Action::Explain(request) => explain(&request),
+        Action::Secret(options) => secret_command::run(options),
         Action::Run(options) => {
             let _log = logging::start(log.format, log.debug);
             info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));

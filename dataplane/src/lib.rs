@@ -49,6 +49,7 @@ pub use snapshot::{
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 pub use tls::ServerTls;
 
+pub use io::environment::take_variable;
 pub use io::region::{Protection, Unprotected};
 pub use io::secret_arena::{SecretArena, SecretBytes};
 pub use io::socket::refuse_new_connections;

@@ -24,5 +24,6 @@ pub mod process;
 pub mod psql;
 pub mod say;
 pub mod unprivileged;
+pub mod vault;
 pub mod wait;
 pub mod wire;

@@ -6,6 +6,7 @@
 mod command;
 mod env;
 mod file;
+mod local;
 
 use std::fmt;
 use std::future::Future;
@@ -20,7 +21,7 @@ pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
 
 /// Every kind, in the order of the documentation.
-pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &command::Command];
+pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &local::Local, &command::Command];
 
 /// The kind that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Kind> {
@@ -54,6 +55,10 @@ pub struct KnownSetting {
     pub is_required: bool,
     /// Whether it is a list.
     pub is_list: bool,
+    /// Whether it must stand in the file itself: what must be known before anything is asked for, and is no secret.
+    pub is_fixed: bool,
+    /// Another setting, without which this one means nothing.
+    pub partner: Option<&'static str>,
     /// What is wrong with a value that stands in the file.
     pub check: fn(&[u8]) -> Result<(), &'static str>,
 }
@@ -61,7 +66,7 @@ pub struct KnownSetting {
 impl KnownSetting {
     /// One value, which may be missing and may be anything.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, is_required: false, is_list: false, check: |_| Ok(()) }
+        Self { name, is_required: false, is_list: false, is_fixed: false, partner: None, check: |_| Ok(()) }
     }
 }
 

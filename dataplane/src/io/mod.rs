@@ -13,6 +13,7 @@ mod buffer_ring;
 mod conduit;
 #[cfg(test)]
 mod driver_tests;
+pub(crate) mod environment;
 mod epoll;
 pub(crate) mod pool;
 mod probe;

@@ -38,3 +38,5 @@ mod shutdown;
 mod sockets;
 mod stores;
 mod support;
+mod vault;
+mod vault_crashes;
