@@ -39,6 +39,10 @@ impl Kind for Command {
         "command"
     }
 
+    fn trims(&self) -> bool {
+        true
+    }
+
     fn check_id(&self, id: &str) -> Result<(), String> {
         match id {
             "" => Err("what the program is asked for is empty".into()),

@@ -24,6 +24,10 @@ impl Kind for File {
         "file"
     }
 
+    fn trims(&self) -> bool {
+        true
+    }
+
     fn check_id(&self, id: &str) -> Result<(), String> {
         match id {
             "" => Err("the path of a file is empty".into()),

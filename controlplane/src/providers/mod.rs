@@ -37,6 +37,11 @@ pub trait Kind: Send + Sync {
     /// file.
     fn check_id(&self, id: &str) -> Result<(), String>;
 
+    /// Whether it drops a newline at the end of a value that is not wanted raw.
+    fn trims(&self) -> bool {
+        false
+    }
+
     /// The settings that a store of this kind takes.
     fn settings(&self) -> &'static [KnownSetting] {
         &[]

@@ -64,6 +64,7 @@ impl fmt::Display for Unprotected {
             (Protection::Secret, Errno::PERM | Errno::ACCESS) => {
                 "a seccomp profile forbids it: allow memfd_secret"
             }
+            (Protection::Secret, Errno::FBIG) => "raise RLIMIT_FSIZE (LimitFSIZE= in systemd)",
             (Protection::Secret | Protection::Locked, Errno::AGAIN | Errno::NOMEM | Errno::PERM) => memlock,
             (Protection::Secret | Protection::Locked, _) => "root can read them, and nobody else",
             (Protection::Undumped | Protection::Heap, _) => {
@@ -147,6 +148,11 @@ impl Drop for Region {
 }
 
 fn map_secret(len: usize) -> Result<NonNull<u8>, Errno> {
+    // To the kernel this is a file; one that is too large would end the process by a signal.
+    let files_max = rustix::process::getrlimit(rustix::process::Resource::Fsize).current;
+    if files_max.is_some_and(|max| max < len as u64) {
+        return Err(Errno::FBIG);
+    }
     // The manual speaks of FD_CLOEXEC; what the kernel takes is O_CLOEXEC (mm/secretmem.c).
     // SAFETY: takes a number and touches no memory.
     let made = unsafe { libc::syscall(libc::SYS_memfd_secret, libc::O_CLOEXEC) };
@@ -218,6 +224,7 @@ mod tests {
             (Protection::Secret, Errno::NOSYS, "secretmem.enable=1"),
             (Protection::Secret, Errno::PERM, "allow memfd_secret"),
             (Protection::Secret, Errno::AGAIN, "RLIMIT_MEMLOCK"),
+            (Protection::Secret, Errno::FBIG, "RLIMIT_FSIZE"),
             (Protection::Locked, Errno::NOMEM, "RLIMIT_MEMLOCK"),
             (Protection::Locked, Errno::PERM, "RLIMIT_MEMLOCK"),
         ] {
