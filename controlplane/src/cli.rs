@@ -33,13 +33,22 @@ pub enum Action {
     /// Serve, until told to stop.
     Run(RunOptions),
     /// Say what is wrong with the configuration.
-    Check(LoadRequest),
+    Check(CheckOptions),
     /// Say what the configuration means.
     Explain(LoadRequest),
     /// Look after the secrets of the embedded vault.
     Secret(SecretOptions),
     /// Print [`version`].
     Version,
+}
+
+/// How to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Which configuration.
+    pub load: LoadRequest,
+    /// Whether stores are asked for every value, too.
+    pub online: bool,
 }
 
 /// How to serve.
@@ -115,7 +124,11 @@ enum Command {
     /// Serve (the default)
     Run,
     /// Say what is wrong with the configuration, and exit 1 if it cannot be used
-    Check,
+    Check {
+        /// Ask the stores for every value, too, and show none
+        #[arg(long)]
+        online: bool,
+    },
     /// Say what each service listens on, reaches, and takes from where
     Explain,
     /// Keep secrets in the embedded vault
@@ -212,7 +225,7 @@ impl Options {
                 }
                 Action::Secret(line.into_options()?)
             }
-            Some(Command::Check) => Action::Check(load),
+            Some(Command::Check { online }) => Action::Check(CheckOptions { load, online }),
             Some(Command::Explain) => Action::Explain(load),
             _ => Action::Run(RunOptions { load, watch: self.watch.unwrap_or(false) }),
         };
@@ -348,7 +361,7 @@ mod tests {
     fn load_of(line: &str) -> LoadRequest {
         match parse_line(line).unwrap_or_else(|exit| panic!("{line}: {}", exit.text)).action {
             Action::Run(run) => run.load,
-            Action::Check(load) | Action::Explain(load) => load,
+            Action::Check(CheckOptions { load, .. }) | Action::Explain(load) => load,
             Action::Version | Action::Secret(_) => panic!("{line}: no configuration"),
         }
     }

@@ -18,6 +18,7 @@ mod listeners;
 mod listening;
 mod logging;
 mod offload;
+mod online;
 mod options;
 mod os_words;
 mod process;

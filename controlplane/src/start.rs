@@ -15,15 +15,16 @@ use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
-use crate::cli::{self, Action, Invocation, RunOptions};
-use crate::config::{self, BrokerConfig, ListenOn, LoadRequest};
+use crate::cli::{self, Action, CheckOptions, Invocation, RunOptions};
+use crate::config::{self, BrokerConfig, ListenOn, LoadRequest, Loaded};
 use crate::control::Control;
+use crate::diagnostics::Report;
 use crate::listeners::describe;
 use crate::os_words::words;
 use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
-use crate::{logging, secret_command, terminal, vault_file};
+use crate::{logging, online, secret_command, terminal, vault_file};
 
 /// Runs the program that the command line asks for.
 pub fn main() -> ExitCode {
@@ -47,7 +48,7 @@ pub fn main() -> ExitCode {
             terminal::out(&cli::version());
             ExitCode::SUCCESS
         }
-        Action::Check(request) => check(&request),
+        Action::Check(options) => check(&options),
         Action::Explain(request) => explain(&request),
         Action::Secret(options) => secret_command::run(options),
         Action::Run(options) => {
@@ -71,10 +72,13 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what is wrong with a file.
-fn check(request: &LoadRequest) -> ExitCode {
-    match config::check(request) {
+fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
+    match config::check(load) {
         Ok(loaded) => {
             terminal::report(&loaded.warnings);
+            if *online {
+                return check_online(load, &loaded);
+            }
             let path = loaded.config.path.display();
             let services = count(loaded.config.services.len(), "service");
             let verdict = match loaded.doubtful {
@@ -91,6 +95,29 @@ fn check(request: &LoadRequest) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks stores for all that a file wants of them. It is read again, for looking at it has taken it apart.
+fn check_online(load: &LoadRequest, checked: &Loaded) -> ExitCode {
+    let report = match config::load(load) {
+        Ok(loaded) => match online::ask(loaded.config, &checked.warnings) {
+            Ok(report) => report,
+            Err(error) => Report::of_error(None, format!("cannot ask stores: {}", words(&error)), ""),
+        },
+        Err(report) => report,
+    };
+    terminal::report(&report);
+    if report.has_errors() {
+        return ExitCode::FAILURE;
+    }
+    let path = checked.config.path.display();
+    let services = count(checked.config.services.len(), "service");
+    let but = match checked.doubtful {
+        0 => String::new(),
+        doubtful => format!(", but connections to {doubtful} of them will fail: see the warnings"),
+    };
+    terminal::out(&format!("{path}: {services} can be served, and every value is there{but}\n"));
+    ExitCode::SUCCESS
 }
 
 /// Says what a file means.

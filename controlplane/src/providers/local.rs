@@ -67,9 +67,9 @@ impl Provider for Opened {
             match offload(&work, PATIENCE, move || read(places, &request.items)).await {
                 Ok(fetched) => fetched.map_err(|error| fetch_error(&error)),
                 Err(Lost::TooSlow | Lost::StillStuck) => {
-                    Err(FetchError::Unavailable(format!("{work}: i/o timeout")))
+                    Err(FetchError::Failing(format!("{work}: i/o timeout")))
                 }
-                Err(Lost::Died) => Err(FetchError::Unavailable(format!("{work}: interrupted"))),
+                Err(Lost::Died) => Err(FetchError::Failing(format!("{work}: interrupted"))),
             }
         })
     }
@@ -115,7 +115,7 @@ fn fetch_error(error: &VaultError) -> FetchError {
         | VaultError::Tampered { .. }
         | VaultError::Unreadable { .. }
         | VaultError::RolledBack { .. } => FetchError::Unusable(words),
-        _ => FetchError::Unavailable(words),
+        _ => FetchError::Failing(words),
     }
 }
 

@@ -35,15 +35,22 @@ pub(crate) fn edges(name: &str, secret: &[u8]) -> BTreeMap<String, Vec<u8>> {
 /// What a private key can be found by: each line of its text, and the number itself, as it is written and as processors have it.
 fn key_forms(name: &str, pem: &str) -> BTreeMap<String, Vec<u8>> {
     let mut forms = BTreeMap::new();
-    for (number, line) in pem.lines().filter(|line| line.len() > 30 && !line.starts_with('-')).enumerate() {
-        forms.extend(edges(&format!("{name}-line{number}"), line.as_bytes()));
-    }
     let key = PrivateKeyDer::from_pem_slice(pem.as_bytes()).unwrap();
     // ECPrivateKey (RFC 5915 section 3): version 1, and the number as an octet string of 32 bytes.
     let head = [2, 1, 1, 4, 32];
     let at =
         key.secret_der().windows(head.len()).position(|bytes| bytes == head).expect("it is a key of P-256");
-    let number = &key.secret_der()[at + head.len()..][..32];
+    let end = at + head.len() + 32;
+    let number = &key.secret_der()[end - 32..end];
+    // Behind it comes the public key, which a certificate may have in the same letters: four for three bytes.
+    let mut left = end / 3 * 4;
+    for (number, line) in pem.lines().filter(|line| !line.starts_with('-')).enumerate() {
+        let secret = &line[..left.min(line.len())];
+        left -= secret.len();
+        if secret.len() > 12 {
+            forms.extend(edges(&format!("{name}-line{number}"), secret.as_bytes()));
+        }
+    }
     forms.extend(edges(&format!("{name}-number"), number));
     let reversed: Vec<u8> = number.iter().rev().copied().collect();
     forms.extend(edges(&format!("{name}-reversed"), &reversed));
