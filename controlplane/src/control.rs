@@ -12,6 +12,7 @@ use protocol::{ClientMisbehaved, Error, TargetFailed};
 use tracing::{debug, error, info, warn};
 
 use crate::admin::{Facts, FetchCount, Health, Metrics, Scrape, ServiceMetrics};
+use crate::clock;
 use crate::config::BrokerConfig;
 use crate::config::ListenOn;
 use crate::listening::Listening;
@@ -43,7 +44,7 @@ impl Control {
     /// A control plane without services.
     pub(crate) fn new(dataplane: Dataplane, broker: BrokerConfig, started: (SystemTime, Instant)) -> Self {
         let workers = dataplane.workers();
-        let now = Instant::now();
+        let now = clock::now();
         Self {
             store: Store::new(workers),
             listening: Listening::new(workers),
@@ -150,7 +151,7 @@ impl Control {
             Report::Abandoned { service, session } => self.store.on_abandoned(service, session, now),
             Report::Refused(refusal) => self.store.on_refused(refusal, now),
             Report::Proven { service, generation, session, attempt_began } => {
-                self.store.on_proven(service, generation, session, attempt_began, now);
+                self.store.on_proven(service, generation, session, clock::of_dataplane(attempt_began), now);
             }
             Report::DialFailed(service) => self.store.on_dial_failed(service, now),
             Report::Retired(listener) => self.listening.on_retired(listener),
@@ -302,7 +303,7 @@ impl Facts for std::cell::RefCell<Control> {
 
     fn metrics(&self) -> Scrape {
         let control = self.borrow();
-        let now = Instant::now();
+        let now = clock::now();
         let trouble = control.listening.trouble();
         let mut services = BTreeMap::new();
         let is_stopping = control.stop.is_under_way();

@@ -8,12 +8,13 @@ mod ask;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ask::{Ask, Piece};
 use dataplane::ServiceId;
 use protocol::{Protocol, Secret};
 
+use crate::clock;
 use crate::config::{CredentialConfig, Source};
 use crate::leases::{Holds, Leases};
 use crate::providers::{FetchError, Item, Provider};
@@ -190,10 +191,10 @@ impl Sources {
             .map(|index| {
                 let (sources, held) = (Arc::clone(&self), holds.next().flatten());
                 tokio::spawn(async move {
-                    let began = Instant::now();
+                    let began = clock::now();
                     let Sources { asks, refresh, leases, .. } = &*sources;
                     let piece = asks[index].obtain(held, is_refused, *refresh, leases, began).await;
-                    (piece, began.elapsed())
+                    (piece, clock::now().duration_since(began))
                 })
             })
             .collect();

@@ -7,6 +7,7 @@ mod admin;
 mod breaker;
 mod certificate;
 pub mod cli;
+mod clock;
 pub mod config;
 mod control;
 pub mod diagnostics;

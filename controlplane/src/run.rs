@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataplane::ServiceId;
 use tokio::io::unix::AsyncFd;
@@ -18,6 +18,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, spawn_local};
 use tracing::{info, warn};
 
+use crate::clock;
 use crate::config::{FileState, LoadRequest};
 use crate::control::Control;
 use crate::fetch::{Answer, Question};
@@ -152,9 +153,9 @@ impl Run {
                 let leases = self.control.borrow().stores().leases().clone();
                 return leases.give_all_back(RETURN_MAX).await;
             }
-            let (may_wait, deadline) = {
+            let (may_wait, wait) = {
                 let control = self.control.borrow();
-                (control.dataplane().begin_wait(), control.next_deadline(Instant::now()))
+                (control.dataplane().begin_wait(), clock::until(control.next_deadline(clock::now())))
             };
             let event = if may_wait {
                 tokio::select! {
@@ -165,7 +166,7 @@ impl Run {
                         }
                         None
                     }
-                    () = tokio::time::sleep_until(deadline.into()) => None,
+                    () = tokio::time::sleep(wait) => None,
                 }
             } else {
                 // Signals, fetches and the admin address get their turn all the same.
@@ -184,7 +185,7 @@ impl Run {
     /// Goes once through everything that may be due. Whether the end has come.
     fn round(&mut self) -> bool {
         let mut control = self.control.borrow_mut();
-        let now = Instant::now();
+        let now = clock::now();
         control.take_reports(now);
         let is_over = control.on_time(now);
         for question in control.store.take_fetches() {
@@ -207,7 +208,7 @@ impl Run {
     }
 
     fn on_event(&mut self, event: Event) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut control = self.control.borrow_mut();
         match event {
             Event::Fetched { service, epoch, answer } => {

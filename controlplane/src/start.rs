@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 
 use crate::admin::Admin;
 use crate::cli::{self, Action, CheckOptions, Invocation, RunOptions};
+use crate::clock;
 use crate::config::{self, BrokerConfig, ListenOn, LoadRequest, Loaded};
 use crate::control::Control;
 use crate::diagnostics::Report;
@@ -235,7 +236,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
         let prepared = Prepared::new(loaded.config, control.borrow().stores());
         let places: Vec<ListenOn> = prepared.places().cloned().collect();
         announce(&places);
-        let watcher = control.borrow_mut().commit(prepared, Instant::now())?;
+        let watcher = control.borrow_mut().commit(prepared, clock::now())?;
         let run = Run::new(Rc::clone(&control), watcher, load)
             .map_err(|error| vec![format!("the workers cannot be heard: {}", words(&error))])?;
         run.obey(signals);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::value;
+use crate::clock;
 use crate::leases::{Held, Leases, Step};
 use crate::providers::{FetchError, Fetched, Provider, Request};
 use crate::rotation::Schedule;
@@ -69,7 +70,7 @@ impl Ask {
                 Step::Replace => {}
             }
         }
-        let began = Instant::now();
+        let began = clock::now();
         let fetched = self.provider.fetch(self.request.clone()).await?;
         let items = &self.request.items;
         if fetched.values.len() != items.len() {

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use tracing::{debug, warn};
 
 use super::{Held, Term};
+use crate::clock;
 use crate::providers::{Lease, Provider, Revoke};
 use crate::values::Value;
 
@@ -128,13 +129,13 @@ impl Returnable {
                 Ok(()) => return debug!("store '{store}': a lease was given back"),
                 Err(error) => error,
             };
-            let again = Instant::now() + pause;
+            let again = clock::now() + pause;
             if !error.is_for_now() || again >= ends_at {
                 return warn!(
                     "store '{store}': a lease could not be given back, and ends by itself: {error}"
                 );
             }
-            tokio::time::sleep_until(again.into()).await;
+            tokio::time::sleep(clock::until(again)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
     }

@@ -6,13 +6,14 @@
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataplane::{SecretArena, SecretBytes};
 use protocol::{Secret, SecretMemory};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
 
 use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
+use crate::clock;
 use crate::offload::{Lost, offload};
 use crate::os_words::words;
 
@@ -99,7 +100,7 @@ fn read_all(request: &Request) -> Result<Fetched, FetchError> {
             rustix::fs::stat(&item.id).is_ok_and(|stat| Version::of(&stat) == *version)
         };
         if reads == READS_MAX || versions.len() < 2 || request.items.iter().zip(&versions).all(is_still) {
-            fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
+            fetched.refetch_at = Some(clock::now() + REFETCH_AFTER);
             return Ok(fetched);
         }
     }

@@ -7,11 +7,12 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use protocol::SecretMemory;
 
 use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings};
+use crate::clock;
 use crate::offload::{Lost, offload};
 use crate::vault_file::{PlaceFlags, Places, Seen, Vault, VaultError, check_name};
 
@@ -95,7 +96,7 @@ fn read(places: Places, items: &[Item]) -> Result<Fetched, VaultError> {
     let found = Vault::at(places).values(&names, &SEEN)?;
     let mut fetched = Fetched::new(found.values);
     fetched.notes.extend(found.note);
-    fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
+    fetched.refetch_at = Some(clock::now() + REFETCH_AFTER);
     Ok(fetched)
 }
 
@@ -221,7 +222,7 @@ mod tests {
             (VaultError::WrongKey { vault: vault.clone(), source: "/k".to_owned() }, "denied"),
             (VaultError::Tampered { vault: vault.clone() }, "unusable"),
             (VaultError::RolledBack { vault: vault.clone(), counter: 1, seen: 2 }, "unusable"),
-            (VaultError::Busy(vault), "unavailable"),
+            (VaultError::Busy(vault), "failing"),
         ];
         for (error, label) in labels {
             assert_eq!(fetch_error(&error).label(), label);
