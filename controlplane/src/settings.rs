@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::Secret;
+use protocol::{Secret, SecretMemory};
 
 use crate::providers::{FetchError, Item, Provider, Request};
 use crate::values::Value;
@@ -59,6 +59,14 @@ impl Settings {
     /// The value of `name` as it is now.
     pub async fn value(&self, name: &str) -> Result<Option<Secret>, FetchError> {
         Ok(self.values(name).await?.into_iter().next())
+    }
+
+    /// The value of `name` that stands in the file.
+    pub(crate) fn fixed(&self, name: &str) -> Option<&impl SecretMemory> {
+        self.0.get(name).into_iter().flatten().find_map(|setting| match setting {
+            Setting::Literal(value) => Some(value),
+            Setting::From { .. } => None,
+        })
     }
 
     /// The values of the list `name` as they are now.

@@ -8,13 +8,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{CredentialConfig, Source, StoreConfig};
+use crate::leases::Leases;
 use crate::providers::{ALL, Item, Kind, Provider, Settings};
 use crate::settings::Setting;
 use crate::values::Value;
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
-pub(crate) struct Stores(BTreeMap<Arc<str>, Opened>);
+pub(crate) struct Stores {
+    open: BTreeMap<Arc<str>, Opened>,
+    /// Of all stores that this process has ever had.
+    leases: Leases,
+}
 
 #[derive(Clone)]
 struct Opened {
@@ -27,7 +32,7 @@ impl Stores {
     /// Opens the stores that a file describes, each behind those that it needs, and one without settings of every kind. Those that
     /// are the same in `before` are those.
     pub(crate) fn open(configs: Vec<StoreConfig>, before: &Self) -> Self {
-        let mut stores = Self::default();
+        let mut stores = Self { open: BTreeMap::new(), leases: before.leases.clone() };
         for kind in ALL {
             stores.add(kind.name().into(), *kind, Settings::default(), before);
         }
@@ -43,14 +48,14 @@ impl Stores {
 
     fn add(&mut self, name: Arc<str>, kind: &'static dyn Kind, settings: Settings, before: &Self) {
         let known = before
-            .0
+            .open
             .get(&name)
             .filter(|known| known.kind.name() == kind.name() && known.settings.is_same(&settings));
         let opened = known.cloned().unwrap_or_else(|| {
             let provider = kind.open(settings.clone());
             Opened { kind, settings, provider }
         });
-        self.0.insert(name, opened);
+        self.open.insert(name, opened);
     }
 
     fn setting(&self, source: Source) -> Option<Setting> {
@@ -70,8 +75,8 @@ impl Stores {
 
     /// Those of `self` that are not in `kept`.
     fn without<'a>(&'a self, kept: &'a Self) -> impl Iterator<Item = &'a Arc<dyn Provider>> {
-        let is_kept = |provider| kept.0.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
-        self.0.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
+        let is_kept = |provider| kept.open.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
+        self.open.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
     }
 
     /// Closes those that nobody needs who has `kept`. Gives up on whoever takes longer than `patience`: what it holds ends by
@@ -86,9 +91,14 @@ impl Stores {
         }
     }
 
+    /// The leases of all stores.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// The store of this name, and its name.
     pub(crate) fn get(&self, name: &str) -> Option<(&Arc<str>, &Arc<dyn Provider>)> {
-        self.0.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
+        self.open.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
     }
 }
 
@@ -129,7 +139,7 @@ mod tests {
                 Arc::new(Counting { closed: Arc::clone(closed), is_slow: *name == "slow" });
             (Arc::from(*name), Opened { kind, settings: Settings::default(), provider })
         };
-        Stores(names.iter().map(opened).collect())
+        Stores { open: names.iter().map(opened).collect(), leases: Leases::default() }
     }
 
     #[test]
@@ -137,8 +147,8 @@ mod tests {
         let closed = Arc::new(AtomicU32::new(0));
         let before = stores(&["a", "b"], &closed);
         let mut after = before.clone();
-        after.0.remove("b");
-        after.0.extend(stores(&["c"], &closed).0);
+        after.open.remove("b");
+        after.open.extend(stores(&["c"], &closed).open);
         let generous = Duration::from_secs(60);
         block_on(async { before.close(&after, generous).await });
         assert_eq!(closed.load(Ordering::Relaxed), 1);

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::client::Answer;
 use super::json::Json;
-use crate::providers::Lease;
 
 /// How long the store says that a secret is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +13,27 @@ pub(super) enum Terms {
     /// Until somebody changes it, which nobody tells. A hint of when to look again: 0 if there is none.
     Open { seconds: u64 },
     /// As long as its lease.
-    Leased(Lease),
+    Leased(Leased),
     /// Until the store itself changes it, which is in so many seconds.
     Rotated { seconds: u64 },
+}
+
+/// A lease as the store tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Leased {
+    pub(super) id: String,
+    pub(super) lasts: Duration,
+    pub(super) is_renewable: bool,
+}
+
+impl Leased {
+    /// The lease that `answer` is about, if there is one.
+    pub(super) fn of(answer: Json<'_>) -> Option<Self> {
+        let id = answer.member("lease_id").and_then(Json::text).filter(|id| !id.is_empty())?;
+        let seconds = answer.member("lease_duration").and_then(Json::number).unwrap_or_default();
+        let lasts = Duration::from_secs(seconds).clamp(LEASE_MIN, LEASE_MAX);
+        Some(Self { id, lasts, is_renewable: answer.member("renewable").is_some_and(Json::is_true) })
+    }
 }
 
 /// A secret as it lies in an answer.
@@ -32,8 +49,10 @@ pub(super) enum Meaning<'a> {
     Missing,
     /// We may not have it, or nobody knows our token.
     Forbidden,
-    /// The store has a problem of its own, in these words.
+    /// The store has a problem with what it was asked, in these words.
     Failing(String),
+    /// It is not there, or not in a state to answer.
+    Away(String),
 }
 
 impl<'a> Meaning<'a> {
@@ -42,7 +61,7 @@ impl<'a> Meaning<'a> {
         match answer.status {
             200 => {
                 let Some(json) = Json::parse(&answer.body).filter(|json| json.is_object()) else {
-                    return Self::Failing(format!(
+                    return Self::Away(format!(
                         "{what}: the answer is no JSON: is this the store's address?"
                     ));
                 };
@@ -55,17 +74,17 @@ impl<'a> Meaning<'a> {
             // What is not there is said in the store's form; another server's page is not the store's word.
             404 if is_from_store(answer) => Self::Missing,
             403 if is_from_store(answer) => Self::Forbidden,
-            _ => Self::Failing(refusal(answer, what)),
+            400 | 405 | 500 if is_from_store(answer) => Self::Failing(refusal(answer, what)),
+            _ => Self::Away(refusal(answer, what)),
         }
     }
 }
 
 fn terms(answer: Json<'_>, data: Json<'_>) -> Terms {
-    let seconds = answer.member("lease_duration").and_then(Json::number).unwrap_or_default();
-    if let Some(id) = answer.member("lease_id").and_then(Json::text).filter(|id| !id.is_empty()) {
-        let renewable = answer.member("renewable").is_some_and(Json::is_true);
-        return Terms::Leased(Lease { id, duration: Duration::from_secs(seconds), renewable });
+    if let Some(lease) = Leased::of(answer) {
+        return Terms::Leased(lease);
     }
+    let seconds = answer.member("lease_duration").and_then(Json::number).unwrap_or_default();
     // A static role: the account stays, and its password is changed by the store.
     let is_rotated = data.member("last_vault_rotation").is_some();
     match data.member("ttl").filter(|_| is_rotated) {
@@ -93,6 +112,12 @@ pub(super) fn refusal(answer: &Answer, what: &str) -> String {
     words
 }
 
+/// A store that gives less, or says nothing, is not asked for a new account all the time.
+const LEASE_MIN: Duration = Duration::from_secs(2);
+
+/// No time of a store's makes a clock overflow.
+const LEASE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
+
 /// A store says one or two; more is not read by anybody.
 const ERRORS_SHOWN: usize = 3;
 const ERROR_CHARS_SHOWN: usize = 200;
@@ -113,6 +138,7 @@ mod tests {
             Meaning::Missing => "missing",
             Meaning::Forbidden => "forbidden",
             Meaning::Failing(_) => "failing",
+            Meaning::Away(_) => "away",
         }
     }
 
@@ -122,8 +148,8 @@ mod tests {
                        "data": {"username": "u"}}"#;
         let answer = answer(200, body);
         let Meaning::Found(found) = Meaning::of(&answer, "x") else { panic!("it is found") };
-        let (id, duration) = ("database/creds/app/x".to_owned(), Duration::from_secs(3600));
-        assert_eq!(found.terms, Terms::Leased(Lease { id, duration, renewable: true }));
+        let (id, lasts) = ("database/creds/app/x".to_owned(), Duration::from_secs(3600));
+        assert_eq!(found.terms, Terms::Leased(Leased { id, lasts, is_renewable: true }));
         assert!(found.data.member("username").is_some());
     }
 
@@ -150,15 +176,20 @@ mod tests {
         assert_eq!(label(404, r#"{"errors": []}"#), "missing");
         // A version that was deleted.
         assert_eq!(label(404, r#"{"data": {"data": null, "metadata": {}}}"#), "missing");
-        assert_eq!(label(404, "<h1>404 page not found</h1>"), "failing");
+        assert_eq!(label(404, "<h1>404 page not found</h1>"), "away");
         assert_eq!(label(403, r#"{"errors": ["permission denied"]}"#), "forbidden");
-        assert_eq!(label(403, "Forbidden by proxy"), "failing");
-        assert_eq!(label(200, "<html>sign in</html>"), "failing");
-        assert_eq!(label(200, "[]"), "failing");
+        assert_eq!(label(403, "Forbidden by proxy"), "away");
+        assert_eq!(label(200, "<html>sign in</html>"), "away");
+        assert_eq!(label(200, "[]"), "away");
         assert_eq!(label(200, r#"{"data": null}"#), "missing");
         assert_eq!(label(204, ""), "missing");
-        for status in [400, 412, 429, 472, 473, 500, 502, 503] {
+        for status in [412, 429, 472, 473, 502, 503] {
+            assert_eq!(label(status, r#"{"errors": ["x"]}"#), "away", "{status}");
+        }
+        // One path that it cannot read is no word about the others.
+        for status in [400, 500] {
             assert_eq!(label(status, r#"{"errors": ["x"]}"#), "failing", "{status}");
+            assert_eq!(label(status, "x"), "away", "{status}");
         }
     }
 

@@ -11,34 +11,31 @@ use protocol::Secret;
 use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use super::client::{Client, GRACE};
+use super::client::{Answer, Client, GRACE};
 use super::grant::{Denial, Grant};
 use super::keys::{LOGIN, OF_THE_WAY};
+use super::lease;
 use super::login::Method;
 use super::renewal;
 use super::said::{Said, Values, Wrong};
 use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
-use super::token::{Token, TokenFrom};
+use super::token::{GIVEN, Token, TokenFrom};
 use crate::offload::offload;
 use crate::providers::{FetchError, Fetched, Request, Settings};
 
 /// Asks until there is an answer, as often as the settings allow.
 pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
-    let values = values(&store.settings, &OF_THE_WAY).await?;
-    let way = Way::of(&store.settings, &values).map_err(|wrong| FetchError::Unusable(wrong.0))?;
-    let Way { site, method, token } = way;
-    let deadline = Instant::now() + site.timeout;
-    let mut retries = site.retries;
-    let given = if method == Method::Token { Some(Arc::new(token)) } else { None };
-    let asking = Asking { store, site: Arc::new(site), method, given, deadline };
+    let asking = Asking::of(store).await?;
+    let (deadline, mut retries) = (asking.deadline, asking.site.retries);
     loop {
         asking.wait_for_rest().await?;
         let outcome = asking.ask(&request).await;
         let now = Instant::now();
         let again_at = asking.store.rests_until(now).into_iter().fold(now + PAUSE, Instant::max);
-        if !matches!(outcome, Err(FetchError::Unavailable(_))) || retries == 0 || again_at >= deadline {
+        let is_final = outcome.as_ref().err().is_none_or(|error| !error.is_for_now());
+        if is_final || retries == 0 || again_at >= deadline {
             return outcome;
         }
         retries -= 1;
@@ -91,7 +88,7 @@ impl Known {
 }
 
 /// A fetch under way.
-struct Asking {
+pub(super) struct Asking {
     store: Arc<Store>,
     site: Arc<Site>,
     method: Method,
@@ -100,6 +97,16 @@ struct Asking {
 }
 
 impl Asking {
+    /// A question to `store`, as its settings are now.
+    pub(super) async fn of(store: Arc<Store>) -> Result<Self, FetchError> {
+        let values = values(&store.settings, &OF_THE_WAY).await?;
+        let way = Way::of(&store.settings, &values).map_err(|wrong| FetchError::Unusable(wrong.0))?;
+        let Way { site, method, token } = way;
+        let deadline = Instant::now() + site.timeout;
+        let given = if method == Method::Token { Some(Arc::new(token)) } else { None };
+        Ok(Self { store, site: Arc::new(site), method, given, deadline })
+    }
+
     /// One try.
     async fn ask(&self, request: &Request) -> Result<Fetched, FetchError> {
         let ids: Vec<&str> = request.items.iter().map(|item| item.id.as_str()).collect();
@@ -109,11 +116,12 @@ impl Asking {
             let Known { token, is_fresh, note } = self.token().await?;
             let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
             let (request, deadline, shown) = (request.clone(), self.deadline, Arc::clone(&token));
+            let asked = Instant::now();
             let read = move || store.read(&site, (&shown, is_fresh), &request, deadline);
             match (self.blocking(&work, read).await?, token.login()) {
-                (Ok(mut fetched), login) => {
+                (Ok(mut fetched), _) => {
                     fetched.notes.extend(note);
-                    return Ok(self.bounded(fetched, login).await);
+                    return Ok(self.bounded(fetched, asked).await);
                 }
                 (Err(Failed::Fetch(error)), _) => return Err(untold(error, &token)),
                 (Err(Failed::Token(_)), Some(number)) if !has_been_refused => {
@@ -128,15 +136,44 @@ impl Asking {
         }
     }
 
-    /// A lease ends with the token that it hangs on.
-    async fn bounded(&self, mut fetched: Fetched, login: Option<u64>) -> Fetched {
-        if let (Some(number), Some(_)) = (login, &fetched.lease)
-            && let Some((due, end)) = self.store.session.lock().await.end_of(number)
+    /// A lease ends with the token that it hangs on. `asked` is before the store was asked for it.
+    async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Fetched {
+        if let Some(lease) = &mut fetched.lease
+            && let Some(end) = self.end_of(lease.login).await
         {
-            fetched.refetch_at = Some(due.max(Instant::now() + LEASE_MIN));
-            fetched.usable_until = Some(end);
+            let left = end.saturating_duration_since(asked);
+            // Another login comes first, and then another lease.
+            lease.renewable &= lease.duration <= left;
+            lease.duration = lease.duration.min(left);
         }
         fetched
+    }
+
+    /// When the token of `login` ends, if it is not renewed any more.
+    pub(super) async fn end_of(&self, login: u64) -> Option<Instant> {
+        self.store.session.lock().await.end_of(login)
+    }
+
+    /// The token of `login`, if it may live.
+    pub(super) async fn token_of(&self, login: u64) -> Result<Arc<Token>, FetchError> {
+        if login == GIVEN {
+            return self.token().await.map(|known| known.token);
+        }
+        let token = self.session().await?.token_of(login);
+        token.ok_or_else(|| FetchError::Denied("the login that it hangs on is over".to_owned()))
+    }
+
+    /// Writes `body` to `path` as whoever has `token`.
+    pub(super) async fn put(
+        &self,
+        what: &'static str,
+        path: &'static str,
+        token: Arc<Token>,
+        body: String,
+    ) -> Result<Answer, FetchError> {
+        let (site, deadline, shown) = (Arc::clone(&self.site), self.deadline, Arc::clone(&token));
+        let put = move || lease::put(&site, &shown, deadline, (what, path, &body));
+        self.blocking(what, put).await?.map_err(|error| untold(error, &token))
     }
 
     /// The token that serves now.
@@ -282,9 +319,6 @@ const AT_ONCE: usize = 8;
 
 /// As the store's own client, at the least.
 const PAUSE: Duration = Duration::from_secs(1);
-
-/// A store whose tokens live for a moment is not asked for accounts all the time.
-const LEASE_MIN: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

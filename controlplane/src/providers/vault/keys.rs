@@ -9,7 +9,7 @@ use ureq::http::HeaderValue;
 use super::proxy::Proxying;
 use super::site::{base, boolean, duration};
 use super::wire::server_name;
-use crate::providers::KnownSetting;
+use crate::providers::{KnownSetting, Revoke};
 
 pub(super) const ADDRESS: &str = "address";
 pub(super) const NAMESPACE: &str = "namespace";
@@ -33,6 +33,7 @@ pub(super) const USERNAME: &str = "username";
 pub(super) const PASSWORD: &str = "password";
 pub(super) const TOKEN: &str = "token";
 pub(super) const TOKEN_FILE: &str = "tokenFile";
+pub(super) const REVOKE: &str = "revoke";
 
 /// A setting about where the store is and how it is reached.
 pub(super) struct Key {
@@ -72,7 +73,7 @@ pub(super) static KEYS: [Key; 11] = [
 ];
 
 /// What has to be known before anything is asked: the way, and whether a login comes first.
-pub(super) const OF_THE_WAY: [&str; 14] = [
+pub(super) const OF_THE_WAY: [&str; 15] = [
     ADDRESS,
     NAMESPACE,
     CA_CERT,
@@ -87,10 +88,11 @@ pub(super) const OF_THE_WAY: [&str; 14] = [
     LOGIN,
     TOKEN,
     TOKEN_FILE,
+    REVOKE,
 ];
 
 /// All settings, those of logins too, in the order of the documentation.
-pub(super) static SETTINGS: [KnownSetting; 22] = [
+pub(super) static SETTINGS: [KnownSetting; 23] = [
     checked(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
     checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
     checked(CA_CERT, filled),
@@ -125,6 +127,7 @@ pub(super) static SETTINGS: [KnownSetting; 22] = [
     checked(PASSWORD, filled),
     checked(TOKEN, |value| expect(super::token::is_token(value), "is no token")),
     checked(TOKEN_FILE, filled),
+    checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
 ];
 
 /// The words follow the setting's name, or a variable's.
@@ -152,6 +155,16 @@ fn means<T>(value: &[u8], parse: fn(&str) -> Option<T>, words: &'static str) -> 
 
 fn expect(is_right: bool, words: &'static str) -> Result<(), &'static str> {
     if is_right { Ok(()) } else { Err(words) }
+}
+
+/// When leases are given back.
+pub(super) fn revoke(word: &str) -> Option<Revoke> {
+    Some(match word {
+        "unused" => Revoke::Unused,
+        "stop" => Revoke::AtStop,
+        "never" => Revoke::Never,
+        _ => return None,
+    })
 }
 
 /// Within the time of a fetch there is no room for more.

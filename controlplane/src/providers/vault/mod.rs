@@ -12,6 +12,7 @@ mod grant;
 mod id;
 mod json;
 mod keys;
+mod lease;
 mod login;
 mod proxy;
 mod read;
@@ -27,9 +28,11 @@ mod token;
 mod wire;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::{
-    Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Written,
+    Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Lease, Provider, Renewing, Request,
+    Revoking, Settings, Written,
 };
 use asking::Way;
 use id::Id;
@@ -88,6 +91,18 @@ impl Provider for Opened {
 
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(asking::fetch(Arc::clone(&self.0), request))
+    }
+
+    fn place<'i>(&self, id: &'i str) -> &'i str {
+        id.split_once('#').map_or(id, |(place, _)| place)
+    }
+
+    fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
+        lease::renew(Arc::clone(&self.0), lease.clone(), time)
+    }
+
+    fn revoke(&self, lease: &Lease) -> Revoking {
+        lease::revoke(Arc::clone(&self.0), lease.clone())
     }
 
     fn close(&self) -> Closing {

@@ -41,6 +41,8 @@ enum Layout {
 /// Why a secret could not be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
+    /// The store has a problem with it alone.
+    Failing(String),
     /// The store says that it is not there.
     Missing(String),
     /// The store does not let this token have it, or does not know the token.
@@ -85,7 +87,8 @@ impl Reader<'_> {
                 place.path
             ))),
             Meaning::Forbidden => Err(Trouble::Forbidden(super::answer::refusal(&answer, &what))),
-            Meaning::Failing(words) => Err(Trouble::Outage(words)),
+            Meaning::Failing(words) => Err(Trouble::Failing(words)),
+            Meaning::Away(words) => Err(Trouble::Outage(words)),
         };
         if matches!(outcome, Err(Trouble::Missing(_) | Trouble::Forbidden(_))) {
             // An engine may have been mounted anew, as something else.
@@ -105,7 +108,8 @@ impl Reader<'_> {
             Meaning::Found(Found { data, .. }) => route_in(data, path),
             // Read as it is written, the answer says the same more to the point.
             Meaning::Missing | Meaning::Forbidden => None,
-            Meaning::Failing(words) => return Err(Trouble::Outage(words)),
+            Meaning::Failing(words) => return Err(Trouble::Failing(words)),
+            Meaning::Away(words) => return Err(Trouble::Outage(words)),
         };
         let Some(route) = route else {
             return Ok(Route { path: path.to_owned(), layout: Layout::Unknown });
@@ -186,7 +190,7 @@ pub(super) fn for_fuzz(answer: &Answer, field: &str) {
         }
         Meaning::Missing => return,
         Meaning::Forbidden => super::answer::refusal(answer, "x"),
-        Meaning::Failing(words) => words,
+        Meaning::Failing(words) | Meaning::Away(words) => words,
     };
     assert!(words.len() < 4_000 && !words.contains('\n'), "{words}");
 }

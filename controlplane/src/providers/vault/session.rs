@@ -153,11 +153,18 @@ impl Session {
         }
     }
 
-    /// When the token of this login should be replaced, and when it ends, if it is not renewed any more: what hangs on it ends
-    /// with it.
-    pub(super) fn end_of(&self, number: u64) -> Option<(Instant, Instant)> {
-        let login = self.present.iter().chain(&self.past).find(|login| login.number == number)?;
-        Some((login.due_at?, login.ends_at?)).filter(|_| !login.can_renew)
+    /// When the token of this login ends, if it is not renewed any more: what hangs on it ends with it.
+    pub(super) fn end_of(&self, number: u64) -> Option<Instant> {
+        self.find(number).filter(|login| !login.can_renew)?.ends_at
+    }
+
+    /// The token of this login, if it may live.
+    pub(super) fn token_of(&self, number: u64) -> Option<Arc<Token>> {
+        self.find(number).map(|login| Arc::clone(&login.token))
+    }
+
+    fn find(&self, number: u64) -> Option<&Login> {
+        self.present.iter().chain(&self.past).find(|login| login.number == number)
     }
 
     /// Nobody asks any more. Gives the tokens that are ours and still live.

@@ -10,12 +10,13 @@ use ureq::http::Uri;
 use zeroize::Zeroizing;
 
 use super::keys::{
-    ADDRESS, CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, NAMESPACE, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT,
-    TLS_SERVER_NAME, tries,
+    ADDRESS, CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, NAMESPACE, PROXY, RETRIES, REVOKE, SKIP_VERIFY,
+    TIMEOUT, TLS_SERVER_NAME, revoke, tries,
 };
 use super::proxy::Proxying;
 use super::said::{Said, Wrong};
 use super::wire::server_name;
+use crate::providers::Revoke;
 
 /// The way to one store.
 pub(super) struct Site {
@@ -37,6 +38,8 @@ pub(super) struct Site {
     pub(super) retries: u32,
     /// The proxy in between.
     pub(super) proxy: Proxying,
+    /// When its leases are given back.
+    pub(super) revoke: Revoke,
 }
 
 /// Where roots are.
@@ -84,6 +87,7 @@ impl Site {
             skip_verify: text(SKIP_VERIFY)?.and_then(|word| boolean(&word)).unwrap_or_default(),
             timeout: text(TIMEOUT)?.and_then(|time| duration(&time)).unwrap_or(TIMEOUT_DEFAULT),
             retries: text(RETRIES)?.and_then(|count| tries(&count)).unwrap_or(RETRIES_DEFAULT),
+            revoke: text(REVOKE)?.and_then(|word| revoke(&word)).unwrap_or(Revoke::Unused),
         })
     }
 }

@@ -9,13 +9,14 @@ use std::time::{Duration, Instant};
 
 use protocol::Secret;
 
-use super::answer::Terms;
+use super::answer::{Leased, Terms};
 use super::client::Client;
 use super::id::{Id, Place};
 use super::read::{Reader, Routes, Trouble};
 use super::session::Session;
 use super::site::Site;
-use super::token::Token;
+use super::token::{GIVEN, Token};
+use crate::clock;
 use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
 
 /// One store.
@@ -85,8 +86,14 @@ impl Store {
             return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
-        fetched.refetch_at = outlook.refetch_after().map(|after| Instant::now() + after);
-        fetched.lease = outlook.lease;
+        fetched.refetch_at = outlook.refetch_after().map(|after| clock::now() + after);
+        fetched.lease = outlook.lease.map(|Leased { id, lasts, is_renewable }| Lease {
+            id,
+            duration: lasts,
+            renewable: is_renewable,
+            login: token.login().unwrap_or(GIVEN),
+            revoke: site.revoke,
+        });
         Ok(fetched)
     }
 
@@ -118,8 +125,8 @@ fn judge(client: &Client, token: &Secret, words: String) -> Result<Trouble, Fail
 /// How long all values of a fetch are good for.
 #[derive(Default)]
 struct Outlook {
-    /// The lease that ends first.
-    lease: Option<Lease>,
+    /// The lease that they hang on.
+    lease: Option<Leased>,
     /// When the first of the others should be looked at.
     look_after: Option<Duration>,
 }
@@ -127,13 +134,8 @@ struct Outlook {
 impl Outlook {
     fn add(&mut self, terms: Terms) {
         let after = match terms {
-            Terms::Leased(mut lease) => {
-                lease.duration = lease.duration.clamp(LEASE_MIN, Duration::from_secs(YEAR_SECONDS));
-                if self.lease.as_ref().is_none_or(|first| lease.duration < first.duration) {
-                    self.lease = Some(lease);
-                }
-                return;
-            }
+            // A request is for one place, and one place has one lease.
+            Terms::Leased(lease) => return self.lease = Some(lease),
             Terms::Open { seconds: 0 } => return,
             // What whoever wrote a secret of KV version 1 said, in a field `ttl`.
             Terms::Open { seconds } => Duration::from_secs(seconds.min(YEAR_SECONDS)).max(REFETCH_AFTER_MIN),
@@ -165,6 +167,7 @@ impl Suspects {
             Trouble::Forbidden(words) => (words, false),
             Trouble::Unusable(words) => return FetchError::Unusable(words),
             Trouble::Empty(words) => return FetchError::Empty(words),
+            Trouble::Failing(words) => return FetchError::Failing(words),
             Trouble::Outage(words) => return FetchError::Unavailable(words),
         };
         let since = *self.lock().entry(key(place)).or_insert(now);
@@ -186,9 +189,6 @@ fn key(place: Place<'_>) -> (String, Option<u32>) {
 
 /// A hint may be shorter than what anybody needs.
 const REFETCH_AFTER_MIN: Duration = Duration::from_secs(10);
-
-/// A store that gives less, or says nothing, is not asked for a new account all the time.
-const LEASE_MIN: Duration = Duration::from_secs(5);
 
 /// No time of a store's makes a clock overflow.
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
@@ -245,15 +245,9 @@ mod tests {
 
     #[test]
     fn where_there_is_a_lease_only_its_end_is_a_reason_to_ask() {
-        let lease = |id: &str, seconds| {
-            let duration = Duration::from_secs(seconds);
-            Terms::Leased(Lease { id: id.to_owned(), duration, renewable: true })
-        };
-        let outlook =
-            outlook([Terms::Open { seconds: 0 }, lease("long", 600), lease("short", 60), lease("b", 90)]);
+        let lease = Leased { id: "a".to_owned(), lasts: Duration::from_secs(60), is_renewable: true };
+        let outlook = outlook([Terms::Open { seconds: 10 }, Terms::Leased(lease.clone())]);
         assert_eq!(outlook.refetch_after(), None);
-        assert_eq!(outlook.lease.map(|lease| lease.id).as_deref(), Some("short"));
-        let seconds = |given| self::outlook([lease("a", given)]).lease.map(|lease| lease.duration.as_secs());
-        assert_eq!([seconds(0), seconds(u64::MAX)], [5, YEAR_SECONDS].map(Some));
+        assert_eq!(outlook.lease, Some(lease));
     }
 }

@@ -21,6 +21,9 @@ pub(super) struct Token {
     pub(super) origin: Origin,
 }
 
+/// In the place of a login's number, for a token that somebody else has got for us.
+pub(super) const GIVEN: u64 = 0;
+
 /// Whose a token is.
 pub(super) enum Origin {
     /// Somebody else has got it for us. It is neither renewed nor revoked here.
