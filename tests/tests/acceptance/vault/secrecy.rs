@@ -6,7 +6,7 @@ use tests::openbao::shared;
 use tests::postgres::{Major, shared as postgres, unguessable};
 use tests::wait;
 
-use super::{launch, vault};
+use super::{answer, file_with, from_file, launch, launch_file, served, service_of_team, vault};
 use crate::secrecy::copies_in_memory;
 use crate::support::session;
 
@@ -48,4 +48,29 @@ fn a_value_lies_where_it_is_used_and_nowhere_once_it_is_replaced() {
             assert!(copies_in_memory(&broker, &pair[1]).is_some_and(|copies| (1..=4).contains(&copies)));
         }
     }
+}
+
+#[test]
+fn what_a_login_proves_is_forgotten_and_its_token_lies_where_it_is_used() {
+    let (login, service) = service_of_team();
+    let (secret, token, password) = (unguessable(), format!("s.{}", unguessable()), login.password.clone());
+    // A double, for only it knows the token that it gives.
+    let given = token.clone();
+    let store = served(move |head, _| {
+        let auth = json!({"client_token": given, "lease_duration": 3600, "renewable": true});
+        let body = json!({"auth": auth, "data": {"password": password}});
+        assert!(head.contains("/login/ann ") || head.contains(&given), "{head}");
+        answer("200 OK", body.to_string().as_bytes())
+    });
+    let url = format!("http://127.0.0.1:{}", store.port);
+    let proof = from_file("password", &secret);
+    let entry = [("address", url.as_str()), ("login", "userpass"), ("username", "ann"), ("password", &proof)];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    broker.wait_until_ready().unwrap();
+    session(&service.listen, &login);
+    if copies_in_memory(&broker, &secret).is_none() {
+        return; // Only root may look.
+    }
+    wait::until("the proof is nowhere", || copies_in_memory(&broker, &secret) == Some(0));
+    assert!(copies_in_memory(&broker, &token).is_some_and(|copies| (1..=2).contains(&copies)));
 }
