@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use dataplane::SecretArena;
 use protocol::Secret;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
@@ -69,7 +70,7 @@ impl Vault {
         let values = names.iter().map(|name| {
             let entry = opened.contents.entries.get(*name);
             let entry = entry.ok_or_else(|| self.no_secret(name))?;
-            Ok(Secret::from_heap(entry.value.to_vec()))
+            Ok(SecretArena::of_process().secret(&entry.value))
         });
         Ok(Values { values: values.collect::<Result<_, _>>()?, note: opened.note })
     }

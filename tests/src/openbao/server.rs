@@ -241,7 +241,12 @@ impl OpenBao {
     pub fn reader(&self, paths: &[&str]) -> Result<String> {
         let rules: String =
             paths.iter().map(|path| format!("path \"{path}\" {{ capabilities = [\"read\"] }}\n")).collect();
-        let policy = self.policy(&rules)?;
+        self.token(&rules)
+    }
+
+    /// A fresh token with these rules.
+    pub fn token(&self, rules: &str) -> Result<String> {
+        let policy = self.policy(rules)?;
         let made = self.write("auth/token/create", &json!({"policies": [policy], "ttl": "1h"}))?;
         Ok(text(&made["auth"]["client_token"]))
     }

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use dataplane::SecretArena;
 use protocol::Secret;
 
 use super::answer::{is_from_store, refusal};
@@ -47,12 +48,12 @@ impl Grant {
         // A second factor is asked for here, too.
         let auth = auth.ok_or_else(|| strange("the answer has no token in it"))?;
         let token = auth.member("client_token").and_then(|token| token.bytes().ok());
-        let mut token = token
+        let token = token
             .filter(|token| super::token::is_token(token))
             .ok_or_else(|| strange("the answer has no token in it"))?;
         let seconds = auth.member("lease_duration").and_then(Json::number).unwrap_or_default();
         Ok(Self {
-            token: Secret::from_heap(std::mem::take(&mut *token)),
+            token: SecretArena::of_process().secret(&token),
             lasts: (seconds > 0).then(|| Duration::from_secs(seconds.min(YEAR_SECONDS))),
             renewable: auth.member("renewable").is_some_and(Json::is_true),
             is_revocable: auth.member("token_type").and_then(Json::text).is_none_or(|kind| kind != "batch"),

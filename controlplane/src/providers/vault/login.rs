@@ -5,6 +5,7 @@
 
 use std::fs;
 
+use dataplane::SecretArena;
 use protocol::Secret;
 use zeroize::Zeroizing;
 
@@ -121,7 +122,8 @@ impl Method {
                 None => {}
             }
             if *setting != ROLE {
-                secrets.extend(value.map(|value| value.expose(|bytes| Secret::from_heap(bytes.to_vec()))));
+                secrets
+                    .extend(value.map(|value| value.expose(|bytes| SecretArena::of_process().secret(bytes))));
             }
         }
         let body = object(&fields).ok_or("a value of the login is no text")?;
@@ -131,7 +133,7 @@ impl Method {
     /// The token of somebody whom the store believes: a file's is read at each login, for it is replaced before its end.
     fn shown(self, values: &Values) -> Result<Secret, String> {
         if let Some(jwt) = values.get(JWT) {
-            return Ok(jwt.expose(|bytes| Secret::from_heap(bytes.trim_ascii().to_vec())));
+            return Ok(jwt.expose(|bytes| SecretArena::of_process().secret(bytes.trim_ascii())));
         }
         let path = match values.get(JWT_FILE) {
             Some(path) => path.expose(|bytes| String::from_utf8_lossy(bytes).into_owned()),
@@ -144,7 +146,7 @@ impl Method {
         if token.is_empty() || token.len() > JWT_BYTES_MAX {
             return Err(format!("what {path} holds is no token"));
         }
-        Ok(Secret::from_heap(token.to_vec()))
+        Ok(SecretArena::of_process().secret(token))
     }
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
+use dataplane::SecretArena;
 use protocol::Secret;
 
 use super::answer::{Found, Meaning, Terms};
@@ -155,8 +156,8 @@ fn pick(data: Json<'_>, layout: Layout, field: &str, path: &str) -> Result<Secre
         }),
     };
     let kind = match found.map(Json::bytes) {
-        Some(Ok(mut bytes)) if !bytes.is_empty() => {
-            return Ok(Secret::from_heap(std::mem::take(&mut *bytes)));
+        Some(Ok(bytes)) if !bytes.is_empty() => {
+            return Ok(SecretArena::of_process().secret(&bytes));
         }
         Some(Ok(_)) => return Err(Trouble::Empty(format!("the field '{field}' at '{path}' is empty"))),
         Some(Err(kind)) => kind,

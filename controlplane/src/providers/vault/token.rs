@@ -7,6 +7,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use dataplane::SecretArena;
 use protocol::Secret;
 use zeroize::Zeroizing;
 
@@ -69,7 +70,7 @@ impl TokenFrom {
     pub(super) fn of(said: &Said<'_>) -> Self {
         if let Some(token) = said.values.get(TOKEN) {
             return Self::Value(
-                token.expose(|bytes| Secret::from_heap(bytes.to_vec())),
+                token.expose(|bytes| SecretArena::of_process().secret(bytes)),
                 format!("`{TOKEN}`"),
             );
         }
@@ -80,7 +81,7 @@ impl TokenFrom {
             return Self::Nowhere;
         }
         match said.variable("TOKEN") {
-            Some((token, name)) => Self::Value(Secret::from_heap(token.as_bytes().to_vec()), name),
+            Some((token, name)) => Self::Value(SecretArena::of_process().secret(token.as_bytes()), name),
             None => {
                 let home = (said.variable)("HOME").map_or_else(PathBuf::new, PathBuf::from);
                 Self::Home(home.join(HOME_FILE))
@@ -108,7 +109,7 @@ impl TokenFrom {
         if !is_token(token) {
             return Err(format!("what {place} holds is no token"));
         }
-        Ok(Token { secret: Secret::from_heap(token.to_vec()), origin: Origin::Given })
+        Ok(Token { secret: SecretArena::of_process().secret(token), origin: Origin::Given })
     }
 }
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::json;
-use tests::broker::{Broker, Service, mysql, pg};
+use tests::broker::{Broker, File, Service, mysql, pg};
 use tests::mysql::{Account, Client, Endpoint, Plugin, Which};
 use tests::openbao::{OpenBao, shared};
 use tests::postgres::{Cluster, Login, Major, shared as postgres};
 use tests::wait;
 
-use super::{broker, vault};
+use super::{broker, launch, launch_file, vault};
 use crate::support::session;
 
 /// An engine for databases at `mount`, and a connection `db` of it.
@@ -37,8 +37,9 @@ fn postgres_engine(store: &OpenBao, mount: &str, cluster: &Cluster) -> Login {
     manager
 }
 
+/// How often the store was asked for values, and not for more time.
 fn fetches(broker: &Broker) -> f64 {
-    broker.metric("secretless_credential_fetch_total", &["vault"]).unwrap()
+    broker.metric("secretless_credential_fetch_total", &["vault", "\"ok\""]).unwrap()
 }
 
 #[test]
@@ -144,4 +145,124 @@ fn a_password_that_the_store_changes_is_fetched_when_it_has_changed_and_not_befo
     // One when it is due, some while the store is late, one for a session that was in between.
     assert!(fetches(&broker) <= 8.0 * changes, "{} fetches for {changes} passwords", fetches(&broker));
     assert!(broker.stop().unwrap().success());
+}
+
+/// The accounts that the store has made in PostgreSQL for the role `name`.
+fn accounts(cluster: &Cluster, name: &str) -> BTreeSet<String> {
+    let like = format!("SELECT rolname FROM pg_roles WHERE rolname LIKE 'v-%-{name}-%'");
+    cluster.sql(&like).unwrap().lines().filter(|line| !line.is_empty()).map(str::to_owned).collect()
+}
+
+/// A role `name` of an engine for this server, whose leases last as said, and a service that uses it.
+fn dynamic_role(store: &OpenBao, cluster: &Cluster, name: &str, ttl: &str, max_ttl: &str) -> Service {
+    let manager = postgres_engine(store, name, cluster);
+    let role = json!({
+        "db_name": "db",
+        "creation_statements": "CREATE ROLE \"{{name}}\" LOGIN PASSWORD '{{password}}'",
+        "default_ttl": ttl,
+        "max_ttl": max_ttl,
+    });
+    store.write(&format!("{name}/roles/{name}"), &role).unwrap();
+    pg("db", cluster, &manager)
+        .literal("database", &manager.name)
+        .credential("username", vault(&format!("{name}/creds/{name}#username")))
+        .credential("password", vault(&format!("{name}/creds/{name}#password")))
+}
+
+/// A token that may take leases of the role `name`, prolong and revoke them.
+fn tenant(store: &OpenBao, name: &str) -> String {
+    let rules = format!(
+        "path \"{name}/creds/{name}\" {{ capabilities = [\"read\"] }}\n\
+         path \"sys/leases/renew\" {{ capabilities = [\"update\"] }}\n\
+         path \"sys/leases/revoke\" {{ capabilities = [\"update\"] }}\n"
+    );
+    store.token(&rules).unwrap()
+}
+
+fn user(service: &Service) -> String {
+    let mut wire = tests::wire::Wire::connect(&service.listen).unwrap();
+    wire.log_in("").unwrap();
+    wire.query("SELECT current_user").unwrap().concat()
+}
+
+#[test]
+fn a_lease_is_renewed_while_it_may_be_and_given_back_when_the_broker_stops() {
+    let (store, cluster) = (shared(), postgres(Major::Distribution));
+    let service = dynamic_role(store, cluster, "renewed", "6s", "1h");
+    let variables = [("VAULT_ADDR", &*store.url()), ("VAULT_TOKEN", &*tenant(store, "renewed"))];
+    let broker = launch([service.clone()], &variables);
+    broker.wait_until_ready().unwrap();
+    let first = user(&service);
+    assert_eq!(accounts(cluster, "renewed"), BTreeSet::from([first.clone()]));
+    // Three times its own length: without a renewal it would be gone.
+    wait::until("it has been renewed", || {
+        broker
+            .metric("secretless_credential_fetch_total", &["vault", "renewed"])
+            .is_ok_and(|count| count >= 4.0)
+    });
+    assert_eq!(user(&service), first);
+    assert_eq!(broker.metric("secretless_leases", &[]).unwrap(), 1.0);
+    assert!(broker.metric("secretless_credential_lease_seconds", &["db"]).unwrap() <= 6.0);
+    assert!(broker.stop().unwrap().success());
+    assert_eq!(accounts(cluster, "renewed"), BTreeSet::new(), "it was given back before the process ended");
+}
+
+#[test]
+fn a_lease_at_its_end_is_replaced_and_goes_back_with_its_last_session_which_ends_in_time() {
+    let (store, cluster) = (shared(), postgres(Major::Distribution));
+    let service = dynamic_role(store, cluster, "replaced", "8s", "8s");
+    let variables = [("VAULT_ADDR", &*store.url()), ("VAULT_TOKEN", &*tenant(store, "replaced"))];
+    let broker = launch([service.clone()], &variables);
+    broker.wait_until_ready().unwrap();
+    let first = user(&service);
+    wait::until("another account is in use", || user(&service) != first);
+    // Nobody had a session open: it went back long before its end.
+    wait::until("the first account is gone", || !accounts(cluster, "replaced").contains(&first));
+
+    let mut open = tests::wire::Wire::connect(&service.listen).unwrap();
+    open.log_in("").unwrap();
+    let second = open.query("SELECT current_user").unwrap().concat();
+    wait::until("a third account is in use", || user(&service) != second);
+    // The open session has its account until shortly before the lease ends, and then neither.
+    let said = open.rest().unwrap_or_default();
+    assert!(said.is_empty() || String::from_utf8_lossy(&said).contains("57P01"), "{said:?}");
+    assert!(broker.metric("secretless_sessions_recycled_total", &["db"]).unwrap() >= 1.0);
+    wait::until("the second account is gone", || !accounts(cluster, "replaced").contains(&second));
+    assert!(broker.stop().unwrap().success());
+    assert_eq!(accounts(cluster, "replaced"), BTreeSet::new());
+}
+
+#[test]
+fn an_account_that_is_dropped_is_replaced_and_a_reload_keeps_the_lease() {
+    let (store, cluster) = (shared(), postgres(Major::Distribution));
+    let service = dynamic_role(store, cluster, "dropped", "1h", "1h");
+    let file = File::with([service.clone()]).unwrap();
+    let variables = [("VAULT_ADDR", &*store.url()), ("VAULT_TOKEN", &*tenant(store, "dropped"))];
+    let broker = launch_file(&file, &variables);
+    broker.wait_until_ready().unwrap();
+    let first = user(&service);
+    broker.reload(&file).unwrap();
+    assert_eq!(user(&service), first);
+    cluster.sql(&format!("DROP ROLE \"{first}\"")).unwrap();
+    // The client notices nothing.
+    let second = user(&service);
+    assert_ne!(second, first);
+    assert_eq!(accounts(cluster, "dropped"), BTreeSet::from([second]));
+    assert!(broker.stop().unwrap().success());
+}
+
+#[test]
+fn check_online_gives_back_what_it_was_given() {
+    let (store, cluster) = (shared(), postgres(Major::Distribution));
+    let service = dynamic_role(store, cluster, "checked", "1h", "1h");
+    let file = File::with([service]).unwrap();
+    let token = tenant(store, "checked");
+    let mut command = std::process::Command::new(tests::broker::binary().unwrap());
+    command.args(["check", "--online", "-f"]).arg(file.write().unwrap());
+    command.env("VAULT_ADDR", store.url()).env("VAULT_TOKEN", &token);
+    let finished = tests::process::run(&mut command).unwrap();
+    assert!(finished.status.success(), "{finished}");
+    assert!(finished.to_string().contains("every value is there"), "{finished}");
+    assert!(!finished.to_string().contains(&token), "{finished}");
+    assert_eq!(accounts(cluster, "checked"), BTreeSet::new());
 }

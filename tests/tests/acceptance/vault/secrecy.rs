@@ -7,7 +7,7 @@ use tests::postgres::{Major, shared as postgres, unguessable};
 use tests::wait;
 
 use super::{answer, file_with, from_file, launch, launch_file, served, service_of_team, vault};
-use crate::secrecy::copies_in_memory;
+use crate::memory::{assert_nowhere_else, edges, look};
 use crate::support::session;
 
 #[test]
@@ -29,23 +29,21 @@ fn a_value_lies_where_it_is_used_and_nowhere_once_it_is_replaced() {
         let broker = launch([service.clone()], &variables);
         broker.wait_until_ready().unwrap();
         session(&service.listen, &login);
-        if copies_in_memory(&broker, &passwords[0]).is_none() {
-            return; // Only root may look: the process is not dumpable.
-        }
+        assert_nowhere_else(&broker, &token);
         for pair in passwords.windows(2) {
             set(&pair[1]);
             session(&service.listen, &login);
             // As it is, and as it was in the store's answer.
             let escaped = serde_json::to_string(&pair[0]).unwrap();
             let escaped = escaped.trim_matches('"').replace('<', "\\u003c").replace('&', "\\u0026");
-            for form in [&pair[0], &escaped] {
-                // What the TLS library decrypts lies in memory of its own, which it frees and does not wipe: a copy may be left
-                // there until somebody else needs the place.
-                let most = if address.starts_with("https") { 2 } else { 0 };
-                let what = format!("the old password is nowhere, of {address}");
-                wait::until(&what, || copies_in_memory(&broker, form).is_some_and(|copies| copies <= most));
+            for form in [pair[0].as_str(), escaped.as_str()] {
+                let forms = edges("old", form.as_bytes());
+                wait::until(&format!("the old password is nowhere, of {address}"), || {
+                    look(&broker, &forms)
+                        .is_none_or(|found| found.elsewhere.is_empty() && found.kept.is_empty())
+                });
             }
-            assert!(copies_in_memory(&broker, &pair[1]).is_some_and(|copies| (1..=4).contains(&copies)));
+            assert_nowhere_else(&broker, &pair[1]);
         }
     }
 }
@@ -68,9 +66,7 @@ fn what_a_login_proves_is_forgotten_and_its_token_lies_where_it_is_used() {
     let broker = launch_file(&file_with(&service, &entry), &[]);
     broker.wait_until_ready().unwrap();
     session(&service.listen, &login);
-    if copies_in_memory(&broker, &secret).is_none() {
-        return; // Only root may look.
+    for secret in [&secret, &token] {
+        assert_nowhere_else(&broker, secret);
     }
-    wait::until("the proof is nowhere", || copies_in_memory(&broker, &secret) == Some(0));
-    assert!(copies_in_memory(&broker, &token).is_some_and(|copies| (1..=2).contains(&copies)));
 }
