@@ -12,6 +12,7 @@ pub mod config;
 mod control;
 pub mod diagnostics;
 mod endpoints;
+mod environment;
 mod fetch;
 mod fetch_counts;
 mod leases;

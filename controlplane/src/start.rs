@@ -25,14 +25,14 @@ use crate::os_words::words;
 use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
-use crate::{logging, online, secret_command, terminal, vault_file};
+use crate::{environment, logging, online, secret_command, terminal};
 
 /// Runs the program that the command line asks for.
 pub fn main() -> ExitCode {
     let started = (SystemTime::now(), Instant::now());
     let mut hardening = harden();
     // There is no other thread yet.
-    hardening.refused.extend(vault_file::take_key());
+    hardening.refused.extend(environment::take());
     let Invocation { action, log, warnings } = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(exit) => {

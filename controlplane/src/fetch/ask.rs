@@ -86,9 +86,10 @@ impl Ask {
             let piece = Piece::of_lease(held, Some("ok"));
             return Ok(Piece { schedule: piece.schedule.earlier(said), notes, ..piece });
         }
-        let due = refresh.filter(|_| self.provider.must_be_asked()).map(|interval| began + interval);
-        let refetch_at = due.filter(|_| refetch_at.is_none());
-        let schedule = said.earlier(Schedule { refetch_at, due_at: due, usable_until: None });
+        // A store that must be asked may know that it has to be sooner.
+        let asked = refresh.filter(|_| self.provider.must_be_asked());
+        let due = asked.map(|interval| refetch_at.into_iter().fold(began + interval, Instant::min));
+        let schedule = said.earlier(Schedule { refetch_at: due, due_at: due, usable_until: None });
         Ok(Piece { values, schedule, held: None, notes, outcome: Some("ok") })
     }
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use protocol::Secret;
 
 use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
+use crate::environment;
 
 /// The kind `env`, and the one store of it that there is.
 pub(super) struct Env;
@@ -54,6 +55,9 @@ impl Provider for Env {
 
 /// An empty variable is a value, as it is for the Go broker.
 fn read(item: &Item) -> Result<Secret, FetchError> {
+    if let Some(taken) = environment::taken(&item.id) {
+        return Ok(taken);
+    }
     match std::env::var_os(&item.id) {
         Some(value) => Ok(Secret::from_heap(value.into_vec())),
         None => Err(FetchError::NotFound(format!("env cannot find environment variable '{}'", item.id))),

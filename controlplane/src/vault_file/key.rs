@@ -8,10 +8,8 @@ use std::fmt;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use linux_keyutils::{KeyError, KeyRing, KeyRingIdentifier};
-use protocol::Secret;
 use time::OffsetDateTime;
 use zeroize::Zeroizing;
 
@@ -19,7 +17,7 @@ use super::contents::written;
 use super::disk::{self, Owner};
 use super::error::VaultError;
 use super::identity::{Identity, TEXT_BYTES};
-use crate::values::Value;
+use crate::environment;
 
 /// Where a key is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -177,32 +175,18 @@ fn read_file(source: &KeySource, path: &Path, is_ours: bool) -> Result<Zeroizing
     Ok(found.bytes)
 }
 
-/// Takes the key out of the environment, which lies outside every wiped memory and is shown to whoever may look into the
-/// process. Before there is a second thread; what stays there all the same is said.
-pub(crate) fn take() -> Option<String> {
-    let (key, is_wiped) = dataplane::take_variable(VARIABLE)?;
-    if !key.is_empty() {
-        // Once for the process: nobody has set it before.
-        let _ = TAKEN.set(Secret::new(Value::new(key)));
-    }
-    (!is_wiped).then(|| format!("{VARIABLE} could not be wiped from the environment"))
-}
-
-/// Whether there was one.
+/// Whether there was one in the environment.
 pub(super) fn is_taken() -> bool {
-    TAKEN.get().is_some()
+    environment::taken(VARIABLE).is_some_and(|key| !key.is_empty())
 }
 
 fn read_taken(source: &KeySource) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-    let key = TAKEN.get().map(|key| Zeroizing::new(key.expose(<[u8]>::to_vec)));
+    let key = environment::taken(VARIABLE).map(|key| Zeroizing::new(key.expose(<[u8]>::to_vec)));
     key.ok_or_else(|| VaultError::NoKey { source: source.to_string(), said: "it is not set".to_owned() })
 }
 
-/// What stood in [`VARIABLE`] when the process was started.
-static TAKEN: OnceLock<Secret> = OnceLock::new();
-
 /// The variable with the key itself.
-pub(super) const VARIABLE: &str = "SECRETLESS_VAULT_KEY";
+pub(super) const VARIABLE: &str = environment::SECRETS[0];
 
 /// The session's keyring first, as the kernel itself would look, and then the user's.
 ///

@@ -24,7 +24,6 @@ mod vault;
 pub(crate) use contents::{VALUE_BYTES_MAX, check_name};
 pub(crate) use error::VaultError;
 pub(crate) use key::KeySource;
-pub(crate) use key::take as take_key;
 pub use places::PlaceFlags;
 pub(crate) use places::Places;
 pub(crate) use vault::{Change, Seen, Vault};

@@ -22,6 +22,7 @@ use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
 use super::token::{GIVEN, Token, TokenFrom};
+use crate::environment;
 use crate::offload::offload;
 use crate::providers::{FetchError, Fetched, Request, Settings};
 
@@ -54,7 +55,7 @@ pub(super) struct Way {
 impl Way {
     /// What settings with these values say about it, and the broker's environment where they are silent.
     pub(super) fn of(settings: &Settings, values: &Values) -> Result<Self, Wrong> {
-        let said = Said { settings, values, variable: &|name| std::env::var(name).ok() };
+        let said = Said { settings, values, variable: &environment::text };
         let login = said.get(LOGIN)?.and_then(|(word, _)| Method::of(&word));
         let method = login.unwrap_or(Method::Token);
         Ok(Self { site: Site::of(&said)?, method, token: TokenFrom::of(&said) })
