@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use benches::handshake::Handshakes;
 use criterion::{Criterion, criterion_group, criterion_main};
+use protocol::Secret;
 use protocol::work::Product;
 
 fn handshakes(criterion: &mut Criterion) {
@@ -16,9 +17,9 @@ fn handshakes(criterion: &mut Criterion) {
     group.bench_function("farewell", |bencher| bencher.iter(|| handshakes.refuse()));
     group.bench_function("trust", |bencher| bencher.iter(|| handshakes.trust()));
     group.bench_function("scram cold", |bencher| {
-        bencher.iter(|| handshakes.scram(|work| Arc::new(work.perform(|_| None))));
+        bencher.iter(|| handshakes.scram(|work| Arc::new(work.perform(|_| None, Secret::copied_to_heap))));
     });
-    let keys = Arc::new(Product::Scram(handshakes.derivation().derive()));
+    let keys = Arc::new(Product::Scram(handshakes.derivation().derive(Secret::copied_to_heap)));
     group.bench_function("scram cached", |bencher| {
         bencher.iter(|| handshakes.scram(|_| Arc::clone(&keys)));
     });

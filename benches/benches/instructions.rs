@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use benches::commands::Commands;
 use benches::handshake::Handshakes;
+use protocol::Secret;
 use protocol::work::Product;
 
 /// A hot path: its name, and how it is taken once.
@@ -54,7 +55,7 @@ fn main() -> ExitCode {
 
 fn take(name: &str, times: u64) {
     let handshakes = Handshakes::new();
-    let keys = Arc::new(Product::Scram(handshakes.derivation().derive()));
+    let keys = Arc::new(Product::Scram(handshakes.derivation().derive(Secret::copied_to_heap)));
     let ground = Ground { handshakes, keys, commands: Commands::new() };
     if let Some((_, path)) = PATHS.iter().find(|(known, _)| *known == name) {
         for _ in 0..times {

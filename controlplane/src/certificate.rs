@@ -8,11 +8,12 @@ use std::fmt::Write;
 use std::sync::OnceLock;
 use std::time::{Duration, SystemTime};
 
-use dataplane::ServerTls;
+use dataplane::{SecretArena, ServerTls};
 use protocol::{ClientTls, Protocol, Secret};
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, PKCS_ECDSA_P256_SHA256};
 use sha2::{Digest, Sha256};
 use tracing::{info, warn};
+use zeroize::Zeroizing;
 
 use crate::config::{ClientTlsConfig, ServiceConfig, transport};
 
@@ -61,7 +62,7 @@ fn make() -> Result<Made, rcgen::Error> {
     );
     Ok(Made {
         certificate_pem: certificate.pem(),
-        key_pem: Secret::from_heap(key.serialize_pem().into_bytes()),
+        key_pem: SecretArena::of_process().secret(Zeroizing::new(key.serialize_pem()).as_bytes()),
     })
 }
 

@@ -1,7 +1,9 @@
 //! The command line: what the program is asked to do.
 //!
-//! Owns every flag. Those of the Go broker are accepted as Go's `flag` package accepts them: one dash or two,
+//! Owns every flag but those of `secret`. Those of the Go broker are accepted as Go's `flag` package accepts them: one dash or two,
 //! `-x=value`, `-flag=false`. Does nothing but read the words, and a plugin folder's list of files.
+
+mod secret;
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -11,6 +13,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use dataplane::IoChoice;
 
+pub use self::secret::{Deed, SecretOptions};
 use crate::config::{IO_WORDS, LoadRequest};
 
 /// What the program is asked to do.
@@ -30,11 +33,22 @@ pub enum Action {
     /// Serve, until told to stop.
     Run(RunOptions),
     /// Say what is wrong with the configuration.
-    Check(LoadRequest),
+    Check(CheckOptions),
     /// Say what the configuration means.
     Explain(LoadRequest),
+    /// Look after the secrets of the embedded vault.
+    Secret(SecretOptions),
     /// Print [`version`].
     Version,
+}
+
+/// How to check.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckOptions {
+    /// Which configuration.
+    pub load: LoadRequest,
+    /// Whether stores are asked for every value, too.
+    pub online: bool,
 }
 
 /// How to serve.
@@ -76,7 +90,10 @@ pub struct Exit {
 
 /// Reads the command line. `args` begins with the program's name.
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Invocation, Exit> {
-    let matches = Line::command().try_get_matches_from(go_to_gnu(args)).map_err(|error| exit_of(&error))?;
+    let args = go_to_gnu(args);
+    let is_secret = args.iter().any(|arg| arg == "secret");
+    let exit_of = |error: &clap::Error| if is_secret { secret::exit_of(error) } else { exit_of(error) };
+    let matches = Line::command().try_get_matches_from(args).map_err(|error| exit_of(&error))?;
     let line = Line::from_arg_matches(&matches).map_err(|error| exit_of(&error))?;
     line.options.into_invocation(line.command)
 }
@@ -102,14 +119,20 @@ struct Line {
     options: Options,
 }
 
-#[derive(Clone, Copy, Subcommand)]
+#[derive(Subcommand)]
 enum Command {
     /// Serve (the default)
     Run,
     /// Say what is wrong with the configuration, and exit 1 if it cannot be used
-    Check,
+    Check {
+        /// Ask the stores for every value, too, and show none
+        #[arg(long)]
+        online: bool,
+    },
     /// Say what each service listens on, reaches, and takes from where
     Explain,
+    /// Keep secrets in the embedded vault
+    Secret(secret::Line),
     /// Print the version
     Version,
 }
@@ -196,7 +219,13 @@ impl Options {
             io: self.io,
         };
         let action = match command {
-            Some(Command::Check) => Action::Check(load),
+            Some(Command::Secret(line)) => {
+                if load.file.is_some() || self.watch.is_some() {
+                    return Err(Exit::refusal("`secret` reads no configuration: leave out -f and --watch"));
+                }
+                Action::Secret(line.into_options()?)
+            }
+            Some(Command::Check { online }) => Action::Check(CheckOptions { load, online }),
             Some(Command::Explain) => Action::Explain(load),
             _ => Action::Run(RunOptions { load, watch: self.watch.unwrap_or(false) }),
         };
@@ -257,7 +286,7 @@ fn exit_of(error: &clap::Error) -> Exit {
     let mut text = error.render().to_string();
     if error.kind() == ErrorKind::InvalidSubcommand || error.kind() == ErrorKind::UnknownArgument {
         text.push_str(
-            "\nActions: run (default), check, explain, version. Every flag may have one dash or two.\n",
+            "\nActions: run (default), check, explain, secret, version. Every flag may have one dash or two.\n",
         );
     }
     let code = if error.use_stderr() { 2 } else { 0 };
@@ -302,7 +331,7 @@ fn go_to_gnu(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
         };
         let (is_long, takes_value) = match name {
             b"f" | b"p" | b"s" => (false, true),
-            b"file" | b"log-format" | b"io" | b"config-mgr" | b"profile" => (true, true),
+            b"file" | b"log-format" | b"io" | b"config-mgr" | b"profile" | b"vault" | b"key" => (true, true),
             b"h" => (false, false),
             b"help" | b"watch" | b"debug" | b"allow-remote" | b"version" | b"graceful-exit" => (true, false),
             // A lone letter aside, one dash is two to Go: clap would name the first letter as what is wrong.
@@ -332,8 +361,8 @@ mod tests {
     fn load_of(line: &str) -> LoadRequest {
         match parse_line(line).unwrap_or_else(|exit| panic!("{line}: {}", exit.text)).action {
             Action::Run(run) => run.load,
-            Action::Check(load) | Action::Explain(load) => load,
-            Action::Version => panic!("{line}: a version"),
+            Action::Check(CheckOptions { load, .. }) | Action::Explain(load) => load,
+            Action::Version | Action::Secret(_) => panic!("{line}: no configuration"),
         }
     }
 

@@ -4,16 +4,19 @@
 //! was published. Nothing in here waits; `run` brings the events.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, Report, ServiceId};
-use protocol::{ClientMisbehaved, Error};
+use dataplane::{Dataplane, Report, SecretArena, ServiceId};
+use protocol::{ClientMisbehaved, Error, TargetFailed};
 use tracing::{debug, error, info, warn};
 
 use crate::admin::{Facts, FetchCount, Health, Metrics, Scrape, ServiceMetrics};
+use crate::clock;
 use crate::config::BrokerConfig;
+use crate::config::ListenOn;
 use crate::listening::Listening;
-use crate::reload::Prepared;
+use crate::reload::{Prepared, Present};
 use crate::stop::{Step, Stop};
 use crate::store::Store;
 use crate::stores::Stores;
@@ -31,6 +34,8 @@ pub(crate) struct Control {
     reloads: (u64, u64),
     started: (SystemTime, Instant),
     tidy_at: Instant,
+    /// How many refusals of memory for secrets have been said.
+    refusals_said: usize,
     /// When to say what the start still waits for.
     patience_until: Option<Instant>,
 }
@@ -39,7 +44,7 @@ impl Control {
     /// A control plane without services.
     pub(crate) fn new(dataplane: Dataplane, broker: BrokerConfig, started: (SystemTime, Instant)) -> Self {
         let workers = dataplane.workers();
-        let now = Instant::now();
+        let now = clock::now();
         Self {
             store: Store::new(workers),
             listening: Listening::new(workers),
@@ -50,6 +55,7 @@ impl Control {
             reloads: (0, 0),
             started,
             tidy_at: now + TIDY_INTERVAL,
+            refusals_said: SecretArena::of_process().refused().len(),
             patience_until: Some(now + PATIENCE),
         }
     }
@@ -62,6 +68,16 @@ impl Control {
     /// The stores of the file that is in force.
     pub(crate) fn stores(&self) -> &Stores {
         &self.stores
+    }
+
+    /// What is in force, for whoever prepares something else.
+    pub(crate) fn present(&self) -> Present {
+        let service = |(place, id): (ListenOn, ServiceId)| {
+            let service = self.store.get(id)?;
+            Some((place, (Arc::clone(&service.sources), service.holds.clone())))
+        };
+        let services = self.listening.open().into_iter().filter_map(service).collect();
+        Present { stores: self.stores.clone(), services }
     }
 
     /// Puts a file in force. Gives what watches its secrets.
@@ -135,7 +151,7 @@ impl Control {
             Report::Abandoned { service, session } => self.store.on_abandoned(service, session, now),
             Report::Refused(refusal) => self.store.on_refused(refusal, now),
             Report::Proven { service, generation, session, attempt_began } => {
-                self.store.on_proven(service, generation, session, attempt_began, now);
+                self.store.on_proven(service, generation, session, clock::of_dataplane(attempt_began), now);
             }
             Report::DialFailed(service) => self.store.on_dial_failed(service, now),
             Report::Retired(listener) => self.listening.on_retired(listener),
@@ -145,6 +161,9 @@ impl Control {
             Report::AcceptResumed(listener) => self.listening.on_resumed(listener, now),
             Report::ListenerDead(listener, reason) => self.on_trouble(listener, &reason),
             Report::Failed { service, request_id, error, suppressed } => {
+                if matches!(error, Error::Target(TargetFailed::Tls(_) | TargetFailed::TlsNotOffered)) {
+                    self.store.on_unreachable(service, now);
+                }
                 let service = self.name(service);
                 let cause = error.label();
                 let request_id = request_id.to_string();
@@ -186,6 +205,10 @@ impl Control {
         if self.tidy_at <= now {
             self.tidy_at = now + TIDY_INTERVAL;
             self.store.tidy(now);
+            for refused in SecretArena::of_process().refused().iter().skip(self.refusals_said) {
+                self.refusals_said += 1;
+                warn!("{refused}");
+            }
         }
         if self.patience_until.is_some_and(|until| until <= now) {
             self.patience_until = None;
@@ -280,7 +303,7 @@ impl Facts for std::cell::RefCell<Control> {
 
     fn metrics(&self) -> Scrape {
         let control = self.borrow();
-        let now = Instant::now();
+        let now = clock::now();
         let trouble = control.listening.trouble();
         let mut services = BTreeMap::new();
         let is_stopping = control.stop.is_under_way();
@@ -300,9 +323,11 @@ impl Facts for std::cell::RefCell<Control> {
                     credential,
                     refused: service.is_refused(),
                     stale: service.is_stale(),
+                    retried: service.retried,
+                    lease_left: service.lease_left(now),
                     ..ServiceMetrics::default()
                 };
-                (metrics, std::sync::Arc::clone(&service.runtime))
+                (metrics, Arc::clone(&service.runtime))
             });
         }
         let counts = control.store.counts();
@@ -311,7 +336,7 @@ impl Facts for std::cell::RefCell<Control> {
             services: Vec::new(),
             fetches: outcomes
                 .map(|((provider, outcome), count)| FetchCount {
-                    provider: std::sync::Arc::clone(provider),
+                    provider: Arc::clone(provider),
                     outcome,
                     count: *count,
                 })
@@ -319,8 +344,14 @@ impl Facts for std::cell::RefCell<Control> {
             fetch_durations: counts.durations.clone(),
             reloads: control.reloads,
             connections: control.dataplane.connections() as u64,
+            breakers: control.store.breakers(),
+            leases: control.stores.leases().count() as u64,
             draining: is_stopping,
             workers: control.dataplane.workers() as u64,
+            secrets: SecretArena::of_process()
+                .used()
+                .map(|(protection, bytes)| (protection.label(), bytes as u64))
+                .into(),
             io: (control.dataplane.io().driver.label(), control.dataplane.io().reason.label()),
             started: Some(control.started.0),
         };

@@ -3,16 +3,21 @@
 //! Owns which provider is asked for what, the rounds of questions and how long their answers hold. Knows nothing of
 //! when to fetch or what changed.
 
+mod ask;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use ask::{Ask, Piece};
 use dataplane::ServiceId;
-use protocol::Protocol;
+use protocol::{Protocol, Secret};
 
+use crate::clock;
 use crate::config::{CredentialConfig, Source};
-use crate::providers::{FetchError, Fetched, Item, Lease, Provider, Request};
+use crate::leases::{Holds, Leases};
+use crate::providers::{FetchError, Item, Provider};
 use crate::rotation::Schedule;
 use crate::stores::Stores;
 use crate::values::{Value, Values};
@@ -26,6 +31,7 @@ pub(crate) struct Sources {
     unknown: Option<String>,
     /// How often stores are asked that do not say when a value changes.
     refresh: Option<Duration>,
+    leases: Leases,
 }
 
 /// Values to be fetched; the answer is `Store::on_fetched`.
@@ -33,15 +39,10 @@ pub(crate) struct Question {
     pub service: ServiceId,
     pub epoch: u64,
     pub sources: Arc<Sources>,
-}
-
-/// What one provider is asked for.
-struct Ask {
-    store: Arc<str>,
-    provider: Arc<dyn Provider>,
-    request: Request,
-    /// The values' names, and which item of the request each is.
-    names: Vec<(String, usize)>,
+    /// The leases that there are.
+    pub holds: Holds,
+    /// Whether the target does not take their values.
+    pub is_refused: bool,
 }
 
 /// What a round of questions has brought.
@@ -56,6 +57,8 @@ pub(crate) struct Answer {
 pub(crate) struct Round {
     pub values: Values,
     pub schedule: Schedule,
+    /// The leases that the values hang on.
+    pub holds: Holds,
     /// See [`Fetched::notes`].
     pub notes: Vec<String>,
 }
@@ -63,7 +66,7 @@ pub(crate) struct Round {
 /// A provider that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub provider: String,
+    pub provider: Arc<str>,
     pub error: FetchError,
 }
 
@@ -83,18 +86,21 @@ impl Sources {
         refresh: Option<Duration>,
         stores: &Stores,
     ) -> Self {
-        let mut sources = Self { literals: Values::default(), asks: Vec::new(), unknown: None, refresh };
+        let mut sources = Self {
+            literals: Values::default(),
+            asks: Vec::new(),
+            unknown: None,
+            refresh,
+            leases: stores.leases().clone(),
+        };
         for CredentialConfig { name, source, .. } in credentials {
+            let is_public = protocol.fields().iter().any(|field| field.is_public && field.name == name);
             match source {
-                Source::Literal(secret) => sources.literals.insert(&name, Value::new(secret)),
-                Source::Provider { store, id, raw, .. } => {
-                    let is_public =
-                        protocol.fields().iter().any(|field| field.is_public && field.name == name);
-                    match stores.get(&store) {
-                        Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
-                        None => sources.unknown = Some(store),
-                    }
-                }
+                Source::Literal(secret) => sources.literals.insert(&name, value(secret, is_public)),
+                Source::Provider { store, id, raw, .. } => match stores.get(&store) {
+                    Some(found) => sources.ask(found, Item { id, raw, is_public }, name),
+                    None => sources.unknown = Some(store),
+                },
                 Source::Unknown(provider) => sources.unknown = Some(provider),
             }
         }
@@ -102,15 +108,11 @@ impl Sources {
     }
 
     fn ask(&mut self, (store, provider): (&Arc<str>, &Arc<dyn Provider>), item: Item, name: String) {
-        let known = self.asks.iter().position(|ask| ask.store == *store);
+        let place = provider.place(&item.id);
+        let is_it = |ask: &Ask| ask.store == *store && ask.place == place;
+        let known = self.asks.iter().position(is_it);
         let index = known.unwrap_or_else(|| {
-            let (store, provider) = (Arc::clone(store), Arc::clone(provider));
-            self.asks.push(Ask {
-                store,
-                provider,
-                request: Request { items: Vec::new() },
-                names: Vec::new(),
-            });
+            self.asks.push(Ask::new(store, provider, place));
             self.asks.len() - 1
         });
         let ask = &mut self.asks[index];
@@ -119,6 +121,11 @@ impl Sources {
             ask.request.items.len() - 1
         });
         ask.names.push((name, place));
+    }
+
+    /// The stores that are asked, each at least once.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.asks.iter().map(|ask| &ask.store)
     }
 
     /// Whether there is nobody to ask: the file itself holds every value.
@@ -139,7 +146,7 @@ impl Sources {
     /// The values, if all are in the file.
     pub(crate) fn literals(&self) -> Option<Answer> {
         let values = self.literals.clone();
-        let round = Round { values, schedule: Schedule::default(), notes: Vec::new() };
+        let round = Round { values, schedule: Schedule::default(), holds: Vec::new(), notes: Vec::new() };
         self.is_fixed().then(|| Answer { result: Ok(round), asked: Vec::new() })
     }
 
@@ -163,13 +170,15 @@ impl Sources {
         items.filter_map(|(ask, item)| ask.provider.watch_path(&item.id)).collect()
     }
 
-    /// Asks every provider once, all at the same time.
+    /// Asks every provider once, all at the same time, for what is not in `holds` or is due there. `is_refused` says that the
+    /// target does not take what is in there.
     ///
     /// Files are watched before they are read: whatever changes after the reading is an event, so none is missed.
-    pub(crate) async fn fetch(self: Arc<Self>, watch: Watch) -> Answer {
+    pub(crate) async fn fetch(self: Arc<Self>, watch: Watch, holds: Holds, is_refused: bool) -> Answer {
         if let Some(provider) = &self.unknown {
             let words = format!("provider '{provider}' is not supported by this broker");
-            let failure = Failure { provider: provider.clone(), error: FetchError::Unsupported(words) };
+            let failure =
+                Failure { provider: provider.as_str().into(), error: FetchError::Unsupported(words) };
             return Answer { result: Err(vec![failure]), asked: Vec::new() };
         }
         let paths = self.watch_paths();
@@ -177,14 +186,15 @@ impl Sources {
             watch.attach(paths).await;
         }
         // A task each: they run side by side, and a provider that panics fails alone.
-        let rounds: Vec<_> = self
-            .asks
-            .iter()
-            .map(|ask| {
-                let fetching = ask.provider.fetch(ask.request.clone());
+        let mut holds = holds.into_iter();
+        let rounds: Vec<_> = (0..self.asks.len())
+            .map(|index| {
+                let (sources, held) = (Arc::clone(&self), holds.next().flatten());
                 tokio::spawn(async move {
-                    let began = Instant::now();
-                    (fetching.await, began.elapsed())
+                    let began = clock::now();
+                    let Sources { asks, refresh, leases, .. } = &*sources;
+                    let piece = asks[index].obtain(held, is_refused, *refresh, leases, began).await;
+                    (piece, clock::now().duration_since(began))
                 })
             })
             .collect();
@@ -192,44 +202,46 @@ impl Sources {
         for round in rounds {
             answers.push(round.await.unwrap_or_else(|_| {
                 let words = "the provider broke down: this is a bug".to_owned();
-                (Err(FetchError::Unavailable(words)), Duration::ZERO)
+                (Err(FetchError::Failing(words)), Duration::ZERO)
             }));
         }
-        self.join(answers, Instant::now())
+        self.join(answers)
     }
 
-    fn join(&self, answers: Vec<(Result<Fetched, FetchError>, Duration)>, now: Instant) -> Answer {
-        let mut round =
-            Round { values: self.literals.clone(), schedule: Schedule::default(), notes: Vec::new() };
-        let mut failures = Vec::new();
-        let mut asked = Vec::new();
+    fn join(&self, answers: Vec<(Result<Piece, FetchError>, Duration)>) -> Answer {
+        let mut round = Round {
+            values: self.literals.clone(),
+            schedule: Schedule::default(),
+            holds: Vec::new(),
+            notes: Vec::new(),
+        };
+        let (mut failures, mut asked) = (Vec::new(), Vec::new());
         for (ask, (answer, took)) in self.asks.iter().zip(answers) {
-            let provider = &ask.store;
             let outcome = match &answer {
-                Ok(_) => "ok",
-                Err(error) => error.label(),
+                Ok(piece) => piece.outcome,
+                Err(error) => Some(error.label()),
             };
-            asked.push(Asked { provider: Arc::clone(provider), outcome, took });
+            let provider = Arc::clone(&ask.store);
+            asked.extend(outcome.map(|outcome| Asked { provider, outcome, took }));
             match answer {
-                Ok(fetched) if fetched.values.len() == ask.request.items.len() => {
-                    let refresh = self.refresh.filter(|_| ask.provider.must_be_asked());
-                    round.schedule = earlier(round.schedule, schedule(&fetched, refresh, now));
-                    round.notes.extend(fetched.notes);
-                    let values: Vec<Value> = fetched.values.into_iter().map(Value::new).collect();
+                Ok(piece) => {
+                    round.schedule = round.schedule.earlier(piece.schedule);
+                    round.notes.extend(piece.notes);
                     for (name, item) in &ask.names {
-                        round.values.insert(name, values[*item].clone());
+                        round.values.insert(name, piece.values[*item].clone());
                     }
+                    round.holds.push(piece.held);
                 }
-                Ok(_) => {
-                    let words = "the provider gave another number of values: this is a bug".to_owned();
-                    let error = FetchError::Unusable(words);
-                    failures.push(Failure { provider: provider.to_string(), error });
-                }
-                Err(error) => failures.push(Failure { provider: provider.to_string(), error }),
+                Err(error) => failures.push(Failure { provider: Arc::clone(&ask.store), error }),
             }
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
     }
+}
+
+/// A value where it lies from now on: what anybody may see has no need of memory that is scarce.
+fn value(secret: Secret, is_public: bool) -> Value {
+    if is_public { Value::public(secret) } else { Value::new(secret) }
 }
 
 /// What failed, as one line: the Go broker's words for it.
@@ -242,30 +254,4 @@ pub(crate) fn describe(failures: &[Failure]) -> String {
         format!("Resolving credentials from provider '{provider}' failed: {}", errors.join(", "))
     });
     lines.collect::<Vec<_>>().join("; ")
-}
-
-/// A lease that can be prolonged is asked about when a third of it is left, so that an outage of that length does no
-/// harm; one that cannot is replaced late, for each replacement makes an account at the target.
-fn schedule(fetched: &Fetched, refresh: Option<Duration>, now: Instant) -> Schedule {
-    let Fetched { refetch_at, usable_until, .. } = *fetched;
-    let said = Schedule { refetch_at, due_at: None, usable_until };
-    if let Some(Lease { duration, renewable, .. }) = &fetched.lease {
-        let due = now + if *renewable { *duration * 2 / 3 } else { *duration * 17 / 20 };
-        let lease =
-            Schedule { refetch_at: Some(due), due_at: Some(due), usable_until: Some(now + *duration) };
-        return earlier(lease, said);
-    }
-    // A store that must be asked may know that it has to be sooner.
-    let due = refresh.map(|interval| refetch_at.into_iter().fold(now + interval, Instant::min));
-    earlier(said, Schedule { refetch_at: due, due_at: due, usable_until: None })
-}
-
-/// What comes first of each.
-fn earlier(a: Schedule, b: Schedule) -> Schedule {
-    let first = |a: Option<Instant>, b: Option<Instant>| a.into_iter().chain(b).min();
-    Schedule {
-        refetch_at: first(a.refetch_at, b.refetch_at),
-        due_at: first(a.due_at, b.due_at),
-        usable_until: first(a.usable_until, b.usable_until),
-    }
 }

@@ -4,27 +4,33 @@
 //! the data plane what to know. It never sees a connection's bytes.
 
 mod admin;
+mod breaker;
 mod certificate;
 pub mod cli;
+mod clock;
 pub mod config;
 mod control;
 pub mod diagnostics;
 mod endpoints;
 mod fetch;
 mod fetch_counts;
+mod leases;
 mod listeners;
 mod listening;
 mod logging;
 mod offload;
+mod online;
 mod options;
 mod os_words;
 mod process;
+mod prompt;
 pub mod providers;
 mod publish;
 mod reload;
 mod resolve;
 mod rotation;
 mod run;
+mod secret_command;
 mod service;
 mod settings;
 mod start;
@@ -37,6 +43,7 @@ mod testing;
 mod timers;
 mod unix_socket;
 mod values;
+pub mod vault_file;
 mod watch;
 
 pub use start::main;

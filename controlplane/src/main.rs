@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-/// Secrets come and go in small pieces on several threads; the system's allocator keeps more of them.
+/// Sessions come and go in small pieces on several threads; the system's allocator keeps more of them. What is given back to it is
+/// wiped first: secrets have memory of their own, but pass through buffers of libraries.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: dataplane::Wiping<mimalloc::MiMalloc> = dataplane::Wiping::new(mimalloc::MiMalloc);
 
 fn main() -> ExitCode {
     controlplane::main()

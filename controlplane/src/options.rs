@@ -43,7 +43,12 @@ impl Options {
             client_tls: certificate::shown_by(config),
             required: config.required,
             on_rotation: config.on_rotation,
-            rules: Rules { stale_max: config.stale_max, failure_pause_max: config.failure_pause_max },
+            rules: Rules {
+                stale_max: config.stale_max,
+                failure_pause_max: config.failure_pause_max,
+                // A client is told what the target said, not that its time is over.
+                grace: config.rotation_grace.min(config.timeouts.handshake / 2),
+            },
         }
     }
 }

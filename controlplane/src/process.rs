@@ -2,6 +2,7 @@
 //!
 //! Owns the limits and the protection of memory. Nothing in here can fail a start: what the kernel refuses is said.
 
+use dataplane::{Protection, SecretArena};
 use rustix::process::{DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit};
 use rustix::thread::disable_transparent_huge_pages;
 
@@ -10,11 +11,13 @@ pub(crate) struct Hardening {
     /// How many descriptors we might have had, and how many we may have now: the soft limit and, unless the kernel refused, the
     /// hard one.
     pub(crate) descriptors: (Option<u64>, Option<u64>),
+    /// What secrets lie in.
+    pub(crate) secrets: Protection,
     /// What the kernel refused, one sentence each.
     pub(crate) refused: Vec<String>,
 }
 
-/// No core dump, no tracing by the same user, and as many descriptors as we may have.
+/// No core dump, no tracing by the same user, memory for secrets, and as many descriptors as we may have.
 pub(crate) fn harden() -> Hardening {
     let mut refused = Vec::new();
     let no_core = Rlimit { current: Some(0), maximum: Some(0) };
@@ -35,7 +38,15 @@ pub(crate) fn harden() -> Hardening {
         refused.push(format!("the descriptor limit could not be raised: {error}"));
     }
     let descriptors = (limit.current, getrlimit(Resource::Nofile).current);
-    Hardening { descriptors, refused }
+    // The pages of secrets count towards this one.
+    let limit = getrlimit(Resource::Memlock);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if let Err(error) = setrlimit(Resource::Memlock, raised) {
+        refused.push(format!("the limit of locked memory could not be raised: {error}"));
+    }
+    let arena = SecretArena::of_process();
+    refused.extend(arena.refused().iter().map(ToString::to_string));
+    Hardening { descriptors, secrets: arena.protection(), refused }
 }
 
 /// How many descriptors we may have; `None` is no limit.
@@ -60,6 +71,8 @@ mod tests {
         let limit = getrlimit(Resource::Nofile);
         assert_eq!(limit.current, limit.maximum);
         assert_eq!(hardening.descriptors.1, limit.maximum);
+        let limit = getrlimit(Resource::Memlock);
+        assert_eq!(limit.current, limit.maximum);
         assert_eq!(transparent_huge_pages_are_disabled(), Ok(true));
         disable_transparent_huge_pages(false).expect("what was set can be set again");
         set_dumpable_behavior(before).expect("what was set can be set again");

@@ -3,7 +3,7 @@
 //! Owns the steps: the file is loaded, its values are fetched, its addresses are taken, and only when nothing can fail
 //! any more is it put in force. The start goes the same way, but waits for no values.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +13,7 @@ use tokio::time::timeout_at;
 use crate::config::{self, Config, ListenOn, LoadRequest};
 use crate::diagnostics::Report;
 use crate::fetch::{Answer, Sources};
+use crate::leases::Holds;
 use crate::listeners::Bound;
 use crate::listening::{Listening, unix_path};
 use crate::options::Options;
@@ -26,6 +27,21 @@ pub(crate) struct Prepared {
     pub watcher: Watcher,
     pub stores: Stores,
     services: Vec<PreparedService>,
+}
+
+/// What is in force while a file is prepared.
+pub(crate) struct Present {
+    pub stores: Stores,
+    /// What each service is asked for, and the leases that it has.
+    pub services: HashMap<ListenOn, (Arc<Sources>, Holds)>,
+}
+
+impl Present {
+    /// The leases of the service at `place`, if it asks for the same.
+    fn holds(&self, place: &ListenOn, sources: &Sources) -> Holds {
+        let known = self.services.get(place).filter(|(known, _)| known.is_same(sources));
+        known.map(|(_, holds)| holds.clone()).unwrap_or_default()
+    }
 }
 
 struct PreparedService {
@@ -47,19 +63,21 @@ impl Prepared {
         Self { broker: config.broker, watcher: Watcher::new(), stores, services }
     }
 
-    /// Loads a file again and fetches its values, so that no service that has them is without when it is put in force.
-    pub(crate) async fn load(request: LoadRequest, before: Stores) -> Result<(Self, Report), Report> {
+    /// Loads a file again and fetches its values, so that no service that has them is without when it is put in force. Whoever asks
+    /// for the same as before keeps its leases.
+    pub(crate) async fn load(request: LoadRequest, present: Present) -> Result<(Self, Report), Report> {
         let loading = tokio::task::spawn_blocking(move || config::load(&request));
         let loaded = match loading.await {
             Ok(loaded) => loaded?,
             Err(_) => return Err(Report::of_error(None, "loading the configuration broke down", "")),
         };
-        let mut prepared = Self::new(loaded.config, &before);
+        let mut prepared = Self::new(loaded.config, &present.stores);
         let until = tokio::time::Instant::now() + PATIENCE;
         let fetch = |service: &PreparedService| {
             let sources = Arc::clone(&service.entry.sources);
             let watch = prepared.watcher.watch();
-            tokio::spawn(async move { timeout_at(until, sources.fetch(watch)).await })
+            let holds = present.holds(&service.listen_on, &sources);
+            tokio::spawn(async move { timeout_at(until, sources.fetch(watch, holds, false)).await })
         };
         let answers: Vec<_> = prepared.services.iter().map(fetch).collect();
         for (service, answer) in prepared.services.iter_mut().zip(answers) {

@@ -10,9 +10,11 @@
 mod backoff;
 mod clock;
 mod decision;
+mod grace;
 mod lifetime;
 mod queue;
 mod state;
+mod turns;
 
 use std::time::Instant;
 
@@ -20,6 +22,7 @@ use protocol::Generation;
 
 use backoff::{Backoff, Pauses};
 pub(crate) use decision::{Action, Answer, Outcome, Replaced, Schedule};
+use grace::Grace;
 use lifetime::Lifetime;
 pub(crate) use lifetime::Rules;
 use queue::{Queue, Refused, Trial, Waiting};
@@ -37,7 +40,10 @@ pub(crate) struct Rotation<S> {
     waiting: Queue<S>,
     trial: Option<Trial<S>>,
     pauses: Pauses,
+    grace: Grace,
     failures: Backoff,
+    /// What was refused until then is known to the store's last answer.
+    answered_until: Option<Instant>,
     fetched_at: Option<Instant>,
     lifetime: Lifetime,
     rules: Rules,
@@ -55,7 +61,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
             waiting: Queue::new(),
             trial: None,
             pauses: Pauses::default(),
+            grace: Grace::default(),
             failures: Backoff::default(),
+            answered_until: None,
             fetched_at: None,
             lifetime: Lifetime::default(),
             rules,
@@ -84,6 +92,11 @@ impl<S: Copy + PartialEq> Rotation<S> {
     /// Whether the target has refused the current generation and not accepted it since.
     pub(crate) fn is_refused(&self) -> bool {
         self.current.as_ref().is_some_and(|current| current.refused_at.is_some())
+    }
+
+    /// Whether a fetch that begins now is for a refusal, so that the same values are no answer.
+    pub(crate) fn wants_others(&self) -> bool {
+        self.owed.is_some()
     }
 
     /// Whether the values serve though their store has not given them again when it should have.
@@ -128,6 +141,14 @@ impl<S: Copy + PartialEq> Rotation<S> {
     pub(crate) fn on_wanted(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
         let is_recent = self.fetched_at.is_some_and(|at| now < at + Backoff::FIRST);
         if self.current.is_none() && matches!(self.fetching, Fetching::Idle) && !is_recent {
+            self.on_changed(now, actions);
+        }
+    }
+
+    /// The target is not where the values say, or shows another certificate: they may have changed.
+    pub(crate) fn on_unreachable(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
+        if !self.pauses.doubts.holds(now) {
+            self.pauses.doubts.start(now);
             self.on_changed(now, actions);
         }
     }
@@ -200,7 +221,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if certain {
             current.refused_at = Some(now);
         }
-        if may_ask || stands_in {
+        if may_ask || stands_in || (certain && !self.grace().is_zero()) {
             let refused = if certain { Refused::Certainly } else { Refused::Perhaps };
             self.waiting.push(Waiting { session, generation, since: now, refused });
         } else {
@@ -231,13 +252,14 @@ impl<S: Copy + PartialEq> Rotation<S> {
             if current.refused_at.is_none_or(|refused_at| refused_at <= attempt_began) {
                 current.refused_at = None;
                 self.pauses = Pauses::default();
+                self.grace = Grace::default();
                 self.owed = None;
                 self.trial = None;
                 self.stand_in = None;
                 let is_outdated = |waiting: &Waiting<S>| {
                     waiting.refused == Refused::Certainly
                         && waiting.generation == generation
-                        && waiting.since < attempt_began
+                        && waiting.since <= attempt_began
                 };
                 self.waiting
                     .answer(actions, |waiting| is_outdated(waiting).then_some(Answer::Retry(generation)));
@@ -268,13 +290,14 @@ impl<S: Copy + PartialEq> Rotation<S> {
         };
         self.fetching = Fetching::Idle;
         self.fetched_at = Some(now);
-        let last_usable_until = self.lifetime.usable_until();
+        self.answered_until = if outcome.has_failed() { Some(now) } else { began };
+        let last_usable_until = self.lifetime.usable_until(self.rules);
         if outcome.has_failed() {
             self.failures.start_within(now, self.rules.failure_pause_max);
             if outcome == Outcome::Gone && self.current.is_some() {
                 self.lifetime.end(now);
             } else {
-                self.lifetime.on_failure(now, self.rules);
+                self.lifetime.on_failure(now);
             }
         } else {
             self.failures = Backoff::default();
@@ -290,6 +313,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 self.stand_in.take_if(|_| !same_target);
                 self.trial = None;
                 self.owed = None;
+                self.grace = Grace::default();
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();
                 if self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly) {
@@ -299,22 +323,20 @@ impl<S: Copy + PartialEq> Rotation<S> {
             // Nothing better is to be had for those whom this fetch was for.
             Outcome::Unchanged | Outcome::Failed | Outcome::Gone => {
                 let current = self.current.as_ref().map(|current| current.generation);
-                let is_answered = |since| outcome.has_failed() || began.is_some_and(|began| since <= began);
+                let answered_until = self.answered_until;
+                let is_answered = |since| answered_until.is_some_and(|until| since <= until);
                 // The pause does not depend on who still waits: clients may be gone before the store has answered.
                 if self.owed.take_if(|since| is_answered(*since)).is_some()
                     && !self.pauses.refusals.holds(now)
                 {
                     self.pauses.refusals.start(now);
                 }
-                let mut give_up = |refused| {
-                    self.waiting.give_up(actions, |waiting| {
-                        waiting.refused == refused
-                            && Some(waiting.generation) == current
-                            && is_answered(waiting.since)
-                    })
-                };
-                give_up(Refused::Certainly);
-                if give_up(Refused::Perhaps) {
+                let is_told = self.waiting.give_up(actions, |waiting| {
+                    waiting.refused == Refused::Perhaps
+                        && Some(waiting.generation) == current
+                        && is_answered(waiting.since)
+                });
+                if is_told {
                     self.pauses.doubts.start(now);
                 }
             }
@@ -327,46 +349,13 @@ impl<S: Copy + PartialEq> Rotation<S> {
 
     /// A fetch that begins now, or as soon as the one under way is over.
     fn fetch(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
+        self.grace.ask_at = None;
         match &mut self.fetching {
             Fetching::UnderWay { again, .. } => *again = true,
             Fetching::Idle => {
                 self.fetching = Fetching::UnderWay { began: now, again: false };
                 actions.push(Action::Fetch);
             }
-        }
-    }
-
-    /// Whether a session that was refused with the current generation waits for what a fetch brings.
-    fn awaits_fetch(&self) -> bool {
-        let current = self.current.as_ref().map(|current| current.generation);
-        let is_owed = |waiting: &Waiting<S>| waiting.refused != Refused::No;
-        self.waiting.iter().any(|waiting| is_owed(waiting) && Some(waiting.generation) == current)
-    }
-
-    /// Answers those who wait, as far as the state allows it.
-    fn go_on(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
-        let (Some(in_force), Some(current)) = (self.in_force(), &self.current) else { return };
-        let is_refused = current.refused_at.is_some();
-        if current.is_good() || in_force != current.generation {
-            // There is one that works. Whoever was refused with it waits for a fetch, if one is to come.
-            let stands_in = in_force != current.generation;
-            self.waiting.answer(actions, |waiting| match (waiting.generation == in_force, waiting.refused) {
-                (false, _) => Some(Answer::Retry(in_force)),
-                (true, Refused::No) => Some(Answer::Proceed),
-                (true, _) => stands_in.then_some(Answer::GiveUp),
-            });
-            return;
-        }
-        // The others were refused with this generation, and wait for what a fetch brings.
-        let is_ready = |waiting: &Waiting<S>| waiting.refused == Refused::No || waiting.generation < in_force;
-        if is_refused && self.pauses.refusals.holds(now) {
-            self.waiting.give_up(actions, is_ready);
-        } else if self.trial.is_none() && !(is_refused && self.owed.is_some()) {
-            let Some(Waiting { session, generation, .. }) = self.waiting.take_first(is_ready) else { return };
-            self.trial = Some(Trial::begin(session, now));
-            let has_it = generation == in_force;
-            let answer = if has_it { Answer::Proceed } else { Answer::Retry(in_force) };
-            actions.push(Action::Answer(session, answer));
         }
     }
 }

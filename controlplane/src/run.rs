@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use dataplane::ServiceId;
 use tokio::io::unix::AsyncFd;
@@ -18,9 +18,10 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::{JoinHandle, JoinSet, spawn_local};
 use tracing::{info, warn};
 
+use crate::clock;
 use crate::config::{FileState, LoadRequest};
 use crate::control::Control;
-use crate::fetch::Answer;
+use crate::fetch::{Answer, Question};
 use crate::reload::Prepared;
 use crate::resolve::{Resolution, look_up};
 use crate::stores::Stores;
@@ -47,7 +48,7 @@ pub(crate) struct Run {
     watching: JoinHandle<()>,
     reloading: Reloading,
     /// Stores that are let go.
-    closing: JoinSet<()>,
+    closing: Vec<JoinSet<()>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Run {
         let watching = spawn_local(follow(watcher, sender.clone()));
         let reports = register(reports)?;
         let reloading = Reloading::No;
-        let closing = JoinSet::new();
+        let closing = Vec::new();
         Ok(Self { control, reports, events, sender, request, watch, watching, reloading, closing })
     }
 
@@ -155,9 +156,9 @@ impl Run {
             if self.round() {
                 break;
             }
-            let (may_wait, deadline) = {
+            let (may_wait, wait) = {
                 let control = self.control.borrow();
-                (control.dataplane().begin_wait(), control.next_deadline(Instant::now()))
+                (control.dataplane().begin_wait(), clock::until(control.next_deadline(clock::now())))
             };
             let event = if may_wait {
                 tokio::select! {
@@ -168,7 +169,7 @@ impl Run {
                         }
                         None
                     }
-                    () = tokio::time::sleep_until(deadline.into()) => None,
+                    () = tokio::time::sleep(wait) => None,
                 }
             } else {
                 // Signals, fetches and the admin address get their turn all the same.
@@ -182,22 +183,29 @@ impl Run {
                 next = self.events.try_recv().ok();
             }
         }
-        self.closing.spawn(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
-        while self.closing.join_next().await.is_some() {}
+        let leases = self.control.borrow().stores().leases().clone();
+        leases.give_all_back(RETURN_MAX).await;
+        self.closing.push(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
+        for mut closing in self.closing {
+            while closing.join_next().await.is_some() {}
+        }
     }
 
     /// Goes once through everything that may be due. Whether the end has come.
     fn round(&mut self) -> bool {
-        while self.closing.try_join_next().is_some() {}
+        self.closing.retain_mut(|closing| {
+            while closing.try_join_next().is_some() {}
+            !closing.is_empty()
+        });
         let mut control = self.control.borrow_mut();
-        let now = Instant::now();
+        let now = clock::now();
         control.take_reports(now);
         let is_over = control.on_time(now);
         for question in control.store.take_fetches() {
             let (sender, watch) = (self.sender.clone(), self.watch.clone());
             tokio::spawn(async move {
-                let answer = question.sources.fetch(watch).await;
-                let (service, epoch) = (question.service, question.epoch);
+                let Question { service, epoch, sources, holds, is_refused } = question;
+                let answer = sources.fetch(watch, holds, is_refused).await;
                 // Nobody listens any more only when the process ends.
                 let _ = sender.send(Event::Fetched { service, epoch, answer });
             });
@@ -213,7 +221,7 @@ impl Run {
     }
 
     fn on_event(&mut self, event: Event) {
-        let now = Instant::now();
+        let now = clock::now();
         let mut control = self.control.borrow_mut();
         match event {
             Event::Fetched { service, epoch, answer } => {
@@ -246,7 +254,7 @@ impl Run {
                         }
                         // Either those of the last file, or those of one that is not put in force.
                         for stores in [before, opened] {
-                            self.closing.spawn(stores.close(control.stores(), CLOSING_MAX));
+                            self.closing.push(stores.close(control.stores(), CLOSING_MAX));
                         }
                     }
                     Err(reasons) => control.on_reload_refused(&reasons),
@@ -264,9 +272,9 @@ impl Run {
     fn reload(&mut self) {
         self.reloading = Reloading::Yes;
         let (request, sender) = (self.request.clone(), self.sender.clone());
-        let stores = self.control.borrow().stores().clone();
+        let present = self.control.borrow().present();
         spawn_local(async move {
-            let result = match Prepared::load(request, stores).await {
+            let result = match Prepared::load(request, present).await {
                 Ok((prepared, warnings)) => {
                     for finding in warnings.findings() {
                         warn!("{finding}");
@@ -279,6 +287,9 @@ impl Run {
         });
     }
 }
+
+/// How long the end waits for stores to take leases back.
+const RETURN_MAX: Duration = Duration::from_secs(5);
 
 /// A stop is not held up for longer by stores that do not answer.
 const CLOSING_MAX: Duration = Duration::from_secs(2);

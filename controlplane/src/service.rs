@@ -2,22 +2,24 @@
 //!
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
+mod place;
+
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use dataplane::{
-    Address, CredentialState, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
+    CredentialState, Outage, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
 };
-use protocol::{Credential, Destination, Generation, TargetFailed};
+use protocol::{Credential, Generation, TargetFailed};
 use tracing::{info, warn};
 
 use crate::endpoints::{Endpoints, Place};
 use crate::fetch::{Answer, Sources, describe};
+use crate::leases::{self, Holds, Leased};
 use crate::options::Options;
 use crate::providers::FetchError;
-use crate::resolve::{Names, numeric};
+use crate::resolve::Names;
 use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
@@ -38,6 +40,12 @@ pub(crate) struct ServiceState {
     older: Vec<Arc<Credential>>,
     /// Which of them is in force.
     in_force: Option<Generation>,
+    /// How often a session was told to try another credential than the one that it had.
+    pub retried: u64,
+    /// The leases that the newest values hang on.
+    pub holds: Holds,
+    /// When the leases end that open sessions may have begun with.
+    pub leased: Leased,
     /// When each that may be in force has come.
     came: Vec<(Generation, Instant)>,
     /// Whether that is not the newest one.
@@ -50,6 +58,8 @@ pub(crate) struct ServiceState {
     refusal: Option<Arc<[u8]>>,
     /// Why the last fetch failed, if it did.
     failure: Option<String>,
+    /// The store that does not answer, if that is why.
+    outage: Option<Arc<Outage>>,
     /// Whether the next one will fail too.
     is_hopeless: bool,
     /// What was said about the values already.
@@ -79,10 +89,14 @@ impl ServiceState {
             in_force: None,
             is_stood_in: false,
             accepted: None,
+            retried: 0,
+            holds: Vec::new(),
+            leased: Leased::default(),
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
             failure: None,
+            outage: None,
             is_hopeless: false,
             said: BTreeSet::new(),
             place: Place::Unknown,
@@ -129,6 +143,15 @@ impl ServiceState {
         }
     }
 
+    /// A store of its does not answer, or all do. Whether clients are to be told something else from now on.
+    pub(crate) fn set_outage(&mut self, outage: Option<Outage>) -> bool {
+        if self.outage.as_deref() == outage.as_ref() {
+            return false;
+        }
+        self.outage = outage.map(Arc::new);
+        self.credential.is_none()
+    }
+
     /// Takes what a fetch has brought. `generation` is for values that are new.
     pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
         let round = match answer.result {
@@ -147,10 +170,16 @@ impl ServiceState {
         for note in round.notes {
             self.say(note);
         }
+        let over_at = leases::over_at(&round.holds);
+        let hold = leases::hold(&round.holds);
+        self.holds = round.holds;
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
+            let newest = self.credential.as_ref().map(|credential| credential.generation());
+            self.leased.put(newest, over_at);
             return (Outcome::Unchanged, round.schedule);
         }
-        let credential = round.values.credential(generation);
+        self.leased.put(Some(generation), over_at);
+        let credential = round.values.credential(generation, hold);
         for finding in self.options.protocol.check(&credential) {
             self.say(finding.words);
         }
@@ -268,64 +297,9 @@ impl ServiceState {
     fn forget(&mut self) {
         self.values = None;
         self.credential = None;
+        self.holds.clear();
         self.older.clear();
         self.refusal = None;
-    }
-
-    /// Finds out where the target is, as far as that is known now. Whether that is news.
-    pub(crate) fn find_target(&mut self, names: &mut Names, now: Instant) -> bool {
-        let Some(credential) = &self.credential else { return false };
-        let place = match self.options.protocol.destination(credential) {
-            Err(error) => Place::Failed(error),
-            Ok(Destination::Unix(path)) => {
-                self.endpoints.replace(vec![Address::Unix(path.into())], now);
-                Place::Here
-            }
-            Ok(Destination::Tcp { host, port }) => match numeric(&host) {
-                Some(ip) => {
-                    self.endpoints.replace(vec![Address::Tcp(SocketAddr::new(ip, port))], now);
-                    Place::Here
-                }
-                None => {
-                    self.place = Place::Named { host, port };
-                    return self.on_name(names, now);
-                }
-            },
-        };
-        self.place = place;
-        true
-    }
-
-    /// Something else may be known of the host's name. Whether that is news for this service.
-    pub(crate) fn on_name(&mut self, names: &mut Names, now: Instant) -> bool {
-        let Place::Named { host, port } = &self.place else { return false };
-        match names.resolution(host, now) {
-            Some(Ok(addresses)) => {
-                let at_port = |address: &SocketAddr| {
-                    let mut address = *address;
-                    address.set_port(*port);
-                    Address::Tcp(address)
-                };
-                self.endpoints.replace(addresses.iter().map(at_port).collect(), now);
-            }
-            Some(Err(_)) | None => {
-                self.endpoints.replace(Vec::new(), now);
-            }
-        }
-        true
-    }
-
-    /// The name of the target's host, if it has to be resolved.
-    pub(crate) fn host(&self) -> Option<&str> {
-        match &self.place {
-            Place::Named { host, .. } => Some(host),
-            Place::Unknown | Place::Failed(_) | Place::Here => None,
-        }
-    }
-
-    /// Forgets addresses that nobody needs. Whether there were any.
-    pub(crate) fn prune(&mut self, now: Instant) -> bool {
-        self.endpoints.prune(now)
     }
 
     /// The service as the data plane knows it.
@@ -343,7 +317,7 @@ impl ServiceState {
         service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
             Some(credential) => CredentialState::Here(Arc::clone(credential)),
             None if self.is_hopeless => CredentialState::Never,
-            None => CredentialState::Awaited,
+            None => self.outage.clone().map_or(CredentialState::Awaited, CredentialState::Unreachable),
         };
         service.target = match &self.place {
             _ if self.credential.is_none() => Target::Unresolved,
@@ -387,6 +361,11 @@ impl ServiceState {
     /// Whether its values serve though their store has not given them again when it should have.
     pub(crate) fn is_stale(&self) -> bool {
         self.credential.is_some() && self.rotation.is_stale()
+    }
+
+    /// How long the leases of the newest credential have until they are over.
+    pub(crate) fn lease_left(&self, now: Instant) -> Option<Duration> {
+        leases::over_at(&self.holds).map(|(at, _)| at.saturating_duration_since(now))
     }
 
     /// Whether no connection is open on it any more. Services of one name share their counters.

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::Secret;
+use protocol::{Secret, SecretMemory};
 
 use crate::providers::{FetchError, Item, Provider, Request};
 use crate::values::Value;
@@ -48,17 +48,17 @@ impl Settings {
         self.0.values().flatten().all(|setting| matches!(setting, Setting::Literal(_)))
     }
 
-    /// The value of `name`, if it stands in the file.
-    pub fn literal(&self, name: &str) -> Option<Secret> {
-        match self.0.get(name)?.first()? {
-            Setting::Literal(value) => Some(Secret::new(value.clone())),
-            Setting::From { .. } => None,
-        }
-    }
-
     /// The value of `name` as it is now.
     pub async fn value(&self, name: &str) -> Result<Option<Secret>, FetchError> {
         Ok(self.values(name).await?.into_iter().next())
+    }
+
+    /// The value of `name` that stands in the file.
+    pub(crate) fn fixed(&self, name: &str) -> Option<&impl SecretMemory> {
+        self.0.get(name).into_iter().flatten().find_map(|setting| match setting {
+            Setting::Literal(value) => Some(value),
+            Setting::From { .. } => None,
+        })
     }
 
     /// The values of the list `name` as they are now.

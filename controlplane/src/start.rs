@@ -9,26 +9,30 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::{Duration, Instant, SystemTime};
 
-use dataplane::{Dataplane, IoInUse, IoReason, Settings};
+use dataplane::{Dataplane, IoInUse, IoReason, Protection, Settings};
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{LocalSet, spawn_local};
 use tracing::{error, info, warn};
 
 use crate::admin::Admin;
-use crate::cli::{self, Action, Invocation, RunOptions};
-use crate::config::{self, BrokerConfig, ListenOn, LoadRequest};
+use crate::cli::{self, Action, CheckOptions, Invocation, RunOptions};
+use crate::clock;
+use crate::config::{self, BrokerConfig, ListenOn, LoadRequest, Loaded};
 use crate::control::Control;
+use crate::diagnostics::Report;
 use crate::listeners::describe;
 use crate::os_words::words;
 use crate::process::{self, Hardening, harden};
 use crate::reload::Prepared;
 use crate::run::{Run, Signals};
-use crate::{logging, terminal};
+use crate::{logging, online, secret_command, terminal, vault_file};
 
 /// Runs the program that the command line asks for.
 pub fn main() -> ExitCode {
     let started = (SystemTime::now(), Instant::now());
-    let hardening = harden();
+    let mut hardening = harden();
+    // There is no other thread yet.
+    hardening.refused.extend(vault_file::take_key());
     let Invocation { action, log, warnings } = match cli::parse(std::env::args_os()) {
         Ok(invocation) => invocation,
         Err(exit) => {
@@ -45,8 +49,9 @@ pub fn main() -> ExitCode {
             terminal::out(&cli::version());
             ExitCode::SUCCESS
         }
-        Action::Check(request) => check(&request),
+        Action::Check(options) => check(&options),
         Action::Explain(request) => explain(&request),
+        Action::Secret(options) => secret_command::run(options),
         Action::Run(options) => {
             let _log = logging::start(log.format, log.debug);
             info!("Secretless v{} starting up...", env!("CARGO_PKG_VERSION"));
@@ -68,10 +73,13 @@ pub fn main() -> ExitCode {
 }
 
 /// Says what is wrong with a file.
-fn check(request: &LoadRequest) -> ExitCode {
-    match config::check(request) {
+fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
+    match config::check(load) {
         Ok(loaded) => {
             terminal::report(&loaded.warnings);
+            if *online {
+                return check_online(load, &loaded);
+            }
             let path = loaded.config.path.display();
             let services = count(loaded.config.services.len(), "service");
             let verdict = match loaded.doubtful {
@@ -88,6 +96,29 @@ fn check(request: &LoadRequest) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Asks stores for all that a file wants of them. It is read again, for looking at it has taken it apart.
+fn check_online(load: &LoadRequest, checked: &Loaded) -> ExitCode {
+    let report = match config::load(load) {
+        Ok(loaded) => match online::ask(loaded.config, &checked.warnings) {
+            Ok(report) => report,
+            Err(error) => Report::of_error(None, format!("cannot ask stores: {}", words(&error)), ""),
+        },
+        Err(report) => report,
+    };
+    terminal::report(&report);
+    if report.has_errors() {
+        return ExitCode::FAILURE;
+    }
+    let path = checked.config.path.display();
+    let services = count(checked.config.services.len(), "service");
+    let but = match checked.doubtful {
+        0 => String::new(),
+        doubtful => format!(", but connections to {doubtful} of them will fail: see the warnings"),
+    };
+    terminal::out(&format!("{path}: {services} can be served, and every value is there{but}\n"));
+    ExitCode::SUCCESS
 }
 
 /// Says what a file means.
@@ -112,7 +143,15 @@ fn count(count: usize, what: &str) -> String {
 fn say(hardening: &Hardening) {
     let number = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
     let (before, now) = (number(hardening.descriptors.0), number(hardening.descriptors.1));
-    info!("no core dumps, not dumpable, {now} descriptors (the soft limit was {before})");
+    let secrets = match hardening.secrets {
+        Protection::Secret => "memfd_secret",
+        Protection::Locked => "locked memory",
+        Protection::Undumped => "memory that may be swapped out",
+        Protection::Heap => "the general heap",
+    };
+    info!(
+        "no core dumps, not dumpable, secrets in {secrets}, {now} descriptors (the soft limit was {before})"
+    );
     for refused in &hardening.refused {
         warn!("{refused}");
     }
@@ -197,7 +236,7 @@ fn serve(options: RunOptions, debug: bool, started: (SystemTime, Instant)) -> Re
         let prepared = Prepared::new(loaded.config, control.borrow().stores());
         let places: Vec<ListenOn> = prepared.places().cloned().collect();
         announce(&places);
-        let watcher = control.borrow_mut().commit(prepared, Instant::now())?;
+        let watcher = control.borrow_mut().commit(prepared, clock::now())?;
         let run = Run::new(Rc::clone(&control), watcher, load)
             .map_err(|error| vec![format!("the workers cannot be heard: {}", words(&error))])?;
         run.obey(signals);

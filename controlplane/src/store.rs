@@ -3,20 +3,26 @@
 //! Owns the services' states, the moments at which they want something, and what the data plane has not been told
 //! yet. Does nothing itself: it is told what happened and the time, and says what to fetch, to look up and to publish.
 
+mod act;
+mod outages;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use dataplane::{OnRotation, Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
+use dataplane::{Refusal, ServiceId, ServiceRuntime, SessionRef, Verdict};
 use protocol::Generation;
 
+use outages::Forbidden;
+
+use crate::breaker::Breakers;
 use crate::fetch::{self, Asked, Question, Sources};
 use crate::fetch_counts::FetchCounts;
 use crate::options::Options;
 use crate::publish::{News, Publication};
 use crate::resolve::{Names, Resolution};
-use crate::rotation::{Action, Answer, Outcome, Rotation};
+use crate::rotation::{Outcome, Rotation};
 use crate::service::ServiceState;
 use crate::timers::Timers;
 
@@ -35,6 +41,9 @@ pub(crate) struct Store {
     next_id: u32,
     counts: FetchCounts,
     fetches: Vec<Question>,
+    breakers: Breakers<ServiceId>,
+    /// Fetches that a breaker forbids: they have failed.
+    forbidden: Vec<Forbidden>,
     publication: Publication,
 }
 
@@ -61,6 +70,8 @@ impl Store {
             next_id: 0,
             counts: FetchCounts::default(),
             fetches: Vec::new(),
+            breakers: Breakers::new(),
+            forbidden: Vec::new(),
             publication: Publication::default(),
         }
     }
@@ -184,6 +195,12 @@ impl Store {
         if let Some(host) = self.services.get(&id).and_then(ServiceState::host) {
             self.names.on_dial_failed(host, now);
         }
+        self.on_unreachable(id, now);
+    }
+
+    /// The target cannot be spoken to as the values say.
+    pub(crate) fn on_unreachable(&mut self, id: ServiceId, now: Instant) {
+        self.act(id, now, Rotation::on_unreachable);
     }
 
     /// Files may have changed.
@@ -198,6 +215,7 @@ impl Store {
     /// The answer to a [`Question`].
     pub(crate) fn on_fetched(&mut self, id: ServiceId, epoch: u64, answer: fetch::Answer, now: Instant) {
         self.count(&answer.asked);
+        self.judge_stores(id, &answer, now);
         if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
             self.take_answer(id, answer, now);
         }
@@ -209,7 +227,11 @@ impl Store {
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
+        let outage = self.outage(&answer);
         let Some(service) = self.services.get_mut(&id) else { return };
+        if service.set_outage(outage) {
+            self.publication.touch(id);
+        }
         let (outcome, mut schedule) = service.on_answer(answer, Generation(self.generations + 1));
         if let Outcome::Changed { .. } = outcome {
             self.generations += 1;
@@ -251,6 +273,14 @@ impl Store {
         while let Some(id) = self.timers.pop(now) {
             self.act(id, now, Rotation::on_time);
         }
+        for id in self.breakers.take_due(now) {
+            self.act(id, now, Rotation::on_changed);
+        }
+        for Forbidden { service: id, epoch, answer, .. } in std::mem::take(&mut self.forbidden) {
+            if self.services.get(&id).is_some_and(|service| service.epoch == epoch) {
+                self.take_answer(id, answer, now);
+            }
+        }
     }
 
     /// Looks after what nobody needs any more; every few seconds.
@@ -290,8 +320,10 @@ impl Store {
 
     /// When [`Store::on_time`], [`Store::take_lookups`] or [`Store::take_news`] has something next.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
-        let publish_at = self.publication.next_deadline();
-        [self.timers.next(), self.names.next_deadline(), publish_at].into_iter().flatten().min()
+        let forbidden = self.forbidden.first().map(|forbidden| forbidden.at);
+        let others = [self.publication.next_deadline(), self.breakers.next_deadline(), forbidden];
+        let own = [self.timers.next(), self.names.next_deadline()];
+        own.into_iter().chain(others).flatten().min()
     }
 
     /// Takes what is to be fetched.
@@ -335,50 +367,6 @@ impl Store {
         &self.counts
     }
 
-    /// Lets `step` decide for the service, and notes what is to be done.
-    fn act(
-        &mut self,
-        id: ServiceId,
-        now: Instant,
-        step: impl FnOnce(&mut Rotation<SessionRef>, Instant, &mut Vec<Action<SessionRef>>),
-    ) {
-        let Some(service) = self.services.get_mut(&id) else { return };
-        let mut actions = Vec::new();
-        step(&mut service.rotation, now, &mut actions);
-        for action in actions {
-            match action {
-                Action::Fetch => self.fetches.push(Question {
-                    service: id,
-                    epoch: service.epoch,
-                    sources: Arc::clone(&service.sources),
-                }),
-                Action::Answer(session, answer) => {
-                    let verdict = match answer {
-                        Answer::Proceed => Verdict::Proceed,
-                        Answer::GiveUp => Verdict::GiveUp(service.refusal()),
-                        Answer::Retry(generation) => match service.generation(generation) {
-                            Some(credential) => Verdict::Retry(Arc::clone(credential)),
-                            None => Verdict::GiveUp(service.refusal()),
-                        },
-                    };
-                    self.publication.tell(session, verdict);
-                }
-                Action::Withdraw => {
-                    service.withdraw();
-                    self.publication.touch(id);
-                }
-            }
-        }
-        if service.settle(now) {
-            self.publication.touch(id);
-        }
-        let then = service.options.on_rotation;
-        if let Some(newer) = service.take_succession(now).filter(|_| then != OnRotation::Keep) {
-            self.publication.outdate(id, newer, then);
-        }
-        self.timers.set(id, service.rotation.next_deadline());
-    }
-
     /// Finds services by their files and hosts, and forgets names that nobody has.
     fn index(&mut self) {
         self.by_path.clear();
@@ -401,7 +389,7 @@ mod tests {
     use std::sync::LazyLock;
     use std::time::Duration;
 
-    use dataplane::{CredentialState, Service, Snapshot, Target, Timeouts};
+    use dataplane::{CredentialState, OnRotation, Service, Snapshot, Target, Timeouts};
     use protocol::Secret;
 
     use super::*;
@@ -446,6 +434,7 @@ mod tests {
             refresh: Some(seconds(300)),
             stale_max: seconds(3600),
             failure_pause_max: seconds(60),
+            rotation_grace: seconds(2),
             connector: ConnectorConfig::default(),
             client_tls: crate::config::ClientTlsConfig::default(),
         };
@@ -460,7 +449,9 @@ mod tests {
         let questions = store.take_fetches();
         let count = questions.len();
         for question in questions {
-            let answer = block_on(async { question.sources.fetch(Watcher::new().watch()).await });
+            let answer = block_on(async {
+                question.sources.fetch(Watcher::new().watch(), question.holds, question.is_refused).await
+            });
             store.on_fetched(question.service, question.epoch, answer, now);
         }
         count

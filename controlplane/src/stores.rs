@@ -7,14 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::config::{CredentialConfig, Source, StoreConfig};
+use crate::leases::Leases;
 use crate::providers::{ALL, Item, Kind, Provider, Settings};
 use crate::settings::Setting;
 use crate::values::Value;
 
 /// See the module's documentation.
 #[derive(Clone, Default)]
-pub(crate) struct Stores(BTreeMap<Arc<str>, Opened>);
+pub(crate) struct Stores {
+    open: BTreeMap<Arc<str>, Opened>,
+    /// Of all stores that this process has ever had.
+    leases: Leases,
+}
 
 #[derive(Clone)]
 struct Opened {
@@ -27,7 +34,7 @@ impl Stores {
     /// Opens the stores that a file describes, each behind those that it needs, and one without settings of every kind. Those that
     /// are the same in `before` are those.
     pub(crate) fn open(configs: Vec<StoreConfig>, before: &Self) -> Self {
-        let mut stores = Self::default();
+        let mut stores = Self { open: BTreeMap::new(), leases: before.leases.clone() };
         for kind in ALL {
             stores.add(kind.name().into(), *kind, Settings::default(), before);
         }
@@ -43,14 +50,14 @@ impl Stores {
 
     fn add(&mut self, name: Arc<str>, kind: &'static dyn Kind, settings: Settings, before: &Self) {
         let known = before
-            .0
+            .open
             .get(&name)
             .filter(|known| known.kind.name() == kind.name() && known.settings.is_same(&settings));
         let opened = known.cloned().unwrap_or_else(|| {
             let provider = kind.open(settings.clone());
             Opened { kind, settings, provider }
         });
-        self.0.insert(name, opened);
+        self.open.insert(name, opened);
     }
 
     fn setting(&self, source: Source) -> Option<Setting> {
@@ -68,29 +75,41 @@ impl Stores {
         }
     }
 
-    /// Those of `self` that are not in `kept`.
-    fn without<'a>(&'a self, kept: &'a Self) -> impl Iterator<Item = &'a Arc<dyn Provider>> {
-        let is_kept = |provider| kept.0.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
-        self.0.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
+    /// The leases of all stores.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
     }
 
-    /// Closes those that nobody needs who has `kept`. Gives up on whoever takes longer than `patience`: what it holds ends by
-    /// itself.
-    pub(crate) fn close(&self, kept: &Self, patience: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let closing: Vec<_> = self.without(kept).map(|provider| tokio::spawn(provider.close())).collect();
-        async move {
-            let end = tokio::time::Instant::now() + patience;
-            for closing in closing {
-                let _ = tokio::time::timeout_at(end, closing).await;
-            }
+    /// Those of `self` that are not in `kept`.
+    fn without<'a>(&'a self, kept: &'a Self) -> impl Iterator<Item = &'a Arc<dyn Provider>> {
+        let is_kept = |provider| kept.open.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
+        self.open.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
+    }
+
+    /// Closes those that nobody needs who has `kept`, each once nobody has a lease of it any more: that ends with what the store
+    /// holds for us. Gives up on whoever takes longer than `patience`: what it holds ends by itself.
+    pub(crate) fn close(&self, kept: &Self, patience: Duration) -> JoinSet<()> {
+        let mut closing = JoinSet::new();
+        for provider in self.without(kept) {
+            let (provider, leases) = (Arc::clone(provider), self.leases.clone());
+            closing.spawn(async move {
+                while leases.are_held_of(&provider) {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                }
+                let _ = tokio::time::timeout(patience, provider.close()).await;
+            });
         }
+        closing
     }
 
     /// The store of this name, and its name.
     pub(crate) fn get(&self, name: &str) -> Option<(&Arc<str>, &Arc<dyn Provider>)> {
-        self.0.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
+        self.open.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
     }
 }
+
+/// Between two looks whether leases are left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -129,7 +148,7 @@ mod tests {
                 Arc::new(Counting { closed: Arc::clone(closed), is_slow: *name == "slow" });
             (Arc::from(*name), Opened { kind, settings: Settings::default(), provider })
         };
-        Stores(names.iter().map(opened).collect())
+        Stores { open: names.iter().map(opened).collect(), ..Stores::default() }
     }
 
     #[test]
@@ -137,14 +156,14 @@ mod tests {
         let closed = Arc::new(AtomicU32::new(0));
         let before = stores(&["a", "b"], &closed);
         let mut after = before.clone();
-        after.0.remove("b");
-        after.0.extend(stores(&["c"], &closed).0);
+        after.open.remove("b");
+        after.open.extend(stores(&["c"], &closed).open);
         let generous = Duration::from_secs(60);
-        block_on(async { before.close(&after, generous).await });
+        block_on(async { before.close(&after, generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 1);
-        block_on(async { after.close(&after, generous).await });
+        block_on(async { after.close(&after, generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 1);
-        block_on(async { after.close(&Stores::default(), generous).await });
+        block_on(async { after.close(&Stores::default(), generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 3);
     }
 
@@ -152,7 +171,7 @@ mod tests {
     fn a_store_that_does_not_answer_holds_up_a_stop_for_a_moment() {
         let closed = Arc::new(AtomicU32::new(0));
         let slow = stores(&["a", "slow"], &closed);
-        block_on(async { slow.close(&Stores::default(), Duration::from_millis(1)).await });
+        block_on(async { slow.close(&Stores::default(), Duration::from_millis(1)).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 2);
     }
 }

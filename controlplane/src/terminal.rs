@@ -3,6 +3,7 @@
 //! Owns colour and what happens when nobody reads. Knows nothing of what is written.
 
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
 
 use crate::diagnostics::{Report, Style};
 
@@ -10,6 +11,15 @@ use crate::diagnostics::{Report, Style};
 pub fn out(text: &str) {
     // A reader that went away (`| head`) is no failure of ours.
     drop(io::stdout().lock().write_all(text.as_bytes()));
+}
+
+/// Writes a secret that was asked for to stdout, byte for byte; a person gets a newline behind it. Whoever asked must
+/// know if it did not get there.
+pub(crate) fn out_secret(secret: &[u8]) -> io::Result<()> {
+    // Past the buffer of std's stdout, which nobody wipes.
+    let mut stdout = &std::fs::File::from(io::stdout().as_fd().try_clone_to_owned()?);
+    stdout.write_all(secret)?;
+    if io::stdout().is_terminal() { stdout.write_all(b"\n") } else { Ok(()) }
 }
 
 /// Writes `text` to stderr, for everything else.

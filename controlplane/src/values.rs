@@ -6,18 +6,25 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use protocol::{Credential, Generation, Secret, SecretMemory, WipedBytes};
+use dataplane::SecretArena;
+use protocol::{Credential, Generation, Hold, Secret, SecretMemory, WipedBytes};
 use subtle::{Choice, ConstantTimeEq};
 
 /// One value.
 #[derive(Clone)]
-pub(crate) struct Value(Arc<WipedBytes>);
+pub(crate) struct Value(Arc<dyn SecretMemory>);
 
 impl Value {
-    /// Takes a secret over: its own memory is wiped.
+    /// Takes a secret over into the arena: its own memory, wherever it was, is wiped.
     #[expect(clippy::needless_pass_by_value, reason = "the secret's memory ends here")]
     pub(crate) fn new(secret: Secret) -> Self {
-        Self(Arc::new(WipedBytes::new(secret.expose(<[u8]>::to_vec))))
+        Self(Arc::new(secret.expose(|bytes| SecretArena::of_process().copy(bytes))))
+    }
+
+    /// The same for what anybody may see, such as a certificate: it is long, and has no need of memory that is scarce.
+    #[expect(clippy::needless_pass_by_value, reason = "as above")]
+    pub(crate) fn public(value: Secret) -> Self {
+        Self(Arc::new(WipedBytes::new(value.expose(<[u8]>::to_vec))))
     }
 
     /// Whether both are the same, in a time that tells nothing but their lengths.
@@ -52,10 +59,10 @@ impl Values {
         pairs.fold(same, |same, (mine, theirs)| same & mine.is_same(theirs)).into()
     }
 
-    /// The values as the data plane knows them.
-    pub(crate) fn credential(&self, generation: Generation) -> Arc<Credential> {
+    /// The values as the data plane knows them; who logs in with them keeps `hold`.
+    pub(crate) fn credential(&self, generation: Generation, hold: Option<Hold>) -> Arc<Credential> {
         let fields = self.0.iter().map(|(name, value)| (name.clone(), Secret::new(value.clone())));
-        Arc::new(Credential::new(generation, fields.collect()))
+        Arc::new(Credential::new(generation, fields.collect()).holding(hold))
     }
 }
 
@@ -89,7 +96,7 @@ mod tests {
     #[test]
     fn a_credential_shares_the_memory() {
         let values = values(&[("password", "s3")]);
-        let credential = values.credential(Generation(7));
+        let credential = values.credential(Generation(7), None);
         assert_eq!(credential.generation(), Generation(7));
         let field = credential.field("password").expect("it was put in");
         let there = field.expose(<[u8]>::as_ptr);

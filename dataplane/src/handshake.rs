@@ -192,8 +192,12 @@ impl<I: Io> Session<I> {
                     CredentialState::Here(credential) => {
                         handshaking.tell(Side::Target, Event::Credential(credential))
                     }
-                    CredentialState::Awaited => {
+                    state @ (CredentialState::Awaited | CredentialState::Unreachable(_)) => {
+                        let is_outage = matches!(state, CredentialState::Unreachable(_));
                         handshaking.waiting = Waiting::Credential;
+                        if is_outage {
+                            self.limit_wait_for_store(cx);
+                        }
                         cx.parked.insert(slot);
                         cx.report(Report::CredentialWanted(service));
                         return;

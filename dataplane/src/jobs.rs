@@ -12,6 +12,7 @@ use std::time::Duration;
 use crossbeam_queue::ArrayQueue;
 use protocol::work::Work;
 
+use crate::io::secret_arena::SecretArena;
 use crate::mailbox::{Mail, Queue};
 use crate::rsa;
 use crate::snapshot::ServiceId;
@@ -104,7 +105,7 @@ fn run(jobs: &Jobs) {
             thread::park();
             continue;
         };
-        let product = Arc::new(job.work.perform(rsa::encrypt));
+        let product = Arc::new(job.work.perform(rsa::encrypt, |key| SecretArena::of_process().secret(key)));
         let mut mail = Mail::Computed { job: job.id, product };
         // Sessions wait for this, and a worker empties its mailbox each round.
         while let Err(refused) = job.reply_to.push(mail) {

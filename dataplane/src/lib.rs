@@ -43,10 +43,14 @@ pub use driver::{Driver, IoChoice, IoInUse, IoReason, RingError, RingRefusal};
 pub use mailbox::{ListenerId, ListenerMail, Refusal, Report, SessionRef, Verdict};
 pub use plane::{Dataplane, Settings, StartError};
 pub use snapshot::{
-    Address, CredentialState, Endpoint, OnRotation, Service, ServiceId, ServiceOptions, Snapshot, Target,
-    Timeouts,
+    Address, CredentialState, Endpoint, OnRotation, Outage, Service, ServiceId, ServiceOptions, Snapshot,
+    Target, Timeouts,
 };
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
 pub use tls::ServerTls;
 
+pub use io::environment::take_variable;
+pub use io::region::{Protection, Unprotected};
+pub use io::secret_arena::{SecretArena, SecretBytes};
 pub use io::socket::refuse_new_connections;
+pub use io::wiping::Wiping;

@@ -4,18 +4,40 @@
 
 use std::time::Duration;
 
-use protocol::{BrokerFailed, ClientMisbehaved, ServerMisbehaved, Side};
+use protocol::{BrokerFailed, ClientMisbehaved, Error, ServerMisbehaved, Side};
 
 use crate::context::Context;
 use crate::handshake::Waiting;
 use crate::io::Io;
 use crate::mailbox::Verdict;
 use crate::session::Session;
+use crate::snapshot::{CredentialState, Outage};
 
 /// How long others wait for a client whose session is the first to prove a credential: a program answers at once.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(250);
 
+/// How long a session waits for a store that is known not to answer: it may be back in a moment, and a client that gives up first
+/// is not told why.
+const STORE_PATIENCE: Duration = Duration::from_secs(3);
+
 impl<I: Io> Session<I> {
+    /// The store of the credential does not answer: it is waited for, but not for the whole handshake.
+    pub(crate) fn limit_wait_for_store(&mut self, cx: &mut Context<I>) {
+        let until = (cx.now + STORE_PATIENCE).min(self.handshake_deadline());
+        self.set_deadline(Some(until), cx);
+    }
+
+    /// Why there is no credential.
+    fn missing(&self, cx: &Context<I>) -> Error {
+        match cx.service(self.service.id).map(|service| &service.credential) {
+            Some(CredentialState::Unreachable(outage)) => {
+                let Outage { store, since } = (**outage).clone();
+                BrokerFailed::StoreUnreachable { store, since }.into()
+            }
+            _ => BrokerFailed::CredentialMissing.into(),
+        }
+    }
+
     /// The client is waited for, and perhaps others wait for it, too: so long in all, however often it says a little.
     pub(crate) fn limit_patience(&mut self, cx: &mut Context<I>) {
         let Some(handshaking) = self.handshaking() else { return };
@@ -28,8 +50,13 @@ impl<I: Io> Session<I> {
     /// The handshake's deadline, or one of the dial's, has passed.
     pub(crate) fn on_handshake_deadline(&mut self, cx: &mut Context<I>) {
         let over = cx.now >= self.handshake_deadline();
+        let missing = self.missing(cx);
         let Some(handshaking) = self.handshaking() else { return };
         if !over {
+            let lacks_store = matches!(missing, Error::Broker(BrokerFailed::StoreUnreachable { .. }));
+            if lacks_store && matches!(handshaking.waiting, Waiting::Credential) {
+                return self.fail(&missing, cx);
+            }
             let waits =
                 matches!(handshaking.waiting, Waiting::Input(Side::Client) | Waiting::Tls(Side::Client));
             if waits && handshaking.attempt.is_awaited() {
@@ -44,10 +71,10 @@ impl<I: Io> Session<I> {
             Waiting::Input(Side::Client) | Waiting::Tls(Side::Client) => {
                 ClientMisbehaved::HandshakeTimeout.into()
             }
-            Waiting::Credential | Waiting::Work(_) => BrokerFailed::CredentialMissing.into(),
+            Waiting::Credential | Waiting::Work(_) => missing,
             Waiting::Connection(_) => match &handshaking.dialing {
                 Some(dialing) => dialing.timeout(),
-                None => BrokerFailed::CredentialMissing.into(),
+                None => missing,
             },
             // Nobody could say whether there is a better credential: the target's own words are the best answer.
             Waiting::Verdict => {

@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use protocol::{Generation, Side, Watch};
+use protocol::{Side, Watch};
 use rustix::io::Errno;
 
 use crate::closing::LINGER;
@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::gear::Gear;
 use crate::io::{Chunk, Io, Lease};
 use crate::leg::Leg;
-use crate::outdated::Outdated;
+use crate::outdated::{LoggedIn, Outdated};
 use crate::session::{Session, Stage};
 use crate::watching::Watching;
 
@@ -32,7 +32,7 @@ pub(crate) struct Relay<I: Io> {
     /// Where the protocol wants to know what the client asks for.
     pub(crate) watching: Option<Watching>,
     /// What it was logged in with.
-    pub(crate) credential: Option<Generation>,
+    pub(crate) credential: Option<LoggedIn>,
     /// That has been replaced, and the session is to end.
     pub(crate) outdated: Option<Outdated>,
 }
@@ -52,7 +52,7 @@ impl<I: Io> Relay<I> {
         now: Instant,
         moved: [u64; 2],
         watch: Option<Box<dyn Watch>>,
-        credential: Option<Generation>,
+        credential: Option<LoggedIn>,
     ) -> Self {
         let [from_client, from_target] =
             moved.map(|moved| Direction { gear: Gear::new(), moved, unanswered: 0 });

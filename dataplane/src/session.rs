@@ -22,6 +22,7 @@ use crate::handshake::Handshaking;
 use crate::io::{Io, Kind, Token};
 use crate::leg::Leg;
 use crate::mailbox::{Report, SessionRef};
+use crate::outdated::LoggedIn;
 use crate::relay::Relay;
 use crate::snapshot::{Endpoint, ServiceOptions};
 
@@ -203,7 +204,7 @@ impl<I: Io> Session<I> {
                 cx.report(Report::Remark { service, request_id, remark });
             }
         }
-        let credential = handshaking.attempt.generation();
+        let credential = handshaking.attempt.credential().map(LoggedIn::with);
         let relay = Relay::new(cx.now, moved_before.unwrap_or_default(), watch, credential);
         let Stage::Handshake(handshaking) = std::mem::replace(&mut self.stage, Stage::Relay(relay)) else {
             return;

@@ -5,6 +5,8 @@
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
+use core::any::Any;
 use core::str;
 
 use crate::Secret;
@@ -13,16 +15,32 @@ use crate::Secret;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Generation(pub u64);
 
+/// Something that lasts as long as anybody uses a credential, such as a lease: whoever logs in keeps it until the session is
+/// over.
+pub type Hold = Arc<dyn Any + Send + Sync>;
+
 /// One service's values by name (`username`, `password`, `host`, …) at one generation.
 pub struct Credential {
     generation: Generation,
     fields: BTreeMap<Box<str>, Secret>,
+    hold: Option<Hold>,
 }
 
 impl Credential {
     /// A credential from values that were fetched together.
     pub fn new(generation: Generation, fields: BTreeMap<Box<str>, Secret>) -> Self {
-        Self { generation, fields }
+        Self { generation, fields, hold: None }
+    }
+
+    /// The same credential, which keeps `hold`.
+    #[must_use]
+    pub fn holding(self, hold: Option<Hold>) -> Self {
+        Self { hold, ..self }
+    }
+
+    /// What is to be kept as long as the credential is used.
+    pub fn hold(&self) -> Option<&Hold> {
+        self.hold.as_ref()
     }
 
     /// Which fetch of the service's values this is.

@@ -53,7 +53,7 @@ mod wire;
 mod words;
 pub mod work;
 
-pub use credential::{Credential, Generation};
+pub use credential::{Credential, Generation, Hold};
 pub use error::{
     BrokerFailed, Bug, ClientMisbehaved, Denied, Error, OverLimit, ServerMisbehaved, TargetFailed,
     Unsupported,

@@ -28,6 +28,11 @@ impl Secret {
         Self::new(WipedBytes::new(bytes))
     }
 
+    /// The same for bytes that are somebody else's.
+    pub fn copied_to_heap(bytes: &[u8]) -> Self {
+        Self::from_heap(bytes.to_vec())
+    }
+
     /// Shows the bytes to `read`. Keep it short: what `read` copies out is a copy to be wiped.
     pub fn expose<R>(&self, read: impl FnOnce(&[u8]) -> R) -> R {
         read(self.0.bytes())

@@ -6,10 +6,10 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use crate::Generation;
 use crate::auth::parsec::{ParsecDerivation, ParsecKey};
 use crate::auth::rsa::RsaEncryption;
 use crate::auth::scram::{ScramDerivation, ScramKeys};
+use crate::{Generation, Secret};
 
 /// A job.
 pub enum Work {
@@ -48,11 +48,15 @@ enum Method {
 }
 
 impl Work {
-    /// Does the work; `encrypt` is how RSA is done.
-    pub fn perform(self, encrypt: impl FnOnce(&RsaEncryption) -> Option<Vec<u8>>) -> Product {
+    /// Does the work; `encrypt` is how RSA is done, and `keep` where keys are kept.
+    pub fn perform(
+        self,
+        encrypt: impl FnOnce(&RsaEncryption) -> Option<Vec<u8>>,
+        keep: impl Fn(&[u8]) -> Secret,
+    ) -> Product {
         match self {
-            Self::Scram(derivation) => Product::Scram(derivation.derive()),
-            Self::Parsec(derivation) => Product::Parsec(derivation.derive()),
+            Self::Scram(derivation) => Product::Scram(derivation.derive(keep)),
+            Self::Parsec(derivation) => Product::Parsec(derivation.derive(keep)),
             Self::Rsa(encryption) => Product::Rsa(encrypt(&encryption)),
         }
     }

@@ -14,6 +14,8 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 use protocol::Error;
 
+use super::process_gauges::{lossy, process_gauges};
+
 /// What the whole broker has counted.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -27,12 +29,18 @@ pub(crate) struct Metrics {
     pub(crate) reloads: (u64, u64),
     /// Connections of any kind, handshakes and farewells included.
     pub(crate) connections: u64,
+    /// Stores, and whether each is left alone because it does not answer.
+    pub(crate) breakers: BTreeMap<Arc<str>, bool>,
+    /// Leases of stores.
+    pub(crate) leases: u64,
     /// Whether a stop was asked for and sessions drain.
     pub(crate) draining: bool,
     /// Worker threads.
     pub(crate) workers: u64,
     /// What they move bytes with, and why.
     pub(crate) io: (&'static str, &'static str),
+    /// Bytes that secrets take, by what protects them.
+    pub(crate) secrets: Vec<(&'static str, u64)>,
     /// When the process started.
     pub(crate) started: Option<SystemTime>,
 }
@@ -56,6 +64,10 @@ pub(crate) struct ServiceMetrics {
     pub(crate) refused: bool,
     /// Whether it serves though its store has not given it again when it should have.
     pub(crate) stale: bool,
+    /// How often a session was told to try another credential than the one that it had.
+    pub(crate) retried: u64,
+    /// How long its leases have until they are over, if it has any.
+    pub(crate) lease_left: Option<Duration>,
 }
 
 /// Fetches of one provider with one outcome.
@@ -109,14 +121,12 @@ impl Metrics {
         encoder: &mut DescriptorEncoder<'_>,
         name: &str,
         help: &str,
-        count: impl Fn(&ServiceTotals) -> u64,
+        count: impl Fn(&ServiceMetrics) -> u64,
     ) -> fmt::Result {
         let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
         for service in &self.services {
             let labels = [("service", service.name.as_str()), ("protocol", service.protocol)];
-            family
-                .encode_family(&labels)?
-                .encode_counter::<NoLabelSet, _, u64>(&count(&service.totals), None)?;
+            family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count(service), None)?;
         }
         Ok(())
     }
@@ -230,6 +240,15 @@ impl Metrics {
             )?;
         }
         let mut family = encoder.encode_descriptor(
+            "secretless_store_breaker_open",
+            "1 if the store does not answer and is asked every few seconds only",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (store, is_open) in &self.breakers {
+            family.encode_family(&[("provider", &**store)])?.encode_gauge(&u32::from(*is_open))?;
+        }
+        let mut family = encoder.encode_descriptor(
             "secretless_reload",
             "Reloads of the configuration, by outcome",
             None,
@@ -240,12 +259,13 @@ impl Metrics {
                 .encode_family(&[("outcome", outcome)])?
                 .encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
-        let gauges: [(&str, &str, f64); 4] = [
+        let gauges: [(&str, &str, f64); 5] = [
             (
                 "secretless_connections",
                 "Connections that exist, handshakes and farewells included",
                 lossy(self.connections),
             ),
+            ("secretless_leases", "Leases that stores have given and not got back", lossy(self.leases)),
             ("secretless_draining", "1 from a stop until the end", f64::from(u8::from(self.draining))),
             ("secretless_workers", "Worker threads", lossy(self.workers)),
             ("process_start_time_seconds", "When the process started, since 1970", self.started_seconds()),
@@ -255,6 +275,15 @@ impl Metrics {
         }
         for (name, help, value) in process_gauges() {
             encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+        }
+        let mut family = encoder.encode_descriptor(
+            "secretless_secret_memory_bytes",
+            "Memory that secrets take, by what protects it",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (protection, bytes) in &self.secrets {
+            family.encode_family(&[("protection", *protection)])?.encode_gauge(&lossy(*bytes))?;
         }
         let mut family = encoder.encode_descriptor(
             "secretless_io",
@@ -277,30 +306,38 @@ impl Metrics {
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
-        self.counters(encoder, "secretless_sessions_opened", "Connections accepted", |totals| totals.opened)?;
+        self.counters(encoder, "secretless_sessions_opened", "Connections accepted", |service| {
+            service.totals.opened
+        })?;
         self.counters(
             encoder,
             "secretless_sessions_established",
             "Sessions whose handshake succeeded",
-            |totals| totals.established,
+            |service| service.totals.established,
         )?;
         self.counters(
             encoder,
             "secretless_handshakes_abandoned",
             "Connections that ended while the target was in the middle of its handshake",
-            |totals| totals.abandoned,
+            |service| service.totals.abandoned,
         )?;
         self.counters(
             encoder,
             "secretless_sessions_recycled",
             "Sessions that were ended because their credential had been replaced",
-            |totals| totals.recycled,
+            |service| service.totals.recycled,
+        )?;
+        self.counters(
+            encoder,
+            "secretless_credential_retries",
+            "How often a session was told to try another credential than the one that it had",
+            |service| service.retried,
         )?;
         self.counters(
             encoder,
             "secretless_sessions_closed",
             "Connections that ended, in whatever way",
-            |totals| totals.closed,
+            |service| service.totals.closed,
         )?;
         self.gauges(encoder, "secretless_sessions_active", "Sessions that are open", |service| {
             Some(service.active)
@@ -343,6 +380,12 @@ impl Collector for Metrics {
             "1 if the credential serves though its store has not given it again when it should have",
             |service| Some(u32::from(service.stale)),
         )?;
+        self.gauges(
+            encoder,
+            "secretless_credential_lease_seconds",
+            "How long the newest credential's lease lasts if it is not renewed",
+            |service| service.lease_left.map(|left| left.as_secs_f64()),
+        )?;
         self.whole_broker(encoder)
     }
 }
@@ -350,32 +393,6 @@ impl Collector for Metrics {
 /// Counts with the upper bounds of their buckets.
 fn buckets(histogram: &HistogramTotals) -> Vec<(f64, u64)> {
     BUCKETS.into_iter().chain([f64::INFINITY]).zip(histogram.buckets).collect()
-}
-
-/// A count as the form has it: exact up to 2^53.
-#[expect(clippy::cast_precision_loss, reason = "no gauge of ours comes near 2^53")]
-fn lossy(count: u64) -> f64 {
-    count as f64
-}
-
-/// Memory and descriptors of this process, where the kernel tells.
-fn process_gauges() -> Vec<(&'static str, &'static str, f64)> {
-    let mut gauges = Vec::new();
-    let pages = std::fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|line| line.split_ascii_whitespace().nth(1)?.parse::<u64>().ok());
-    if let Some(pages) = pages {
-        let bytes = pages * rustix::param::page_size() as u64;
-        gauges.push(("process_resident_memory_bytes", "Memory that is in use", lossy(bytes)));
-    }
-    if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
-        gauges.push(("process_open_fds", "Descriptors that are open", lossy(descriptors.count() as u64)));
-    }
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    if let Some(limit) = limit {
-        gauges.push(("process_max_fds", "Descriptors that may be open", lossy(limit)));
-    }
-    gauges
 }
 
 #[cfg(test)]
@@ -392,7 +409,9 @@ mod tests {
         let service =
             ServiceMetrics { name: "a \"b\"".into(), protocol: "pg", totals, ..ServiceMetrics::default() };
         let io = ("epoll", "forbidden");
-        let page = Metrics { services: vec![service], reloads: (1, 2), io, ..Metrics::default() }.render();
+        let secrets = vec![("memfd_secret", 96)];
+        let page =
+            Metrics { services: vec![service], reloads: (1, 2), io, secrets, ..Metrics::default() }.render();
         for line in [
             r#"secretless_sessions_opened_total{service="a \"b\"",protocol="pg"} 3"#,
             r#"secretless_bytes_total{service="a \"b\"",protocol="pg",direction="to_client"} 7"#,
@@ -402,6 +421,7 @@ mod tests {
             r#"secretless_dial_duration_seconds_count{service="a \"b\"",protocol="pg"} 2"#,
             r#"secretless_reload_total{outcome="refused"} 2"#,
             r#"secretless_io_info{driver="epoll",reason="forbidden"} 1"#,
+            r#"secretless_secret_memory_bytes{protection="memfd_secret"} 96.0"#,
             "# EOF",
         ] {
             assert!(page.lines().any(|found| found == line), "{line} is missing in\n{page}");

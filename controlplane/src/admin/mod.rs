@@ -4,6 +4,7 @@
 
 mod health;
 mod metrics;
+mod process_gauges;
 
 use std::convert::Infallible;
 use std::io;

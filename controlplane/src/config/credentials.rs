@@ -127,8 +127,8 @@ fn read_provided<'d>(
     };
     let is_raw = match raw {
         Some((is_raw, raw)) => {
-            if !provider.is_file() {
-                reader.warn(raw.place, &raw.path, "ignored: only `file` has it", "remove it");
+            if !provider.trims() {
+                reader.warn(raw.place, &raw.path, "ignored: nothing is dropped from this value", "remove it");
             }
             is_raw?
         }
@@ -152,8 +152,8 @@ enum Named {
 }
 
 impl Named {
-    fn is_file(&self) -> bool {
-        matches!(self, Self::Store(_, kind) if kind.name() == "file")
+    fn trims(&self) -> bool {
+        matches!(self, Self::Store(_, kind) if kind.trims())
     }
 }
 

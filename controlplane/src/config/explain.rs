@@ -28,7 +28,14 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
     for store in &config.stores {
         writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
         for setting in &store.settings {
-            writeln!(text, "  {:13}{}", printable(&setting.name), origin(setting))?;
+            let mut known = store.kind.settings().iter();
+            let words = match &setting.source {
+                Source::Literal(value) if known.any(|known| known.name == setting.name && known.is_fixed) => {
+                    shown(value)
+                }
+                _ => origin(setting),
+            };
+            writeln!(text, "  {:13}{words}", printable(&setting.name))?;
         }
         text.push('\n');
     }
@@ -105,13 +112,16 @@ fn reaches(service: &ServiceConfig) -> String {
 /// Where a value comes from.
 fn origin(credential: &CredentialConfig) -> String {
     match &credential.source {
-        Source::Literal(secret) if SHOWN.contains(&&*credential.name) => {
-            secret.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
-        }
+        Source::Literal(secret) if SHOWN.contains(&&*credential.name) => shown(secret),
         Source::Literal(_) => "in the file".to_owned(),
         Source::Provider { store, id, .. } => printable(&format!("from {store}: {id}")),
         Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),
     }
+}
+
+/// A literal that is no secret.
+fn shown(value: &Secret) -> String {
+    value.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
 }
 
 /// How often values are asked for; `None` if all are in the file.

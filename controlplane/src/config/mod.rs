@@ -156,13 +156,13 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
     let broker_field = root.take(reader, "broker");
     let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
     let mut literals = LiteralSecrets::default();
-    let stores = providers::read(reader, &root, &mut literals);
+    let (names, stores) = providers::read(reader, &root, &mut literals);
     let mut shared = Shared {
         broker: &broker,
         allow_remote: allow_remote || broker.allow_remote,
         claims: Claims::default(),
         literals,
-        stores: stores.iter().flatten().map(|store| (store.name.clone(), store.kind)).collect(),
+        stores: names,
     };
     if let Some(admin) = broker.config.admin {
         // Nothing is taken yet.

@@ -66,6 +66,8 @@ pub struct ServiceConfig {
     pub stale_max: Duration,
     /// The longest pause after a fetch that failed.
     pub failure_pause_max: Duration,
+    /// How long a session whose credential was refused waits for a better one.
+    pub rotation_grace: Duration,
     /// What belongs to its connector.
     pub connector: ConnectorConfig,
     /// Whether its clients speak inside TLS.

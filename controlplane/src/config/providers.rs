@@ -13,28 +13,30 @@ use super::words::{self, LITERAL, Word};
 use crate::diagnostics::quoted;
 use crate::providers::{self, Conflict, Kind, KnownSetting, Written};
 
-/// Reads `providers:`: the stores, each behind those that it needs.
+/// Reads `providers:`: the names that values may come from, also where something is wrong with the store; and the stores, each
+/// behind those that it needs.
 pub(super) fn read<'d>(
     reader: &mut Reader<'d>,
     root: &Section<'d>,
     literals: &mut LiteralSecrets,
-) -> Option<Vec<StoreConfig>> {
+) -> (StoreNames, Option<Vec<StoreConfig>>) {
     let section = match root.take_combined(reader, "providers") {
         Ok(Some((_, section))) => section,
-        Ok(None) => return Some(Vec::new()),
-        Err(()) => return None,
+        Ok(None) => return (StoreNames::new(), Some(Vec::new())),
+        Err(()) => return (StoreNames::new(), None),
     };
     let fields = section.fields(reader);
     // All names first: a store's settings may come from any other.
     let kinds: Vec<_> = fields.values().map(|field| read_kind(reader, field)).collect();
-    let kinds: Option<Vec<_>> = kinds.into_iter().collect();
-    let names: StoreNames = fields.keys().map(|&name| name.to_owned()).zip(kinds?).collect();
+    let known = fields.keys().zip(kinds).filter_map(|(&name, kind)| Some((name.to_owned(), kind?)));
+    let names: StoreNames = known.collect();
     let stores: Vec<_> = fields
         .iter()
-        .map(|(name, field)| read_store(reader, field, names[*name], literals, &names))
+        .map(|(name, field)| read_store(reader, field, *names.get(*name)?, literals, &names))
         .collect();
     let stores: Option<Vec<StoreConfig>> = stores.into_iter().collect();
-    in_order(reader, stores?)
+    let stores = stores.and_then(|stores| in_order(reader, stores));
+    (names, stores)
 }
 
 /// What a store is: `type`, or what its name says.
@@ -105,6 +107,12 @@ fn read_store<'d>(
         reader.error(field.key_place, &field.path, message, format!("`{}` needs it", kind.name()));
         is_right = false;
     }
+    for alone in kind.settings().iter().filter(|meaning| section.has(meaning.name)) {
+        let Some(missing) = alone.partner.filter(|partner| !section.has(partner)) else { continue };
+        let message = format!("there is `{}` and no `{missing}`", alone.name);
+        reader.error(field.key_place, &field.path, message, "write both, or neither");
+        is_right = false;
+    }
     is_right &= is_consistent(reader, field, &section, kind, &settings);
     let store = StoreConfig { name: field.key.to_owned(), place: field.key_place, kind, settings };
     is_right.then_some(store)
@@ -169,6 +177,14 @@ fn read_value<'d>(
     literals: &mut LiteralSecrets,
     names: &StoreNames,
 ) -> Option<CredentialConfig> {
+    if meaning.is_fixed && reader.is_mapping(field) {
+        let message = format!("`{}` cannot come from elsewhere", meaning.name);
+        reader.error(field.place, &field.path, message, "write the value itself");
+        return None;
+    }
+    // A path may be called `key` and is no secret that stands in the file.
+    let mut none = LiteralSecrets::default();
+    let literals = if meaning.is_fixed { &mut none } else { literals };
     let read = credentials::read_one(reader, field, literals, names)?;
     if let Source::Literal(secret) = &read.source
         && let Err(reason) = secret.expose(meaning.check)

@@ -82,8 +82,9 @@ pub(super) fn read<'d>(
         required,
         on_rotation,
         refresh: freshness.refresh,
-        stale_max: freshness.stale_max,
-        failure_pause_max: freshness.failure_pause_max,
+        stale_max: freshness.rules.stale_max,
+        failure_pause_max: freshness.rules.failure_pause_max,
+        rotation_grace: freshness.rules.grace,
         connector,
         client_tls,
     })
@@ -92,23 +93,26 @@ pub(super) fn read<'d>(
 /// How fresh a service wants its values.
 struct Freshness {
     refresh: Option<Duration>,
-    stale_max: Duration,
-    failure_pause_max: Duration,
+    rules: Rules,
 }
 
 fn read_freshness<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> Freshness {
     let refresh = section.take(reader, "refresh").and_then(|field| reader.duration_or_off(&field));
     let stale = section.take(reader, "stale").and_then(|field| reader.duration_or_zero(&field));
     let failure_pause = section.take(reader, "failureTtl").and_then(|field| reader.duration(&field));
-    let rules = Rules::default();
+    let grace = section.take(reader, "rotationGrace").and_then(|field| reader.duration_or_zero(&field));
+    let usual = Rules::default();
     Freshness {
         refresh: match refresh {
             None => Some(Duration::from_secs(5 * 60)),
             Some(Bound::After(interval)) => Some(interval),
             Some(Bound::Off) => None,
         },
-        stale_max: stale.unwrap_or(rules.stale_max),
-        failure_pause_max: failure_pause.unwrap_or(rules.failure_pause_max),
+        rules: Rules {
+            stale_max: stale.unwrap_or(usual.stale_max),
+            failure_pause_max: failure_pause.unwrap_or(usual.failure_pause_max),
+            grace: grace.unwrap_or(usual.grace),
+        },
     }
 }
 
@@ -317,5 +321,6 @@ const KEYS: &[&str] = &[
     "refresh",
     "stale",
     "failureTtl",
+    "rotationGrace",
     "debug",
 ];

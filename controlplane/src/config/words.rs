@@ -56,4 +56,4 @@ const CONNECTORS_NOT_BUILT: &[&str] =
     &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
 
 const PROVIDERS_NOT_BUILT: &[&str] =
-    &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes", "local"];
+    &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes"];

@@ -10,12 +10,13 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
-use protocol::Secret;
+use dataplane::{SecretArena, SecretBytes};
+use protocol::{Secret, SecretMemory};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command as Program};
-use zeroize::Zeroizing;
 
+use super::file::trim_newline;
 use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings};
 use crate::os_words::words;
 
@@ -36,6 +37,10 @@ const TIMEOUT: &str = "timeout";
 impl Kind for Command {
     fn name(&self) -> &'static str {
         "command"
+    }
+
+    fn trims(&self) -> bool {
+        true
     }
 
     fn check_id(&self, id: &str) -> Result<(), String> {
@@ -117,7 +122,7 @@ impl CommandLine {
 
     async fn ask(&self, item: &Item) -> Result<Secret, FetchError> {
         let name = self.name();
-        let unavailable = |reason: String| FetchError::Unavailable(format!("{name} {}: {reason}", item.id));
+        let unavailable = |reason: String| FetchError::Failing(format!("{name} {}: {reason}", item.id));
         let Some((program, arguments)) = self.words.split_first() else {
             return Err(FetchError::Unusable("there is no program to run".into()));
         };
@@ -138,26 +143,21 @@ impl CommandLine {
                 return Err(unavailable(format!("it did not end within {seconds} s")));
             }
         };
-        if output.len() > OUTPUT_MAX {
+        let Some(output) = &mut output else {
             let words = format!("{name} {}: it printed more than {} KiB", item.id, OUTPUT_MAX >> 10);
             return Err(FetchError::Unusable(words));
-        }
+        };
         if !status.success() {
             return Err(unavailable(format!("{status}; run it by hand to see what it says")));
         }
         if !item.raw {
-            // As with a file: the newline is the program's, not the value's.
-            if output.ends_with(b"\n") {
-                output.pop();
-            }
-            if output.ends_with(b"\r") {
-                output.pop();
-            }
+            // The newline is the program's, not the value's.
+            trim_newline(output);
         }
-        if output.is_empty() {
+        if output.bytes().is_empty() {
             return Err(FetchError::Empty(format!("{name} {}: it printed nothing", item.id)));
         }
-        Ok(Secret::from_heap(std::mem::take(&mut *output)))
+        Ok(SecretArena::of_process().secret(output.bytes()))
     }
 }
 
@@ -165,25 +165,30 @@ impl CommandLine {
 struct Running(Child);
 
 impl Running {
-    /// What it prints, at most one byte more than may be, and how it ends.
-    async fn output(&mut self) -> std::io::Result<(Zeroizing<Vec<u8>>, std::process::ExitStatus)> {
-        // Its memory never moves, so no copy stays behind.
-        let mut output = Zeroizing::new(Vec::with_capacity(OUTPUT_MAX + 1));
-        if let Some(stdout) = self.0.stdout.take() {
-            let mut stdout = stdout.take(OUTPUT_MAX as u64 + 1);
-            let mut piece = Zeroizing::new([0; 4096]);
+    /// What it prints, or `None` if that is more than may be, and how it ends.
+    async fn output(&mut self) -> std::io::Result<(Option<SecretBytes>, std::process::ExitStatus)> {
+        // The kernel writes it where it stays, so no copy stays behind elsewhere.
+        let mut output = SecretArena::of_process().zeroed(OUTPUT_MAX);
+        let mut filled = 0;
+        let mut is_more = false;
+        if let Some(mut stdout) = self.0.stdout.take() {
             loop {
-                let len = stdout.read(&mut *piece).await?;
-                if len == 0 {
+                let mut beyond = [0];
+                is_more = filled == OUTPUT_MAX;
+                let room = if is_more { &mut beyond[..] } else { &mut output.bytes_mut()[filled..] };
+                let len = stdout.read(room).await?;
+                if is_more || len == 0 {
+                    is_more &= len > 0;
                     break;
                 }
-                output.extend_from_slice(&piece[..len]);
+                filled += len;
             }
         }
-        if output.len() > OUTPUT_MAX {
+        output.truncate(filled);
+        if is_more {
             self.kill();
         }
-        Ok((output, self.0.wait().await?))
+        Ok(((!is_more).then_some(output), self.0.wait().await?))
     }
 
     fn kill(&self) {
@@ -254,10 +259,10 @@ mod tests {
     fn a_program_that_fails_says_so_without_a_word_of_its_own() {
         let failed = script("echo hunter2 >&2; echo hunter2; exit 3", "x");
         let words = "/bin/sh x: exit status: 3; run it by hand to see what it says";
-        assert_eq!(failed, Err(FetchError::Unavailable(words.into())));
+        assert_eq!(failed, Err(FetchError::Failing(words.into())));
         let missing = ask(&[(RUN, "/nonexistent/program")], &["x"]);
         let words = "/nonexistent/program x: no such file or directory";
-        assert_eq!(missing, Err(FetchError::Unavailable(words.into())));
+        assert_eq!(missing, Err(FetchError::Failing(words.into())));
         assert_eq!(script("true", "x"), Err(FetchError::Empty("/bin/sh x: it printed nothing".into())));
         assert!(matches!(ask(&[], &["x"]), Err(FetchError::Unusable(_))));
     }
@@ -269,7 +274,7 @@ mod tests {
         let text = format!("sleep 1000 & echo $$ $! > {}; wait", pids.display());
         let run = [(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text.as_str()), (RUN, "script"), (TIMEOUT, "1")];
         let failed = ask(&run, &["x"]);
-        assert_eq!(failed, Err(FetchError::Unavailable("/bin/sh x: it did not end within 1 s".into())));
+        assert_eq!(failed, Err(FetchError::Failing("/bin/sh x: it did not end within 1 s".into())));
         let pids = std::fs::read_to_string(pids).expect("the script wrote it");
         for pid in pids.split_whitespace() {
             let is_gone = || {

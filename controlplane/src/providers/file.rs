@@ -1,18 +1,19 @@
 //! `file`: values that lie in files.
 //!
-//! Owns the reading of one file into wiped memory and what a file must be to hold a value. Knows nothing of when
+//! Owns the reading of one file into the memory of secrets and what a file must be to hold a value. Knows nothing of when
 //! files change.
 
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use protocol::Secret;
+use dataplane::{SecretArena, SecretBytes};
+use protocol::{Secret, SecretMemory};
 use rustix::fs::{FileType, Mode, OFlags, Stat};
-use zeroize::Zeroizing;
 
 use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
+use crate::clock;
 use crate::offload::{Lost, offload};
 use crate::os_words::words;
 
@@ -22,6 +23,10 @@ pub(super) struct File;
 impl Kind for File {
     fn name(&self) -> &'static str {
         "file"
+    }
+
+    fn trims(&self) -> bool {
+        true
     }
 
     fn check_id(&self, id: &str) -> Result<(), String> {
@@ -44,9 +49,9 @@ impl Provider for File {
             match offload(&work, PATIENCE, move || read_all(&request)).await {
                 Ok(fetched) => fetched,
                 Err(Lost::TooSlow | Lost::StillStuck) => {
-                    Err(FetchError::Unavailable(format!("{work}: i/o timeout")))
+                    Err(FetchError::Failing(format!("{work}: i/o timeout")))
                 }
-                Err(Lost::Died) => Err(FetchError::Unavailable(format!("{work}: interrupted"))),
+                Err(Lost::Died) => Err(FetchError::Failing(format!("{work}: interrupted"))),
             }
         })
     }
@@ -95,7 +100,7 @@ fn read_all(request: &Request) -> Result<Fetched, FetchError> {
             rustix::fs::stat(&item.id).is_ok_and(|stat| Version::of(&stat) == *version)
         };
         if reads == READS_MAX || versions.len() < 2 || request.items.iter().zip(&versions).all(is_still) {
-            fetched.refetch_at = Some(Instant::now() + REFETCH_AFTER);
+            fetched.refetch_at = Some(clock::now() + REFETCH_AFTER);
             return Ok(fetched);
         }
     }
@@ -136,13 +141,15 @@ fn read(item: &Item) -> Result<(Secret, Option<String>, Version), FetchError> {
         FileType::Directory => return Err(FetchError::Unusable(format!("read {path}: is a directory"))),
         _ => return Err(FetchError::Unusable(format!("read {path}: not a regular file"))),
     }
-    let mut bytes = read_to_end(std::fs::File::from(fd), usize::try_from(stat.st_size).unwrap_or(0))
+    let memory =
+        |len| if item.is_public { SecretBytes::on_heap(len) } else { SecretArena::of_process().zeroed(len) };
+    let mut bytes = read_to_end(std::fs::File::from(fd), usize::try_from(stat.st_size).unwrap_or(0), memory)
         .map_err(|e| failed("read", path, &e))?
         .ok_or_else(|| FetchError::Unusable(format!("read {path}: larger than {BYTES_MAX} bytes")))?;
     if !item.raw {
         trim_newline(&mut bytes);
     }
-    if bytes.is_empty() {
+    if bytes.bytes().is_empty() {
         return Err(FetchError::Empty(format!("read {path}: the file is empty")));
     }
     let note = (!item.is_public && stat.st_mode & 0o044 != 0).then(|| {
@@ -151,16 +158,23 @@ fn read(item: &Item) -> Result<(Secret, Option<String>, Version), FetchError> {
             stat.st_mode & 0o777
         )
     });
-    Ok((Secret::from_heap(std::mem::take(&mut bytes)), note, Version::of(&stat)))
+    // What it was read into is larger than it.
+    let mut value = memory(bytes.bytes().len());
+    value.bytes_mut().copy_from_slice(bytes.bytes());
+    Ok((Secret::new(value), note, Version::of(&stat)))
 }
 
-/// Everything up to the end of the file, or `None` if that is more than a value may have. No copy is left behind:
-/// a buffer that is outgrown wipes itself. `expected` may be wrong; files that are generated when read claim zero.
-fn read_to_end(mut file: impl Read, expected: usize) -> io::Result<Option<Zeroizing<Vec<u8>>>> {
-    let mut bytes = Zeroizing::new(vec![0; expected.clamp(BYTES_EXPECTED_MIN, BYTES_MAX) + 1]);
+/// Everything up to the end of the file, or `None` if that is more than a value may have. The kernel writes it into `memory`, and no
+/// copy is left behind: what is outgrown wipes itself. `expected` may be wrong; files that are generated when read claim zero.
+fn read_to_end(
+    mut file: impl Read,
+    expected: usize,
+    memory: impl Fn(usize) -> SecretBytes,
+) -> io::Result<Option<SecretBytes>> {
+    let mut bytes = memory(expected.clamp(BYTES_EXPECTED_MIN, BYTES_MAX) + 1);
     let mut filled = 0;
     loop {
-        match file.read(&mut bytes[filled..]) {
+        match file.read(&mut bytes.bytes_mut()[filled..]) {
             Ok(0) => break,
             Ok(n) => filled += n,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -169,9 +183,9 @@ fn read_to_end(mut file: impl Read, expected: usize) -> io::Result<Option<Zeroiz
         if filled > BYTES_MAX {
             return Ok(None);
         }
-        if filled == bytes.len() {
-            let mut larger = Zeroizing::new(vec![0; (filled * 2).min(BYTES_MAX + 1)]);
-            larger[..filled].copy_from_slice(&bytes);
+        if filled == bytes.bytes().len() {
+            let mut larger = memory((filled * 2).min(BYTES_MAX + 1));
+            larger.bytes_mut()[..filled].copy_from_slice(bytes.bytes());
             bytes = larger;
         }
     }
@@ -180,13 +194,11 @@ fn read_to_end(mut file: impl Read, expected: usize) -> io::Result<Option<Zeroiz
 }
 
 /// One newline, as every editor and `echo` leave it; Windows' form too.
-fn trim_newline(bytes: &mut Vec<u8>) {
-    if bytes.last() == Some(&b'\n') {
-        bytes.pop();
-        if bytes.last() == Some(&b'\r') {
-            bytes.pop();
-        }
-    }
+pub(super) fn trim_newline(value: &mut SecretBytes) {
+    let bytes = value.bytes();
+    let trimmed = bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
+    let len = trimmed.len();
+    value.truncate(len);
 }
 
 /// The kernel's answer in the words that users of the Go broker search their logs for.
@@ -195,15 +207,15 @@ fn failed(call: &str, path: &str, error: &io::Error) -> FetchError {
     match error.kind() {
         io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => FetchError::NotFound(said),
         io::ErrorKind::PermissionDenied => FetchError::Denied(said),
-        _ => FetchError::Unavailable(said),
+        _ => FetchError::Failing(said),
     }
 }
 
 /// A password has tens of bytes and a chain of certificates thousands.
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// Spares the short and the generated ones a second buffer.
-const BYTES_EXPECTED_MIN: usize = 4 * 1024;
+/// Spares the short and the generated ones a second buffer. With one byte more, it is as large as a block of the arena.
+const BYTES_EXPECTED_MIN: usize = 4 * 1024 - 1;
 
 /// A local file answers in microseconds; a network file system that takes this long is down.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -257,8 +269,10 @@ mod tests {
     #[test]
     fn reads_on_when_the_size_was_understated() {
         let content = [7u8; 10_000];
-        let bytes = read_to_end(&content[..], 0).expect("memory does not fail").expect("is not too large");
-        assert_eq!(*bytes, content);
+        let bytes = read_to_end(&content[..], 0, SecretBytes::on_heap)
+            .expect("memory does not fail")
+            .expect("is not too large");
+        assert_eq!(bytes.bytes(), content);
     }
 
     #[test]

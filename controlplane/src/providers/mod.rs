@@ -6,6 +6,7 @@
 mod command;
 mod env;
 mod file;
+mod local;
 mod vault;
 
 use std::fmt;
@@ -25,7 +26,7 @@ pub use vault::{
 };
 
 /// Every kind, in the order of the documentation.
-pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &command::Command, &vault::Vault];
+pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &local::Local, &command::Command, &vault::Vault];
 
 /// The kind that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Kind> {
@@ -40,6 +41,11 @@ pub trait Kind: Send + Sync {
     /// Whether `id` is something that a store of this kind can be asked for. The words of a refusal go to whoever wrote the
     /// file.
     fn check_id(&self, id: &str) -> Result<(), String>;
+
+    /// Whether it drops a newline at the end of a value that is not wanted raw.
+    fn trims(&self) -> bool {
+        false
+    }
 
     /// The settings that a store of this kind takes.
     fn settings(&self) -> &'static [KnownSetting] {
@@ -65,6 +71,10 @@ pub struct KnownSetting {
     pub is_required: bool,
     /// Whether it is a list.
     pub is_list: bool,
+    /// Whether it must stand in the file itself: what must be known before anything is asked for, and is no secret.
+    pub is_fixed: bool,
+    /// Another setting, without which this one means nothing.
+    pub partner: Option<&'static str>,
     /// What is wrong with a value that stands in the file.
     pub check: fn(&[u8]) -> Result<(), &'static str>,
 }
@@ -72,7 +82,7 @@ pub struct KnownSetting {
 impl KnownSetting {
     /// One value, which may be missing and may be anything.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, is_required: false, is_list: false, check: |_| Ok(()) }
+        Self { name, is_required: false, is_list: false, is_fixed: false, partner: None, check: |_| Ok(()) }
     }
 }
 
@@ -107,6 +117,26 @@ pub trait Provider: Send + Sync {
     /// Fetches every value of `request` in one round: what comes back belongs together. It either has all values
     /// or fails, within a time that the provider bounds itself.
     fn fetch(&self, request: Request) -> Fetching;
+
+    /// What of `id` is asked for at once: values whose ids have the same place belong together and come in one request, those
+    /// of others do not, and may have leases of their own.
+    fn place<'i>(&self, id: &'i str) -> &'i str {
+        let _ = id;
+        ""
+    }
+
+    /// Asks for `time` more of a lease of this store. What it grants counts from before it was asked. A refusal that is not for
+    /// now ([`FetchError::is_for_now`]) is final: another lease takes its place.
+    fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
+        let _ = (lease, time);
+        Box::pin(async { Err(FetchError::Unsupported("its leases cannot be renewed".to_owned())) })
+    }
+
+    /// Gives a lease back: its values are none any more.
+    fn revoke(&self, lease: &Lease) -> Revoking {
+        let _ = lease;
+        Box::pin(async { Err(FetchError::Unsupported("its leases cannot be given back".to_owned())) })
+    }
 
     /// Whether what it has said once it will always say, so that nobody need wait for another answer.
     fn is_constant(&self) -> bool {
@@ -152,6 +182,11 @@ pub type Fetching = Pin<Box<dyn Future<Output = Result<Fetched, FetchError>> + S
 
 /// A farewell under way.
 pub type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// A renewal under way.
+pub type Renewing = Pin<Box<dyn Future<Output = Result<Granted, FetchError>> + Send>>;
+
+/// A lease on its way back.
+pub type Revoking = Pin<Box<dyn Future<Output = Result<(), FetchError>> + Send>>;
 
 /// What a provider is asked for: all values that one service wants of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -199,9 +234,33 @@ impl Fetched {
 pub struct Lease {
     /// The store's name for it.
     pub id: String,
-    /// How long the values live, counted from the answer.
+    /// How long the values live, counted from before the store was asked.
     pub duration: Duration,
     /// Whether its life can be prolonged.
+    pub renewable: bool,
+    /// Which of the provider's logins it was given to, by a number of the provider's: it ends with that one.
+    pub login: u64,
+    /// When it is given back.
+    pub revoke: Revoke,
+}
+
+/// When a lease is given back to its store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoke {
+    /// As soon as another one is in its place and the last session that uses it has ended, and when the broker stops.
+    Unused,
+    /// When the broker stops.
+    AtStop,
+    /// Not at all: it ends by itself.
+    Never,
+}
+
+/// What a renewal has brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Granted {
+    /// How long the values live from now on.
+    pub duration: Duration,
+    /// Whether their life can be prolonged again.
     pub renewable: bool,
 }
 
@@ -219,6 +278,8 @@ pub enum FetchError {
     Denied(String),
     /// The store says for certain that it is not to be had any more: what it was must not be used.
     Gone(String),
+    /// The store cannot give it now, and may give others.
+    Failing(String),
     /// The store could not be asked, or did not answer in time.
     Unavailable(String),
     /// There is no such store in this broker.
@@ -226,6 +287,11 @@ pub enum FetchError {
 }
 
 impl FetchError {
+    /// Whether the same question may have another answer soon.
+    pub fn is_for_now(&self) -> bool {
+        matches!(self, Self::Failing(_) | Self::Unavailable(_))
+    }
+
     /// The cause as one bounded word: a metric label.
     pub fn label(&self) -> &'static str {
         match self {
@@ -234,6 +300,7 @@ impl FetchError {
             Self::Unusable(_) => "unusable",
             Self::Denied(_) => "denied",
             Self::Gone(_) => "gone",
+            Self::Failing(_) => "failing",
             Self::Unavailable(_) => "unavailable",
             Self::Unsupported(_) => "unsupported",
         }
@@ -248,6 +315,7 @@ impl fmt::Display for FetchError {
             | Self::Unusable(words)
             | Self::Denied(words)
             | Self::Gone(words)
+            | Self::Failing(words)
             | Self::Unavailable(words)
             | Self::Unsupported(words) => f.write_str(words),
         }

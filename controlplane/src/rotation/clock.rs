@@ -14,18 +14,22 @@ impl<S: Copy + PartialEq> Rotation<S> {
     /// When [`Rotation::on_time`] wants to be called.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let fetch_at = match self.fetching {
-            Fetching::Idle => self.fetch_at(),
+            Fetching::Idle => self.fetch_at().into_iter().chain(self.grace.ask_at).min(),
             Fetching::UnderWay { .. } => None,
         };
         let trial_until = self.trial.as_ref().map(|trial| trial.until);
         let stand_in_until = self.stand_in.as_ref().and_then(|stand_in| stand_in.usable_until);
-        let pauses = [self.pauses.next_end(), stand_in_until];
-        [fetch_at, trial_until, self.lifetime.usable_until()].into_iter().chain(pauses).flatten().min()
+        let pauses = [self.pauses.next_end(), stand_in_until, self.grace_ends_at()];
+        [fetch_at, trial_until, self.lifetime.usable_until(self.rules)]
+            .into_iter()
+            .chain(pauses)
+            .flatten()
+            .min()
     }
 
     /// Does what is due.
     pub(crate) fn on_time(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
-        if self.lifetime.usable_until().is_some_and(|at| at <= now) {
+        if self.lifetime.usable_until(self.rules).is_some_and(|at| at <= now) {
             self.lifetime = Lifetime::default();
             self.current = None;
             self.stand_in = None;
@@ -35,18 +39,17 @@ impl<S: Copy + PartialEq> Rotation<S> {
             self.waiting.give_up(actions, |waiting| waiting.refused != Refused::No);
             self.on_changed(now, actions);
         }
-        if matches!(self.fetching, Fetching::Idle) && self.fetch_at().is_some_and(|at| at <= now) {
+        let asks_again = self.grace.ask_at.take_if(|at| *at <= now).is_some() && !self.waiting.is_empty();
+        let is_due = asks_again || self.fetch_at().is_some_and(|at| at <= now);
+        if matches!(self.fetching, Fetching::Idle) && is_due {
             self.on_changed(now, actions);
         }
         self.pauses.settle(now);
         let is_over = |stand_in: &mut StandIn| stand_in.usable_until.is_some_and(|at| at <= now);
-        if self.stand_in.take_if(is_over).is_some() {
-            self.go_on(now, actions);
-        }
-        if self.trial.take_if(|trial| trial.until <= now).is_some() {
-            // Its target hangs: that says nothing about the credential.
-            self.go_on(now, actions);
-        }
+        self.stand_in.take_if(is_over);
+        // A target that hangs says nothing about the credential.
+        self.trial.take_if(|trial| trial.until <= now);
+        self.go_on(now, actions);
     }
 
     /// When the next fetch is due by itself.

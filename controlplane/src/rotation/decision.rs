@@ -76,6 +76,16 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
+    /// What comes first of each.
+    pub(crate) fn earlier(self, other: Self) -> Self {
+        let first = |a: Option<Instant>, b: Option<Instant>| a.into_iter().chain(b).min();
+        Self {
+            refetch_at: first(self.refetch_at, other.refetch_at),
+            due_at: first(self.due_at, other.due_at),
+            usable_until: first(self.usable_until, other.usable_until),
+        }
+    }
+
     /// Lets services that were fetched together be fetched again over a tenth of the time.
     pub(crate) fn spread(&mut self, key: u32, now: Instant) {
         if let Some(at) = &mut self.refetch_at {

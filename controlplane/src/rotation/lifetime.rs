@@ -13,11 +13,17 @@ pub(crate) struct Rules {
     pub stale_max: Duration,
     /// The longest pause after a failure.
     pub failure_pause_max: Duration,
+    /// How long a session waits for a better credential when the target has refused the one that there is.
+    pub grace: Duration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Self { stale_max: Duration::from_secs(60 * 60), failure_pause_max: Duration::from_secs(60) }
+        Self {
+            stale_max: Duration::from_secs(60 * 60),
+            failure_pause_max: Duration::from_secs(60),
+            grace: Duration::from_secs(2),
+        }
     }
 }
 
@@ -25,20 +31,20 @@ impl Default for Rules {
 #[derive(Default)]
 pub(super) struct Lifetime {
     schedule: Schedule,
-    /// They were due, and the store has failed since: until then they serve.
-    stale_until: Option<Instant>,
+    /// When they were due, if the store has failed since.
+    stale_since: Option<Instant>,
 }
 
 impl Lifetime {
     /// The store has given values, or the same ones again.
     pub(super) fn begin(&mut self, schedule: Schedule) {
-        *self = Self { schedule, stale_until: None };
+        *self = Self { schedule, stale_since: None };
     }
 
     /// The store has failed.
-    pub(super) fn on_failure(&mut self, now: Instant, rules: Rules) {
+    pub(super) fn on_failure(&mut self, now: Instant) {
         if let Some(due) = self.schedule.due_at.filter(|at| *at <= now) {
-            self.stale_until.get_or_insert(due + rules.stale_max);
+            self.stale_since.get_or_insert(due);
         }
     }
 
@@ -53,12 +59,13 @@ impl Lifetime {
     }
 
     /// From when on the values must not be used.
-    pub(super) fn usable_until(&self) -> Option<Instant> {
-        self.schedule.usable_until.into_iter().chain(self.stale_until).min()
+    pub(super) fn usable_until(&self, rules: Rules) -> Option<Instant> {
+        let stale_until = self.stale_since.map(|since| since + rules.stale_max);
+        self.schedule.usable_until.into_iter().chain(stale_until).min()
     }
 
     /// Whether the values serve though they should have been fetched again.
     pub(super) fn is_stale(&self) -> bool {
-        self.stale_until.is_some()
+        self.stale_since.is_some()
     }
 }

@@ -1,5 +1,6 @@
 //! Rotation on virtual time: sessions are numbers, the clock is a variable.
 
+mod grace;
 mod lifetime;
 mod random;
 mod stand_in;
@@ -33,8 +34,14 @@ fn give_up(session: u32) -> Action<u32> {
 
 impl Scene {
     fn new() -> Self {
+        Self::with_grace(Duration::ZERO)
+    }
+
+    /// A service whose sessions wait so long for something better than a refusal.
+    fn with_grace(grace: Duration) -> Self {
         let now = Instant::now();
-        Self { rotation: Rotation::new(false, Rules::default()), start: now, now, generation: 0 }
+        let rules = Rules { grace, ..Rules::default() };
+        Self { rotation: Rotation::new(false, rules), start: now, now, generation: 0 }
     }
 
     /// A service that has fetched its first generation, which nobody has tried.

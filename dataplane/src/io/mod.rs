@@ -1,6 +1,6 @@
 //! The seam between the workers and the kernel: what a worker may ask for, and how answers look.
 //!
-//! Owns the trait [`Io`], its values, and all `unsafe` code of the project. Knows no session. Requests are made
+//! Owns the trait [`Io`], its values, and all `unsafe` code of the project: so the memory of secrets is in here, too. Knows no session. Requests are made
 //! at any time; [`Io::turn`] hands them to the kernel and brings back what was completed.
 
 #![expect(
@@ -8,18 +8,23 @@
     reason = "the kernel reads and writes memory by address: this folder proves that it may"
 )]
 
+mod blocks;
 mod buffer_ring;
 mod conduit;
 #[cfg(test)]
 mod driver_tests;
+pub(crate) mod environment;
 mod epoll;
 pub(crate) mod pool;
 mod probe;
+pub(crate) mod region;
 mod room;
+pub(crate) mod secret_arena;
 mod send;
 pub(crate) mod socket;
 mod token;
 mod uring;
+pub(crate) mod wiping;
 
 use std::io::IoSlice;
 use std::os::fd::BorrowedFd;

@@ -46,8 +46,8 @@ impl ParsecDerivation {
         Ok(Self { credential: Arc::clone(credential), salt: salt.into(), iterations: 1024 << factor })
     }
 
-    /// PBKDF2 (RFC 8018 section 5.2) with HMAC-SHA-512: its first 32 bytes.
-    pub fn derive(&self) -> ParsecKey {
+    /// PBKDF2 (RFC 8018 section 5.2) with HMAC-SHA-512: its first 32 bytes, which lie where `keep` puts them.
+    pub fn derive(&self, keep: impl Fn(&[u8]) -> Secret) -> ParsecKey {
         let seed = |password: &[u8]| {
             let mut block = hmac(password, &[&self.salt, &[0, 0, 0, 1]]);
             let mut sum = block.clone();
@@ -55,7 +55,7 @@ impl ParsecDerivation {
                 block = hmac(password, &[&*block]);
                 sum.iter_mut().zip(block.iter()).for_each(|(byte, other)| *byte ^= other);
             }
-            Secret::from_heap(sum.first_chunk::<32>().map_or_else(Vec::new, |seed| seed.to_vec()))
+            keep(sum.first_chunk::<32>().map_or(&[], |seed| seed))
         };
         ParsecKey(match self.credential.field("password") {
             Some(password) => password.expose(seed),
@@ -110,7 +110,7 @@ mod tests {
         let derivation =
             ParsecDerivation::new(&credential(&[("password", b"secret")]), &ext_salt(0)).unwrap();
         assert_eq!(derivation.iterations, 1024);
-        let key = derivation.derive();
+        let key = derivation.derive(crate::Secret::copied_to_heap);
         let seed = "08cc70b0fe8e4e8c5814c987aaf5762f12d5590883f956b0b0eb2ad71bcf645f";
         key.0.expose(|bytes| assert_eq!(bytes, wire(seed)));
         let signature = "88d091bfa08c60da9b9b730f786c67594a37f4d3f7a6478624a44937afc0431d\

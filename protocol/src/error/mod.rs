@@ -9,6 +9,7 @@
 mod words;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,10 +197,17 @@ pub enum TargetFailed {
 }
 
 /// We could not do our part.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BrokerFailed {
     /// The service's credential has not come.
     CredentialMissing,
+    /// There is no credential, because its store does not answer.
+    StoreUnreachable {
+        /// What the configuration calls the store.
+        store: Arc<str>,
+        /// Since when it does not.
+        since: Arc<str>,
+    },
     /// The service's credential never will come: its provider is none of ours, or will never have it.
     CredentialUnobtainable,
     /// A value that the protocol cannot do without is not in the credential: its name.
@@ -254,6 +262,7 @@ impl Error {
             Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnobtainable) => {
                 "credential_missing"
             }
+            Self::Broker(BrokerFailed::StoreUnreachable { .. }) => "store_unreachable",
             Self::Broker(
                 BrokerFailed::FieldMissing(_)
                 | BrokerFailed::FieldUnusable(_)
@@ -289,6 +298,7 @@ impl Error {
         "session_limit",
         "shutdown",
         "startup_packet",
+        "store_unreachable",
         "target_closed",
         "target_cut_off",
         "target_proof",
@@ -335,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 38] = [
+        let errors: [Error; 39] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -368,6 +378,7 @@ mod tests {
             TargetFailed::Tls("x509".into()).into(),
             TargetFailed::Field { name: "port", reason: "r".into() }.into(),
             BrokerFailed::CredentialMissing.into(),
+            BrokerFailed::StoreUnreachable { store: "vault".into(), since: "noon".into() }.into(),
             BrokerFailed::CredentialUnobtainable.into(),
             BrokerFailed::FieldMissing("username").into(),
             BrokerFailed::ParameterUnusable.into(),

@@ -132,6 +132,9 @@ impl fmt::Display for Error {
             },
             Self::Broker(cause) => match cause {
                 BrokerFailed::CredentialMissing => f.write_str("the credential is not there yet"),
+                BrokerFailed::StoreUnreachable { store, since } => {
+                    write!(f, "there is no credential: store '{store}' has been unreachable since {since}")
+                }
                 BrokerFailed::CredentialUnobtainable => {
                     f.write_str("the credential cannot be had: its provider is not supported, or does not have it")
                 }

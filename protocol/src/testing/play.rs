@@ -13,7 +13,7 @@ use super::step::Step;
 use super::{Driver, credential, describe, hex};
 use crate::auth::parsec::ParsecDerivation;
 use crate::work::{Product, Work};
-use crate::{Event, Next, Side, Want};
+use crate::{Event, Next, Secret, Side, Want};
 
 /// Plays `step` with these values in the credential. The error says what the machine did otherwise.
 pub(super) fn play_step(
@@ -58,7 +58,7 @@ pub(super) fn play_step(
         (Step::Keys { salt, iterations }, Ok(Next::Want(Side::Target, Want::Compute(Work::Scram(job)))))
             if *job.salt == **salt && job.iterations == *iterations =>
         {
-            driver.answer(Event::Computed(Arc::new(Product::Scram(job.derive()))));
+            driver.answer(Event::Computed(Arc::new(Product::Scram(job.derive(Secret::copied_to_heap)))));
         }
         (
             Step::Parsec { salt, iterations },
@@ -66,7 +66,7 @@ pub(super) fn play_step(
         ) if *job.salt == **salt && job.iterations == *iterations => {
             // A thousand rounds at each cut of a transcript would take their time.
             let job = ParsecDerivation { iterations: 1, ..job };
-            driver.answer(Event::Computed(Arc::new(Product::Parsec(job.derive()))));
+            driver.answer(Event::Computed(Arc::new(Product::Parsec(job.derive(Secret::copied_to_heap)))));
         }
         (Step::Rsa { key, ciphertext }, Ok(Next::Want(Side::Target, Want::Compute(Work::Rsa(job)))))
             if *job.key == **key =>

@@ -1,10 +1,9 @@
 //! `cargo demo`: a real PostgreSQL whose password nobody knows but the broker, and a client that needs none.
 
-use std::fs;
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::{Command, ExitCode};
 
-use tests::broker::{self, Broker, File, Listen, Service, pg};
+use tests::broker::{self, Broker, File, Listen, Service, Value, pg};
 use tests::failure::{Doing, Failure, Result};
 use tests::interrupt;
 use tests::obtain::{Part, obtain};
@@ -14,6 +13,7 @@ use tests::postgres::{Cluster, Installation, Login, Options, unguessable};
 use tests::process;
 use tests::psql::clean;
 use tests::say::say;
+use tests::vault::Vault;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -57,19 +57,21 @@ fn demonstrate(keep: bool) -> Result<()> {
         login.password
     ))?;
 
-    say(
-        "2. The password goes into a file that only the broker reads. The broker's configuration names the file:",
-    );
+    say("2. The password goes into the broker's vault, a sealed file. The broker's configuration names it:");
+    let vault = Vault::new()?;
+    set(&vault, &login.password)?;
     let mut file = File::new()?;
-    let secret = file.secret("shop-password", &login.password)?;
     let service = Service { listen: Listen::Tcp(ports::free()), ..pg("shop", &cluster, &login) };
-    let service = service.file("password", &secret);
+    let service = service.credential("password", Value::From("local", SECRET.to_owned()));
     file.services.push(service.clone());
     say("");
     for line in file.text().lines() {
         say(format!("     {line}"));
     }
-    let broker = Broker::start(&file)?;
+    let config = file.write()?;
+    let broker =
+        Broker::launch_with(vault.tell(&mut broker::command(&config)?), file.admin(), config.clone())?;
+    broker.wait_until_ready()?;
 
     say("");
     say("3. Without the broker, without a password:");
@@ -81,18 +83,31 @@ fn demonstrate(keep: bool) -> Result<()> {
     show(&installation, &service.listen, "anybody", question, true)?;
 
     say("");
-    say("5. The password changes, on the server and in the file. The application does not notice:");
+    say("5. The password changes, on the server and in the vault. The application does not notice:");
     let next = unguessable();
     cluster.sql(&format!("ALTER ROLE shop PASSWORD '{next}'"))?;
-    fs::write(&secret, &next).doing("write the new password")?;
+    set(&vault, &next)?;
     show(&installation, &service.listen, "anybody", "SELECT 'still served' AS with_the_new_password", true)?;
 
     if keep {
-        wait_for_enter(&service, &broker)?;
+        wait_for_enter(&service, &broker, &vault)?;
     }
     broker.stop()?;
     say("");
     say("Done; everything is stopped and removed. `cargo demo --keep` lets you play with it.");
+    Ok(())
+}
+
+/// The password's name in the vault.
+const SECRET: &str = "shop-password";
+
+/// Sets the password, as a person would.
+fn set(vault: &Vault, password: &str) -> Result<()> {
+    say("");
+    say(format!("   $ secretless-broker secret set {SECRET}"));
+    for line in vault.set(SECRET, password)?.lines() {
+        say(format!("     {line}"));
+    }
     Ok(())
 }
 
@@ -117,13 +132,14 @@ fn show(installation: &Installation, listen: &Listen, user: &str, sql: &str, wor
 }
 
 /// Leaves everything running. Ctrl-C works too: servers and broker end with the process that started them.
-fn wait_for_enter(service: &Service, broker: &Broker) -> Result<()> {
+fn wait_for_enter(service: &Service, broker: &Broker, vault: &Vault) -> Result<()> {
     let (host, port) = service.listen.host_and_port();
     say("");
     say("Everything keeps running:");
     say(format!("   psql --host {host} --port {port} --username anybody --dbname shop"));
     say(format!("   curl http://{}/ready        also /live, /metrics", broker.admin()));
     say(format!("   the configuration: {}", broker.config().display()));
+    say(format!("   the vault and its key: {}, {}", vault.vault.display(), vault.key.display()));
     if !io::stdin().is_terminal() {
         say("Ctrl-C ends it.");
         while broker.process().wait_within(tests::wait::GENEROUS).is_none() {}

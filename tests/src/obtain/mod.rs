@@ -61,6 +61,8 @@ pub enum Part {
     Suites,
     /// OpenBao, from PyPI.
     OpenBao,
+    /// The distribution's age, the stock tool for the format of our vault.
+    Age,
     /// The distribution's PgBouncer.
     PgBouncer,
     /// The distribution's HAProxy.
@@ -85,6 +87,7 @@ pub const ALL: &[Part] = &[
     Part::Java,
     Part::Suites,
     Part::OpenBao,
+    Part::Age,
 ];
 
 impl Part {
@@ -104,6 +107,7 @@ impl Part {
                 .filter_map(package_of)
                 .collect(),
             Self::Go if !debian::answers("go", &["version"]) => vec!["golang-go"],
+            Self::Age => [("age", "age")].into_iter().filter_map(package_of).collect(),
             Self::PgBouncer if program("pgbouncer").is_none() => vec!["pgbouncer"],
             Self::HaProxy if program("haproxy").is_none() => vec!["haproxy"],
             Self::Nginx if program("nginx").is_none() || !debian::has_nginx_streams() => {
@@ -116,7 +120,9 @@ impl Part {
     /// What it fetches from a language's package registry.
     fn bundle(self) -> Option<Bundle> {
         match self {
-            Self::Postgres | Self::MariaDb | Self::PgBouncer | Self::HaProxy | Self::Nginx => None,
+            Self::Postgres | Self::MariaDb | Self::Age | Self::PgBouncer | Self::HaProxy | Self::Nginx => {
+                None
+            }
             Self::NewerMariaDb => Some(mariadb::bundle()),
             Self::MySql => Some(mysql::bundle()),
             Self::MySqlRouter => Some(router::bundle()),

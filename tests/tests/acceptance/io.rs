@@ -22,8 +22,8 @@ fn file(io: &str) -> (File, Listen, Login) {
 #[track_caller]
 fn without_ring(error: &str, file: &File) -> Broker {
     let config = file.write().unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_refuse-ring"));
-    command.arg(error).arg(binary().unwrap()).arg("-f").arg(&config);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_refuse"));
+    command.args(["io_uring_setup", error]).arg(binary().unwrap()).arg("-f").arg(&config);
     started(Broker::launch_with(command.current_dir(file.directory()), file.admin(), config))
 }
 

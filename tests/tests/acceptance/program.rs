@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tests::broker::{Broker, File, Listen, binary, pg};
+use tests::broker::{Broker, File, Listen, Value, binary, pg};
 use tests::places;
 use tests::postgres::{Cluster, Login, Major, shared};
 use tests::process::{self, Finished};
@@ -71,6 +71,35 @@ fn check_finds_every_error_with_its_line_and_starts_nothing() {
     for words in ["wrong.yml:4:", "the connectors are `pg`, `mysql`", "listenOn"] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
+}
+
+#[test]
+fn check_online_asks_for_every_value_and_shows_none() {
+    let (cluster, login) = cluster();
+    let mut file = File::with([pg("good", cluster, &login)]).unwrap();
+    file.providers.push("reader: {type: command, run: [cat]}".to_owned());
+    let secret = file.secret("password", "never-shown").unwrap();
+    let from = |path: &Path| Value::From("reader", path.display().to_string());
+    file.services.push(pg("also-good", cluster, &login).credential("password", from(&secret)));
+    let finished = run(&["check", "--online", "-f", path(&file.write().unwrap())]);
+    assert!(finished.status.success(), "{finished}");
+    assert!(
+        finished.to_string().contains("2 services can be served, and every value is there"),
+        "{finished}"
+    );
+
+    file.services.push(pg("bad", cluster, &login).credential("password", from("/nowhere".as_ref())));
+    file.services.push(pg("odd", cluster, &login).credential("sslmode", from(&secret)));
+    let written = file.write().unwrap();
+    assert!(run(&["check", "-f", path(&written)]).status.success(), "only a question tells");
+    let finished = run(&["check", "-online", "-f", path(&written)]);
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    let said = finished.to_string();
+    for words in ["error: services.bad.credentials", "cat /nowhere: exit status: 1", "warning: services.odd"]
+    {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    assert!(!said.contains("services.good") && !said.contains("never-shown"), "{said}");
 }
 
 #[test]

@@ -6,15 +6,14 @@ use std::fs::{self, File as OpenFile};
 use std::process::Command;
 
 use rustix::process::Signal;
-use tests::broker::{Broker, File, Listen, Service, pg};
+use tests::broker::{Broker, File, Listen, pg};
 use tests::certificates::Authority;
 use tests::obtain;
 use tests::postgres::{Login, Major, plaintext, shared, unguessable};
 use tests::process;
-use tests::wait;
 use tests::wire::{self, CANCEL_REQUEST, SSL_REQUEST, VERSION_3_0, Wire, packet, startup};
 
-use crate::support::{session, started};
+use crate::support::started;
 
 /// Every form of a login's password that somebody could use or find, by its name.
 pub(crate) fn forms(login: &Login, verifier: &str) -> BTreeMap<String, Vec<u8>> {
@@ -180,47 +179,6 @@ fn no_form_of_the_secret_comes_out_on_any_path() {
         }
         panic!("the secret came out as {found:?}:\n{report}");
     }
-}
-
-#[test]
-fn a_password_lies_in_memory_once_and_nowhere_after_it_was_replaced() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let mut file = File::new().unwrap();
-    let path = file.secret("password", &login.password).unwrap();
-    let plain = pg("plain", cluster, &login).file("password", &path);
-    let tls = plain.clone().literal("sslmode", "require").listening_on(Listen::tcp());
-    let tls = Service { name: "tls".to_owned(), ..tls };
-    file.services.extend([plain.clone(), tls.clone()]);
-    let broker = started(Broker::start(&file));
-    let open: Vec<Wire> = (0..10).map(|n| session([&plain.listen, &tls.listen][n % 2], &login)).collect();
-    let Some(copies) = copies_in_memory(&broker, &login.password) else {
-        return; // Only root may look: the process is not dumpable.
-    };
-    // The store's own and the one in force, of each of two services; no handshake is under way.
-    assert!((1..=4).contains(&copies), "{copies} copies");
-
-    let next = unguessable();
-    cluster.sql(&format!("ALTER ROLE {} PASSWORD '{next}'", login.name)).unwrap();
-    fs::write(&path, &next).unwrap();
-    for service in [&plain, &tls] {
-        session(&service.listen, &login);
-    }
-    wait::until("the old password is nowhere", || copies_in_memory(&broker, &login.password) == Some(0));
-    drop(open);
-    assert!(copies_in_memory(&broker, &next).is_some_and(|copies| (1..=4).contains(&copies)));
-}
-
-/// How often `secret` stands in the broker's memory; `None` if we may not look.
-pub(crate) fn copies_in_memory(broker: &Broker, secret: &str) -> Option<usize> {
-    let pid = broker.process().pid().to_string();
-    OpenFile::open(format!("/proc/{pid}/mem")).ok()?;
-    let mut command = Command::new(obtain::python().unwrap());
-    command.arg(obtain::drivers().join("python/copies_in_memory.py")).args([&pid, secret]);
-    let said = process::run(&mut command).unwrap().succeeded().unwrap();
-    let (copies, looked_at) = said.trim().split_once(' ').expect("two numbers");
-    assert!(looked_at.parse::<u64>().unwrap() > 1 << 20, "looked at {looked_at} bytes of its memory");
-    Some(copies.parse().unwrap())
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn a_service_is_explained_without_a_secret() {
     let file = "version: \"2\"\n\
-        providers:\n  team: {type: file}\n\
+        providers:\n  team: {type: file}\n  safe: {type: local, vault: /srv/v.age, key: /etc/v.key}\n\
         services:\n\
         \x20 orders:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5432\n    clientTls: required\n\
         \x20   onRotation: drain\n    drainWithin: 10m\n    refresh: 30s\n    stale: 0\n\
@@ -18,6 +18,10 @@ fn a_service_is_explained_without_a_secret() {
         \x20   credentials: {host: {from: env, get: DB_HOST}, token: {from: keychain, get: a#b}}\n";
     let said = explain(&loaded(file).config);
     let expected = "\
+store safe (local)
+  key          /etc/v.key
+  vault        /srv/v.age
+
 store team (file)
 
 orders (pg)

@@ -53,6 +53,7 @@ fn everything_can_be_set() {
          \x20   refresh: 30s\n\
          \x20   stale: 0\n\
          \x20   failureTtl: 5s\n\
+         \x20   rotationGrace: 0\n\
          \x20   config: {cleartextPassword: always}\n\
          \x20 b:\n\
          \x20   connector: pg\n\
@@ -80,10 +81,12 @@ fn everything_can_be_set() {
         Timeouts { dial: Duration::from_millis(250), handshake: Duration::from_secs(60), idle: None }
     );
     assert!(!a.required);
-    let freshness = |service: &ServiceConfig| (service.refresh, service.stale_max, service.failure_pause_max);
+    let freshness = |service: &ServiceConfig| {
+        (service.refresh, service.stale_max, service.failure_pause_max, service.rotation_grace)
+    };
     let seconds = Duration::from_secs;
-    assert_eq!(freshness(a), (Some(seconds(30)), Duration::ZERO, seconds(5)));
-    assert_eq!(freshness(b), (Some(seconds(300)), seconds(3600), seconds(60)));
+    assert_eq!(freshness(a), (Some(seconds(30)), Duration::ZERO, seconds(5), Duration::ZERO));
+    assert_eq!(freshness(b), (Some(seconds(300)), seconds(3600), seconds(60), seconds(2)));
     assert_eq!(a.connector.cleartext_password, Some(CleartextPassword::Always));
     assert!(matches!(a.credentials[0].source, Source::Provider { raw: true, .. }));
 

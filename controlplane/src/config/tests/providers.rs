@@ -24,6 +24,19 @@ fn a_store_comes_behind_those_that_it_needs() {
 }
 
 #[test]
+fn what_is_wrong_with_one_store_is_not_said_of_another() {
+    let stores =
+        "  a: {type: fil}\n  b: {type: command, run: [x], timeout: 5m}\n  team: {type: file, mode: x}\n";
+    let said = report(&with_stores(stores, "team"));
+    for expected in
+        ["kind of provider `fil`", "expected whole seconds", "providers.team.mode: unknown setting"]
+    {
+        assert!(said.contains(expected), "{said}");
+    }
+    assert!(!said.contains("unknown provider"), "{said}");
+}
+
+#[test]
 fn what_is_wrong_with_a_store_is_named() {
     for (stores, from, expected) in [
         ("  team: {type: fil}\n", "file", "providers.team.type: there is no kind of provider `fil`"),
@@ -52,6 +65,20 @@ fn what_is_wrong_with_a_store_is_named() {
             "  pass: {type: command, run: [pass, {from: nowhere, get: x}]}\n",
             "pass",
             "providers.pass.run[1].from: unknown provider",
+        ),
+        ("  v: {type: local, path: /v}\n", "v", "providers.v.path: unknown setting"),
+        ("  v: {type: local, vault: /v}\n", "v", "providers.v: there is `vault` and no `key`"),
+        ("  v: {type: local, key: /k}\n", "v", "providers.v: there is `key` and no `vault`"),
+        ("  v: {type: local, vault: '', key: /k}\n", "v", "providers.v.vault: a path cannot be empty"),
+        (
+            "  v: {type: local, vault: {from: env, get: V}, key: /k}\n",
+            "v",
+            "providers.v.vault: `vault` cannot come from elsewhere",
+        ),
+        (
+            "  v: {type: local, vault: /v, key: /k}\n",
+            "v",
+            "begins with a letter or a digit\n  help: correct what `local` is",
         ),
         ("  x: {type: file}\n", "command", "`command` needs settings, `run` for one"),
         (
@@ -85,7 +112,7 @@ fn settings_of_a_kind_are_judged_each_for_itself_and_together() {
         ),
         (", address: vault, token: t", "providers.team.address: has no scheme: write https://HOST:PORT"),
         (", skipVerify: perhaps", "providers.team.skipVerify: is neither `true` nor `false`"),
-        (", clientCert: /c.pem", "providers.team.clientCert: there is no `clientKey`"),
+        (", clientCert: /c.pem", "there is `clientCert` and no `clientKey`"),
         (
             ", roleId: r",
             "providers.team.roleId: there is no `login` that it belongs to\n  help: write `login: approle`",

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::client::Answer;
 use super::json::Json;
-use crate::providers::Lease;
+use crate::providers::{Lease, Revoke};
 
 /// How long the store says that a secret is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +64,9 @@ fn terms(answer: Json<'_>, data: Json<'_>) -> Terms {
     let seconds = answer.member("lease_duration").and_then(Json::number).unwrap_or_default();
     if let Some(id) = answer.member("lease_id").and_then(Json::text).filter(|id| !id.is_empty()) {
         let renewable = answer.member("renewable").is_some_and(Json::is_true);
-        return Terms::Leased(Lease { id, duration: Duration::from_secs(seconds), renewable });
+        let duration = Duration::from_secs(seconds);
+        // It is revoked with the login that it was given to, which the asker knows.
+        return Terms::Leased(Lease { id, duration, renewable, login: 0, revoke: Revoke::Never });
     }
     // A static role: the account stays, and its password is changed by the store.
     let is_rotated = data.member("last_vault_rotation").is_some();
@@ -123,7 +125,10 @@ mod tests {
         let answer = answer(200, body);
         let Meaning::Found(found) = Meaning::of(&answer, "x") else { panic!("it is found") };
         let (id, duration) = ("database/creds/app/x".to_owned(), Duration::from_secs(3600));
-        assert_eq!(found.terms, Terms::Leased(Lease { id, duration, renewable: true }));
+        assert_eq!(
+            found.terms,
+            Terms::Leased(Lease { id, duration, renewable: true, login: 0, revoke: Revoke::Never })
+        );
         assert!(found.data.member("username").is_some());
     }
 

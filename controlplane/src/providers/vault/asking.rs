@@ -21,6 +21,7 @@ use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
 use super::token::{Token, TokenFrom};
+use crate::clock;
 use crate::offload::offload;
 use crate::providers::{FetchError, Fetched, Request, Settings};
 
@@ -128,13 +129,15 @@ impl Asking {
         }
     }
 
-    /// A lease ends with the token that it hangs on.
+    /// A lease hangs on a login, and ends with its token at the latest.
     async fn bounded(&self, mut fetched: Fetched, login: Option<u64>) -> Fetched {
-        if let (Some(number), Some(_)) = (login, &fetched.lease)
-            && let Some((due, end)) = self.store.session.lock().await.end_of(number)
-        {
-            fetched.refetch_at = Some(due.max(Instant::now() + LEASE_MIN));
-            fetched.usable_until = Some(end);
+        if let (Some(number), Some(lease)) = (login, &mut fetched.lease) {
+            lease.login = number;
+            if let Some(end) = self.store.session.lock().await.end_of(number) {
+                let left = end.saturating_duration_since(clock::now()).max(LEASE_MIN);
+                lease.renewable &= lease.duration <= left;
+                lease.duration = lease.duration.min(left);
+            }
         }
         fetched
     }
@@ -152,7 +155,7 @@ impl Asking {
             return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
         }
         let mut session = self.session().await?;
-        match session.next(&self.site, Instant::now()) {
+        match session.next(&self.site, clock::now()) {
             Step::Use(token) => Ok(Known::by(token)),
             Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
                 (Ok(token), _) => Ok(Known { is_fresh: true, ..Known::by(token) }),
@@ -174,7 +177,7 @@ impl Asking {
         let values = values(&self.store.settings, self.method.takes()).await?;
         let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
         let (method, deadline) = (self.method, self.deadline);
-        let asked = Instant::now();
+        let asked = clock::now();
         let granted = self.blocking("login", move || log_in(&store, &site, method, &values, deadline));
         match granted.await? {
             Ok(grant) => {
@@ -183,7 +186,7 @@ impl Asking {
                 Ok(token)
             }
             Err(Denial::Refused(words)) => {
-                session.on_login_refused(Instant::now());
+                session.on_login_refused(clock::now());
                 Err(FetchError::Denied(words))
             }
             Err(Denial::Failing(words)) => Err(FetchError::Unavailable(words)),

@@ -13,9 +13,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::Secret;
+
 use super::grant::Grant;
 use super::site::Site;
 use super::token::{Origin, Token};
+use crate::values::Value;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -95,7 +98,8 @@ impl Session {
         let Grant { token: secret, lasts, renewable, is_revocable } = grant;
         let number = self.logins;
         let origin = Origin::Login { number, site, is_revocable };
-        let token = Arc::new(Token { secret, origin });
+        // It stays for a while, so it goes where secrets lie.
+        let token = Arc::new(Token { secret: Secret::new(Value::new(secret)), origin });
         let mut login = Login {
             token: Arc::clone(&token),
             number,
@@ -153,11 +157,10 @@ impl Session {
         }
     }
 
-    /// When the token of this login should be replaced, and when it ends, if it is not renewed any more: what hangs on it ends
-    /// with it.
-    pub(super) fn end_of(&self, number: u64) -> Option<(Instant, Instant)> {
+    /// When the token of this login ends, if it is not renewed any more: what hangs on it ends with it.
+    pub(super) fn end_of(&self, number: u64) -> Option<Instant> {
         let login = self.present.iter().chain(&self.past).find(|login| login.number == number)?;
-        Some((login.due_at?, login.ends_at?)).filter(|_| !login.can_renew)
+        login.ends_at.filter(|_| !login.can_renew)
     }
 
     /// Nobody asks any more. Gives the tokens that are ours and still live.

@@ -16,6 +16,7 @@ use super::read::{Reader, Routes, Trouble};
 use super::session::Session;
 use super::site::Site;
 use super::token::Token;
+use crate::clock;
 use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
 
 /// One store.
@@ -85,7 +86,7 @@ impl Store {
             return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
-        fetched.refetch_at = outlook.refetch_after().map(|after| Instant::now() + after);
+        fetched.refetch_at = outlook.refetch_after().map(|after| clock::now() + after);
         fetched.lease = outlook.lease;
         Ok(fetched)
     }
@@ -201,6 +202,7 @@ const SECOND_LOOK_AFTER: Duration = Duration::from_secs(5);
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::providers::Revoke;
 
     #[test]
     fn a_secret_is_gone_when_the_store_denies_it_twice_five_seconds_apart() {
@@ -247,7 +249,8 @@ mod tests {
     fn where_there_is_a_lease_only_its_end_is_a_reason_to_ask() {
         let lease = |id: &str, seconds| {
             let duration = Duration::from_secs(seconds);
-            Terms::Leased(Lease { id: id.to_owned(), duration, renewable: true })
+            let id = id.to_owned();
+            Terms::Leased(Lease { id, duration, renewable: true, login: 0, revoke: Revoke::Never })
         };
         let outlook =
             outlook([Terms::Open { seconds: 0 }, lease("long", 600), lease("short", 60), lease("b", 90)]);

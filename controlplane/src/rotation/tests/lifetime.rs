@@ -44,7 +44,11 @@ fn a_store_that_fails_is_forgiven_for_as_long_as_values_may_be_stale() {
     // Pauses of 1, 2, 4 … 32 s and then of 60 s.
     assert_eq!(fetches, 1 + 6 + (3600 - 63) / 60);
 
-    let rules = Rules { stale_max: Duration::from_secs(100), failure_pause_max: Duration::from_secs(5) };
+    let rules = Rules {
+        stale_max: Duration::from_secs(100),
+        failure_pause_max: Duration::from_secs(5),
+        grace: Duration::ZERO,
+    };
     let (lasted, fetches) = withdrawn_after(&mut polled(rules));
     assert_eq!(lasted.as_secs(), 300 + 100);
     // Of 1, 2, 4 s and then of 5 s.
@@ -57,7 +61,7 @@ fn a_store_that_fails_is_forgiven_for_as_long_as_values_may_be_stale() {
 
 #[test]
 fn a_failure_before_values_are_due_says_nothing_about_them_and_one_answer_makes_up_for_all() {
-    let mut scene = polled(Rules { stale_max: Duration::ZERO, ..Rules::default() });
+    let mut scene = polled(Rules { stale_max: Duration::ZERO, grace: Duration::ZERO, ..Rules::default() });
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.fetched(Outcome::Failed), [give_up(1)]);
     assert!(!scene.rotation.is_stale());
@@ -71,4 +75,16 @@ fn a_failure_before_values_are_due_says_nothing_about_them_and_one_answer_makes_
     assert_eq!(scene.time(), [Fetch]);
     scene.fetched(Outcome::Unchanged);
     assert!(!scene.rotation.is_stale());
+}
+
+#[test]
+fn a_new_file_may_shorten_an_outage_that_is_under_way() {
+    let mut scene = polled(Rules::default());
+    scene.wait(300_000);
+    assert_eq!(scene.time(), [Fetch]);
+    scene.fetched(Outcome::Failed);
+    let rules = Rules { stale_max: Duration::ZERO, ..Rules::default() };
+    scene.rotation.on_sources_replaced(false, rules, Replaced::Nothing);
+    assert_eq!(scene.until_something(), [Withdraw, Fetch]);
+    assert_eq!(scene.now - scene.start, Duration::from_millis(300_001));
 }

@@ -15,7 +15,8 @@ impl Dice {
 #[test]
 fn nobody_is_forgotten_whatever_happens() {
     for seed in 0..200 {
-        let (mut dice, mut scene) = (Dice(seed), Scene::new());
+        let grace = Duration::from_secs(seed % 3);
+        let (mut dice, mut scene) = (Dice(seed), Scene::with_grace(grace));
         scene.changed();
         let (mut asked, mut fetches) = (Vec::new(), 1);
         for session in 0..2_000 {
@@ -52,7 +53,8 @@ fn nobody_is_forgotten_whatever_happens() {
                 10 if dice.roll(9) == 0 && scene.rotation.current.is_some() => {
                     // A new file: what was under way counts no more.
                     fetches = 0;
-                    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Nothing);
+                    let rules = Rules { grace, ..Rules::default() };
+                    scene.rotation.on_sources_replaced(false, rules, Replaced::Nothing);
                     scene.fetched(Outcome::Unchanged)
                 }
                 10 => scene.changed(),

@@ -34,7 +34,7 @@ fn those_who_wait_for_a_generation_that_is_refused_never_prove_it() {
     assert_eq!(scene.asks(2), []);
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.asks(3), [], "the fetch may bring a better one");
-    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2), give_up(3)]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(2), give_up(1), give_up(3)]);
     assert_eq!(scene.asks(4), [give_up(4)], "the account is left alone");
     scene.wait(1_000);
     scene.time();
@@ -137,4 +137,17 @@ fn a_trial_that_never_ends_is_followed_by_the_next() {
     assert_eq!(scene.fetched_new(), [retry(1, 2), Fetch]);
     scene.fetched(Outcome::Unchanged);
     assert_eq!(scene.until_something(), [retry(2, 2)]);
+}
+
+#[test]
+fn a_target_that_cannot_be_reached_may_have_moved() {
+    let mut scene = Scene::proven();
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch]);
+    assert_eq!(scene.act(Rotation::on_unreachable), [], "one fetch serves all");
+    assert_eq!(scene.fetched_new(), []);
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch], "a value that has changed is another matter");
+    assert_eq!(scene.fetched(Outcome::Unchanged), []);
+    assert_eq!(scene.act(Rotation::on_unreachable), []);
+    scene.wait(2_000);
+    assert_eq!(scene.act(Rotation::on_unreachable), [Fetch]);
 }

@@ -39,8 +39,9 @@ pub struct ScramDerivation {
 
 impl ScramDerivation {
     /// RFC 5802 section 3: `SaltedPassword := Hi(Normalize(password), salt, i)`, and the two keys that come of it.
-    /// The salted password is wiped. A credential without a password gives keys that no server accepts.
-    pub fn derive(self) -> ScramKeys {
+    /// The salted password is wiped. A credential without a password gives keys that no server accepts. The keys lie where `keep`
+    /// puts them.
+    pub fn derive(self, keep: impl Fn(&[u8]) -> Secret) -> ScramKeys {
         let Self { credential, salt, iterations } = self;
         let salted = |password: &[u8]| {
             saslprep::with_prepared(password, |prepared| salted_password(prepared, &salt, iterations))
@@ -50,8 +51,8 @@ impl ScramDerivation {
             None => salted(b""),
         };
         ScramKeys {
-            client_key: Secret::from_heap(hmac(&*salted, &[b"Client Key"]).to_vec()),
-            server_key: Secret::from_heap(hmac(&*salted, &[b"Server Key"]).to_vec()),
+            client_key: keep(&*hmac(&*salted, &[b"Client Key"])),
+            server_key: keep(&*hmac(&*salted, &[b"Server Key"])),
         }
     }
 }

@@ -23,7 +23,7 @@ const SERVER_FIRST: &str =
 
 fn keys(password: &[u8], salt: &[u8], iterations: u32) -> ScramKeys {
     ScramDerivation { credential: credential(&[("password", password)]), salt: salt.into(), iterations }
-        .derive()
+        .derive(crate::Secret::copied_to_heap)
 }
 
 fn on_server_first(message: &str) -> Result<ExpectKeys, ServerMisbehaved> {
@@ -47,7 +47,7 @@ fn logs_in_as_rfc_7677_section_3_shows() {
     let job = expect.derivation(credential(&[("password", b"pencil")]));
     assert_eq!(Base64::encode_string(&job.salt), "W22ZaJ0SNY7soEsUEjb6gQ==");
     assert_eq!(job.iterations, 4096);
-    let (client_final, expect) = expect.on_keys(&job.derive());
+    let (client_final, expect) = expect.on_keys(&job.derive(crate::Secret::copied_to_heap));
     assert_eq!(
         client_final,
         "c=biws,r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,\
@@ -285,7 +285,8 @@ fn agrees_with_the_postgres_protocol_crate() {
 
 #[test]
 fn keys_of_a_credential_without_a_password_are_made_without_a_panic() {
-    ScramDerivation { credential: credential(&[]), salt: Box::from(*b"salt"), iterations: 1 }.derive();
+    ScramDerivation { credential: credential(&[]), salt: Box::from(*b"salt"), iterations: 1 }
+        .derive(crate::Secret::copied_to_heap);
     let job = on_server_first(SERVER_FIRST).unwrap().derivation(credential(&[]));
     assert_eq!(Arc::strong_count(&job.credential), 1);
 }

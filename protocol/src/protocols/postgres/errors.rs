@@ -54,7 +54,7 @@ mod tests {
     #[test]
     fn each_kind_of_failure_has_its_sqlstate() {
         let name = || TargetFailed::Name { host: "db".into(), reason: "no such host".into() };
-        let cases: [(Error, &str); 25] = [
+        let cases: [(Error, &str); 26] = [
             (ClientMisbehaved::MalformedStartup.into(), "08P01"),
             (ClientMisbehaved::HandshakeTimeout.into(), "08P01"),
             (ServerMisbehaved::Closed.into(), "08006"),
@@ -75,6 +75,7 @@ mod tests {
             (TargetFailed::TlsNotOffered.into(), "08001"),
             (TargetFailed::Field { name: "port", reason: "no".into() }.into(), "08001"),
             (BrokerFailed::CredentialMissing.into(), "57P03"),
+            (BrokerFailed::StoreUnreachable { store: "s".into(), since: "now".into() }.into(), "57P03"),
             (BrokerFailed::CredentialUnobtainable.into(), "57P03"),
             (BrokerFailed::FieldMissing("username").into(), "57P03"),
             (BrokerFailed::Shutdown.into(), "57P01"),

@@ -56,11 +56,11 @@ fn product(work: Work) -> Product {
     match work {
         Work::Scram(job) => {
             assert!((1..=SCRAM_ITERATIONS_MAX).contains(&job.iterations) && !job.salt.is_empty());
-            Product::Scram(if job.iterations < 16 { job.derive() } else { some_keys() })
+            Product::Scram(if job.iterations < 16 { job.derive(Secret::copied_to_heap) } else { some_keys() })
         }
         Work::Parsec(job) => {
             assert!((1024..=8192).contains(&job.iterations));
-            Product::Parsec(ParsecDerivation { iterations: 1, ..job }.derive())
+            Product::Parsec(ParsecDerivation { iterations: 1, ..job }.derive(Secret::copied_to_heap))
         }
         Work::Rsa(job) => {
             assert!(job.plaintext().len() == PASSWORD.len() + 1);

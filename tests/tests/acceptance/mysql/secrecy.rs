@@ -7,7 +7,8 @@ use tests::ports;
 use tests::postgres::{Login, unguessable};
 
 use super::{Front, servers, unix};
-use crate::secrecy::{copies_in_memory, find, forms};
+use crate::memory::assert_nowhere_else;
+use crate::secrecy::{find, forms};
 use crate::support::started;
 
 /// What a client hears that logs in, or tries to, in every way.
@@ -97,9 +98,7 @@ fn nothing_of_a_password_stays_behind_a_login_or_a_change_of_user() {
                 assert_eq!(wire.packet().unwrap().payload.first(), Some(&0));
                 open.push(wire);
             }
-            let Some(copies) = copies_in_memory(&front.broker, &front.account.password) else { return };
-            // The file's own, the store's and the one in force.
-            assert!((1..=4).contains(&copies), "{plugin:?}: {copies} copies");
+            assert_nowhere_else(&front.broker, &front.account.password);
             drop(open);
             front.end();
         }
@@ -120,6 +119,6 @@ fn a_password_that_a_client_volunteers_is_wiped_unread() {
         wire.send(0, &change_user("x", &front.account.name, "mysql_clear_password", &proof)).unwrap();
         assert_eq!(wire.packet().unwrap().payload.first(), Some(&0));
     }
-    assert!(copies_in_memory(&front.broker, &volunteered).is_none_or(|copies| copies == 0));
+    assert_nowhere_else(&front.broker, &volunteered);
     front.end();
 }

@@ -1,0 +1,103 @@
+//! What one store is asked for in one request, and what comes of it.
+//!
+//! Owns the choice between another answer, more time for a lease, and what is there already.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::value;
+use crate::clock;
+use crate::leases::{Held, Leases, Step};
+use crate::providers::{FetchError, Fetched, Provider, Request};
+use crate::rotation::Schedule;
+use crate::values::Value;
+
+/// What one provider is asked for at once.
+pub(super) struct Ask {
+    pub(super) store: Arc<str>,
+    pub(super) provider: Arc<dyn Provider>,
+    /// See [`Provider::place`].
+    pub(super) place: String,
+    pub(super) request: Request,
+    /// The values' names, and which item of the request each is.
+    pub(super) names: Vec<(String, usize)>,
+}
+
+/// What came of it.
+pub(super) struct Piece {
+    /// One for each item of the request, in its order.
+    pub(super) values: Arc<[Value]>,
+    pub(super) schedule: Schedule,
+    pub(super) held: Option<Held>,
+    /// See [`Fetched::notes`].
+    pub(super) notes: Vec<String>,
+    /// What the store has done, as one word: a metric label.
+    pub(super) outcome: Option<&'static str>,
+}
+
+impl Ask {
+    pub(super) fn new(store: &Arc<str>, provider: &Arc<dyn Provider>, place: &str) -> Self {
+        Self {
+            store: Arc::clone(store),
+            provider: Arc::clone(provider),
+            place: place.to_owned(),
+            request: Request { items: Vec::new() },
+            names: Vec::new(),
+        }
+    }
+
+    /// The values: those of the lease that is `held`, as long as it has time or gets more, and else another answer of the store.
+    pub(super) async fn obtain(
+        &self,
+        held: Option<Held>,
+        is_refused: bool,
+        refresh: Option<Duration>,
+        leases: &Leases,
+        began: Instant,
+    ) -> Result<Piece, FetchError> {
+        if let Some(held) = held {
+            match held.term.step(began, is_refused) {
+                Step::Keep => return Ok(Piece::of_lease(held, None)),
+                Step::Renew => match self.provider.renew(held.lease(), held.term.asked()).await {
+                    Ok(granted) => {
+                        let term = held.term.renewed(began, granted.duration, granted.renewable);
+                        return Ok(Piece::of_lease(held.renewed(term), Some("renewed")));
+                    }
+                    Err(error) if error.is_for_now() => return Err(error),
+                    // The store will not: another lease is to be had all the same.
+                    Err(_) => {}
+                },
+                Step::Replace => {}
+            }
+        }
+        let began = clock::now();
+        let fetched = self.provider.fetch(self.request.clone()).await?;
+        let items = &self.request.items;
+        if fetched.values.len() != items.len() {
+            let words = "the provider gave another number of values: this is a bug".to_owned();
+            return Err(FetchError::Unusable(words));
+        }
+        let Fetched { values, lease, refetch_at, usable_until, notes, .. } = fetched;
+        let values: Arc<[Value]> =
+            values.into_iter().zip(items).map(|(it, item)| value(it, item.is_public)).collect();
+        let said = Schedule { refetch_at, due_at: None, usable_until };
+        if let Some(lease) = lease {
+            let held = leases.take((&self.store, &self.provider), lease, values, began);
+            let piece = Piece::of_lease(held, Some("ok"));
+            return Ok(Piece { schedule: piece.schedule.earlier(said), notes, ..piece });
+        }
+        // A store that must be asked may know that it has to be sooner.
+        let due = refresh.filter(|_| self.provider.must_be_asked());
+        let due = due.map(|interval| refetch_at.into_iter().fold(began + interval, Instant::min));
+        let schedule = said.earlier(Schedule { refetch_at: due, due_at: due, usable_until: None });
+        Ok(Piece { values, schedule, held: None, notes, outcome: Some("ok") })
+    }
+}
+
+impl Piece {
+    fn of_lease(held: Held, outcome: Option<&'static str>) -> Self {
+        let due = Some(held.term.due_at());
+        let schedule = Schedule { refetch_at: due, due_at: due, usable_until: Some(held.term.over_at().0) };
+        Self { values: Arc::clone(&held.values), schedule, held: Some(held), notes: Vec::new(), outcome }
+    }
+}

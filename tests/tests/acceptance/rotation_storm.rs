@@ -1,0 +1,147 @@
+//! A password that changes every second while many clients connect, and none of them notices.
+//!
+//! The Go broker fails 378 of 2,125 such connects in fifteen changes.
+
+use std::fs;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tests::broker::{Broker, File, Listen, Value, pg};
+use tests::postgres::{Cluster, Login, Major, Options};
+use tests::wire::Wire;
+
+use crate::support::started;
+
+/// Clients that connect at the same time.
+const CLIENTS: usize = 64;
+
+/// How often the password changes.
+const PERIOD: Duration = Duration::from_secs(1);
+
+#[test]
+fn clients_connect_through_changes_and_notice_nothing() {
+    // Once the broker learns of a change by a refusal alone, and once it sees each in the store, before the server or after it.
+    for how_the_broker_learns in ["refresh: off", "refresh: 50ms"] {
+        storm(how_the_broker_learns);
+    }
+}
+
+/// So many connects, or as many as the variable says: the long test makes 100,000.
+fn connects() -> usize {
+    std::env::var("ROTATION_CONNECTS").map_or(5_000, |number| number.parse().expect("a number"))
+}
+
+#[track_caller]
+fn storm(how_the_broker_learns: &str) {
+    let installation = Major::Distribution.installation().unwrap();
+    // Sessions that have ended count for a moment.
+    let settings = vec!["max_connections = 300".to_owned(), "fsync = off".to_owned()];
+    let cluster = Cluster::start(&installation, &Options { settings, ..Options::default() }).unwrap();
+    let login = cluster.user(None).unwrap();
+    let mut file = File::new().unwrap();
+    let password = file.secret("password", &login.password).unwrap();
+    file.providers.push("reader: {type: command, run: [cat]}".to_owned());
+    let stored = Value::From("reader", password.display().to_string());
+    let service = pg("db", &cluster, &login)
+        .credential("password", stored)
+        .literal("sslmode", "disable")
+        .line(how_the_broker_learns);
+    let listen = service.listen.clone();
+    file.services.push(service);
+    let broker = started(Broker::start(&file));
+
+    let connects = connects();
+    let (taken, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let is_over = AtomicBool::new(false);
+    let done = || taken.load(Ordering::Relaxed);
+    let changes = thread::scope(|scope| {
+        let changes = scope.spawn(|| change_every_second(&cluster, &login, &password, &done, &is_over));
+        let clients: Vec<_> = (0..CLIENTS)
+            .map(|_| {
+                scope.spawn(|| {
+                    while taken.fetch_add(1, Ordering::Relaxed) < connects {
+                        if let Err(error) = connect(&listen, &login) {
+                            failures.lock().unwrap().push(error.to_string());
+                        }
+                    }
+                })
+            })
+            .collect();
+        clients.into_iter().for_each(|client| client.join().unwrap());
+        is_over.store(true, Ordering::Relaxed);
+        changes.join().unwrap()
+    });
+
+    let words = format!("password authentication failed for user \"{}\"", login.name);
+    let refused = cluster.log().lines().filter(|line| line.contains(&words)).count();
+    let figures = format!("{connects} connects, {changes} changes, {refused} logins that the server refused");
+    #[expect(
+        clippy::print_stdout,
+        reason = "the figures of the long run, which the harness keeps to itself otherwise"
+    )]
+    {
+        println!("{how_the_broker_learns}: {figures}");
+    }
+    assert_eq!(failures.into_inner().unwrap(), [""; 0], "{figures}\n{}", broker.said());
+    assert!(changes >= 3, "{changes}");
+    // Those in flight at a change cannot be called back.
+    assert!(refused < changes * (CLIENTS + 2), "{figures}");
+    assert!(!broker.said().contains(&login.password), "{}", broker.said());
+}
+
+fn connect(listen: &Listen, login: &Login) -> std::io::Result<()> {
+    let mut wire = Wire::connect(listen)?;
+    wire.log_in(&login.name)?;
+    wire.send(&[b'X', 0, 0, 0, 4])
+}
+
+/// Changes the password in the store first, in the server first, and in both at once, with up to half a second in between.
+/// A machine that has too much to do gets a change only for every other connect of each client.
+fn change_every_second(
+    cluster: &Cluster,
+    login: &Login,
+    store: &Path,
+    done: &(dyn Fn() -> usize + Sync),
+    is_over: &AtomicBool,
+) -> usize {
+    let mut round = 0;
+    let mut at = Instant::now();
+    while !is_over.load(Ordering::Relaxed) {
+        let next = format!("a-password-for-round-{round}");
+        let in_store = || {
+            let beside = store.with_extension("next");
+            fs::write(&beside, &next).and_then(|()| fs::rename(&beside, store)).unwrap();
+        };
+        let in_server = || {
+            cluster.sql(&format!("ALTER ROLE {} PASSWORD '{next}'", login.name)).unwrap();
+        };
+        let done_before = done();
+        let gap = Duration::from_millis(round as u64 * 179 % 501);
+        match round % 3 {
+            0 => {
+                in_store();
+                thread::sleep(gap);
+                in_server();
+            }
+            1 => {
+                in_server();
+                thread::sleep(gap);
+                in_store();
+            }
+            _ => thread::scope(|scope| {
+                scope.spawn(in_server);
+                in_store();
+            }),
+        }
+        round += 1;
+        at = (at + PERIOD).max(Instant::now());
+        while !is_over.load(Ordering::Relaxed) && (Instant::now() < at || done() < done_before + 2 * CLIENTS)
+        {
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+    round
+}
