@@ -1,7 +1,7 @@
 //! `check --online`: whether every value can be had now.
 //!
 //! Owns the questions, one round to all stores, and the findings about what came of them, which never hold a value. What a store
-//! gives for a while is given back.
+//! gives for a while is given back, a login too.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,6 +33,7 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Report>
             answers.push(answer.await.map(Told::of).ok());
         }
         stores.leases().give_all_back(RETURN_MAX).await;
+        stores.close(&Stores::default(), RETURN_MAX).join_all().await;
         answers
     });
     let mut report = Report::default();

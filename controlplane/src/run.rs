@@ -48,7 +48,7 @@ pub(crate) struct Run {
     watching: JoinHandle<()>,
     reloading: Reloading,
     /// Stores that are let go.
-    closing: JoinSet<()>,
+    closing: Vec<JoinSet<()>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,7 +100,7 @@ impl Run {
         let watching = spawn_local(follow(watcher, sender.clone()));
         let reports = register(reports)?;
         let reloading = Reloading::No;
-        let closing = JoinSet::new();
+        let closing = Vec::new();
         Ok(Self { control, reports, events, sender, request, watch, watching, reloading, closing })
     }
 
@@ -183,16 +183,20 @@ impl Run {
                 next = self.events.try_recv().ok();
             }
         }
-        let stores = self.control.borrow().stores().clone();
-        stores.leases().give_all_back(RETURN_MAX).await;
-        // Last, for leases are given back with the logins that they hang on.
-        self.closing.spawn(stores.close(&Stores::default(), CLOSING_MAX));
-        while self.closing.join_next().await.is_some() {}
+        let leases = self.control.borrow().stores().leases().clone();
+        leases.give_all_back(RETURN_MAX).await;
+        self.closing.push(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
+        for mut closing in self.closing {
+            while closing.join_next().await.is_some() {}
+        }
     }
 
     /// Goes once through everything that may be due. Whether the end has come.
     fn round(&mut self) -> bool {
-        while self.closing.try_join_next().is_some() {}
+        self.closing.retain_mut(|closing| {
+            while closing.try_join_next().is_some() {}
+            !closing.is_empty()
+        });
         let mut control = self.control.borrow_mut();
         let now = clock::now();
         control.take_reports(now);
@@ -250,7 +254,7 @@ impl Run {
                         }
                         // Either those of the last file, or those of one that is not put in force.
                         for stores in [before, opened] {
-                            self.closing.spawn(stores.close(control.stores(), CLOSING_MAX));
+                            self.closing.push(stores.close(control.stores(), CLOSING_MAX));
                         }
                     }
                     Err(reasons) => control.on_reload_refused(&reasons),
@@ -284,11 +288,11 @@ impl Run {
     }
 }
 
-/// A stop is not held up for longer by stores that do not answer.
-const CLOSING_MAX: Duration = Duration::from_secs(2);
-
 /// How long the end waits for stores to take leases back.
 const RETURN_MAX: Duration = Duration::from_secs(5);
+
+/// A stop is not held up for longer by stores that do not answer.
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 
 /// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

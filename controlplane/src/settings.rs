@@ -48,14 +48,6 @@ impl Settings {
         self.0.values().flatten().all(|setting| matches!(setting, Setting::Literal(_)))
     }
 
-    /// The value of `name`, if it stands in the file.
-    pub fn literal(&self, name: &str) -> Option<Secret> {
-        match self.0.get(name)?.first()? {
-            Setting::Literal(value) => Some(Secret::new(value.clone())),
-            Setting::From { .. } => None,
-        }
-    }
-
     /// The value of `name` as it is now.
     pub async fn value(&self, name: &str) -> Result<Option<Secret>, FetchError> {
         Ok(self.values(name).await?.into_iter().next())

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::task::JoinSet;
+
 use crate::config::{CredentialConfig, Source, StoreConfig};
 use crate::leases::Leases;
 use crate::providers::{ALL, Item, Kind, Provider, Settings};
@@ -73,27 +75,31 @@ impl Stores {
         }
     }
 
+    /// The leases of all stores.
+    pub(crate) fn leases(&self) -> &Leases {
+        &self.leases
+    }
+
     /// Those of `self` that are not in `kept`.
     fn without<'a>(&'a self, kept: &'a Self) -> impl Iterator<Item = &'a Arc<dyn Provider>> {
         let is_kept = |provider| kept.open.values().any(|opened| Arc::ptr_eq(&opened.provider, provider));
         self.open.values().map(|opened| &opened.provider).filter(move |provider| !is_kept(provider))
     }
 
-    /// Closes those that nobody needs who has `kept`. Gives up on whoever takes longer than `patience`: what it holds ends by
-    /// itself.
-    pub(crate) fn close(&self, kept: &Self, patience: Duration) -> impl Future<Output = ()> + Send + use<> {
-        let closing: Vec<_> = self.without(kept).map(|provider| tokio::spawn(provider.close())).collect();
-        async move {
-            let end = tokio::time::Instant::now() + patience;
-            for closing in closing {
-                let _ = tokio::time::timeout_at(end, closing).await;
-            }
+    /// Closes those that nobody needs who has `kept`, each once nobody has a lease of it any more: that ends with what the store
+    /// holds for us. Gives up on whoever takes longer than `patience`: what it holds ends by itself.
+    pub(crate) fn close(&self, kept: &Self, patience: Duration) -> JoinSet<()> {
+        let mut closing = JoinSet::new();
+        for provider in self.without(kept) {
+            let (provider, leases) = (Arc::clone(provider), self.leases.clone());
+            closing.spawn(async move {
+                while leases.are_held_of(&provider) {
+                    tokio::time::sleep(LOOK_INTERVAL).await;
+                }
+                let _ = tokio::time::timeout(patience, provider.close()).await;
+            });
         }
-    }
-
-    /// The leases of all stores.
-    pub(crate) fn leases(&self) -> &Leases {
-        &self.leases
+        closing
     }
 
     /// The store of this name, and its name.
@@ -101,6 +107,9 @@ impl Stores {
         self.open.get_key_value(name).map(|(name, opened)| (name, &opened.provider))
     }
 }
+
+/// Between two looks whether leases are left.
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
@@ -139,7 +148,7 @@ mod tests {
                 Arc::new(Counting { closed: Arc::clone(closed), is_slow: *name == "slow" });
             (Arc::from(*name), Opened { kind, settings: Settings::default(), provider })
         };
-        Stores { open: names.iter().map(opened).collect(), leases: Leases::default() }
+        Stores { open: names.iter().map(opened).collect(), ..Stores::default() }
     }
 
     #[test]
@@ -150,11 +159,11 @@ mod tests {
         after.open.remove("b");
         after.open.extend(stores(&["c"], &closed).open);
         let generous = Duration::from_secs(60);
-        block_on(async { before.close(&after, generous).await });
+        block_on(async { before.close(&after, generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 1);
-        block_on(async { after.close(&after, generous).await });
+        block_on(async { after.close(&after, generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 1);
-        block_on(async { after.close(&Stores::default(), generous).await });
+        block_on(async { after.close(&Stores::default(), generous).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 3);
     }
 
@@ -162,7 +171,7 @@ mod tests {
     fn a_store_that_does_not_answer_holds_up_a_stop_for_a_moment() {
         let closed = Arc::new(AtomicU32::new(0));
         let slow = stores(&["a", "slow"], &closed);
-        block_on(async { slow.close(&Stores::default(), Duration::from_millis(1)).await });
+        block_on(async { slow.close(&Stores::default(), Duration::from_millis(1)).join_all().await });
         assert_eq!(closed.load(Ordering::Relaxed), 2);
     }
 }

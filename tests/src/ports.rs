@@ -34,6 +34,22 @@ pub fn free() -> u16 {
     }
 }
 
+/// The first of two ports in a row on which nobody listens.
+///
+/// # Panics
+/// If there are none.
+pub fn free_pair() -> u16 {
+    let mut first = free();
+    loop {
+        // Another thread may have taken the one in between.
+        let second = free();
+        if second == first + 1 {
+            return first;
+        }
+        first = second;
+    }
+}
+
 impl Claims {
     fn take_block(&mut self) {
         let claimed = PORTS.step_by(usize::from(BLOCK)).find_map(|first| {

@@ -87,8 +87,8 @@ impl Ask {
             return Ok(Piece { schedule: piece.schedule.earlier(said), notes, ..piece });
         }
         // A store that must be asked may know that it has to be sooner.
-        let asked = refresh.filter(|_| self.provider.must_be_asked());
-        let due = asked.map(|interval| refetch_at.into_iter().fold(began + interval, Instant::min));
+        let due = refresh.filter(|_| self.provider.must_be_asked());
+        let due = due.map(|interval| refetch_at.into_iter().fold(began + interval, Instant::min));
         let schedule = said.earlier(Schedule { refetch_at: due, due_at: due, usable_until: None });
         Ok(Piece { values, schedule, held: None, notes, outcome: Some("ok") })
     }

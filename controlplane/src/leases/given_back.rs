@@ -90,6 +90,11 @@ impl Leases {
         self.live().leases.len()
     }
 
+    /// Whether anybody still has a lease of this store.
+    pub(crate) fn are_held_of(&self, provider: &Arc<dyn Provider>) -> bool {
+        self.live().leases.values().any(|returnable| Arc::ptr_eq(&returnable.provider, provider))
+    }
+
     /// Gives back every lease that is to be given back, whoever still has it, and waits for that as long as `patience`.
     pub(crate) async fn give_all_back(&self, patience: Duration) {
         let leases = std::mem::take(&mut self.live().leases);

@@ -74,7 +74,8 @@ impl OpenBao {
         let mut server = Self {
             storage: options.storage,
             directory: places::fresh("openbao")?,
-            port: ports::free(),
+            // In memory it takes the next one, too, for others of its kind.
+            port: ports::free_pair(),
             tls_port: ports::free(),
             root: unguessable(),
             unseal_key: String::new(),

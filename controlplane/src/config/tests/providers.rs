@@ -112,7 +112,7 @@ fn settings_of_a_kind_are_judged_each_for_itself_and_together() {
         ),
         (", address: vault, token: t", "providers.team.address: has no scheme: write https://HOST:PORT"),
         (", skipVerify: perhaps", "providers.team.skipVerify: is neither `true` nor `false`"),
-        (", clientCert: /c.pem", "providers.team.clientCert: there is no `clientKey`"),
+        (", clientCert: /c.pem", "there is `clientCert` and no `clientKey`"),
         (
             ", roleId: r",
             "providers.team.roleId: there is no `login` that it belongs to\n  help: write `login: approle`",

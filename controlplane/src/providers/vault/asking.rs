@@ -22,6 +22,7 @@ use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
 use super::token::{GIVEN, Token, TokenFrom};
+use crate::clock;
 use crate::environment;
 use crate::offload::offload;
 use crate::providers::{FetchError, Fetched, Request, Settings};
@@ -190,7 +191,7 @@ impl Asking {
             return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
         }
         let mut session = self.session().await?;
-        match session.next(&self.site, Instant::now()) {
+        match session.next(&self.site, clock::now()) {
             Step::Use(token) => Ok(Known::by(token)),
             Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
                 (Ok(token), _) => Ok(Known { is_fresh: true, ..Known::by(token) }),
@@ -212,7 +213,7 @@ impl Asking {
         let values = values(&self.store.settings, self.method.takes()).await?;
         let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
         let (method, deadline) = (self.method, self.deadline);
-        let asked = Instant::now();
+        let asked = clock::now();
         let granted = self.blocking("login", move || log_in(&store, &site, method, &values, deadline));
         match granted.await? {
             Ok(grant) => {
@@ -221,7 +222,7 @@ impl Asking {
                 Ok(token)
             }
             Err(Denial::Refused(words)) => {
-                session.on_login_refused(Instant::now());
+                session.on_login_refused(clock::now());
                 Err(FetchError::Denied(words))
             }
             Err(Denial::Failing(words)) => Err(FetchError::Unavailable(words)),

@@ -18,11 +18,6 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
             wrong(other, format!("`{one}` says it already"), format!("remove `{one}` or `{other}`"));
         }
     }
-    for (one, other) in [(CLIENT_CERT, CLIENT_KEY), (CLIENT_KEY, CLIENT_CERT)] {
-        if written.has(one) && !written.has(other) {
-            wrong(one, format!("there is no `{other}`"), format!("add `{other}`: they need each other"));
-        }
-    }
     let present = OF_LOGINS.iter().copied().filter(|name| written.has(name));
     match written.word(LOGIN).map(|word| Method::of(&word)) {
         Some(Some(method)) => {
@@ -46,7 +41,7 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
                 wrong(LOGIN, words, format!("add `{}`", need[0]));
             }
         }
-        // A wrong word has its error already, and one that comes from elsewhere is known later.
+        // A wrong word has its error already.
         _ if written.has(LOGIN) => {}
         _ => {
             let strange: Vec<_> = present.filter(|name| !Method::Token.takes().contains(name)).collect();
@@ -103,7 +98,6 @@ mod tests {
                 "caPath: `caCert` says it already; remove `caCert` or `caPath`",
             ),
             (&[("token", "a"), ("tokenFile", "b")], "tokenFile: `token` says it already"),
-            (&[("clientCert", "a")], "clientCert: there is no `clientKey`; add `clientKey`"),
             (&[("login", "approle")], "login: `login: approle` needs `roleId`; add `roleId`"),
             (
                 &[("login", "approle"), ("roleId", "r"), ("password", "p")],

@@ -97,17 +97,20 @@ pub(super) static SETTINGS: [KnownSetting; 23] = [
     checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
     checked(CA_CERT, filled),
     checked(CA_PATH, filled),
-    checked(CLIENT_CERT, filled),
-    checked(CLIENT_KEY, filled),
+    KnownSetting { partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
+    KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
     checked(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
     checked(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
     checked(PROXY, |value| means(value, Proxying::always, "is no address of an HTTP proxy")),
     checked(TIMEOUT, |value| means(value, duration, "is no time like `30s`")),
     checked(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
-    checked(LOGIN, |value| {
-        let words = "is none of `approle`, `kubernetes`, `jwt`, `cert`, `userpass`, `ldap` and `token`";
-        means(value, super::login::Method::of, words)
-    }),
+    KnownSetting {
+        is_fixed: true,
+        ..checked(LOGIN, |value| {
+            let words = "is none of `approle`, `kubernetes`, `jwt`, `cert`, `userpass`, `ldap` and `token`";
+            means(value, super::login::Method::of, words)
+        })
+    },
     checked(MOUNT, |value| {
         let path = text(value)?;
         expect(!path.starts_with("auth/"), "is written without `auth/`")?;

@@ -30,6 +30,8 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::{Secret, SecretMemory};
+
 use super::{
     Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Lease, Provider, Renewing, Request,
     Revoking, Settings, Written,
@@ -74,6 +76,10 @@ impl Provider for Opened {
         true
     }
 
+    fn place<'i>(&self, id: &'i str) -> &'i str {
+        id.split_once('#').map_or(id, |(place, _)| place)
+    }
+
     fn look(&self, _item: &Item) -> Option<Flaw> {
         let settings = &self.0.settings;
         // What comes from another store would have to be fetched.
@@ -81,7 +87,7 @@ impl Provider for Opened {
             return None;
         }
         let names = OF_THE_WAY.into_iter();
-        let values: Values = names.filter_map(|name| Some((name, settings.literal(name)?))).collect();
+        let values: Values = names.filter_map(|name| Some((name, literal(settings, name)?))).collect();
         let (words, help) = match Way::of(settings, &values) {
             Err(wrong) => (wrong.0, "correct it: a variable is one of the broker's environment"),
             Ok(way) => way.flaw(settings)?,
@@ -91,10 +97,6 @@ impl Provider for Opened {
 
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(asking::fetch(Arc::clone(&self.0), request))
-    }
-
-    fn place<'i>(&self, id: &'i str) -> &'i str {
-        id.split_once('#').map_or(id, |(place, _)| place)
     }
 
     fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
@@ -121,9 +123,14 @@ impl Way {
             return Some((self.token.read().err()?, "the broker needs a token when it starts"));
         }
         let names = self.method.takes().iter();
-        let values: Values = names.filter_map(|name| Some((*name, settings.literal(name)?))).collect();
+        let values: Values = names.filter_map(|name| Some((*name, literal(settings, name)?))).collect();
         Some((self.method.proof(&values).err()?, "the broker needs it when it logs in"))
     }
+}
+
+/// A setting that stands in the file.
+fn literal(settings: &Settings, name: &str) -> Option<Secret> {
+    Some(Secret::from_heap(settings.fixed(name)?.bytes().to_vec()))
 }
 
 /// Takes `text` for what a configuration file asks for. For fuzzing: it is taken apart, or refused with words.

@@ -11,6 +11,7 @@ use super::grant::{Denial, Grant};
 use super::session::Due;
 use super::store::Store;
 use super::token::{Origin, Token};
+use crate::clock;
 use crate::offload::offload;
 use crate::providers::Closing;
 
@@ -20,13 +21,13 @@ pub(super) fn keep(store: &Arc<Store>, login: u64) {
     tokio::spawn(async move {
         loop {
             let Some(store) = store.upgrade() else { return };
-            let due = store.session.lock().await.due(login, Instant::now());
+            let due = store.session.lock().await.due(login, clock::now());
             match due {
                 Due::Never => return,
                 Due::Renew(token) => renew(&store, login, token).await,
                 Due::At(at) => {
                     drop(store);
-                    tokio::time::sleep_until(at.into()).await;
+                    tokio::time::sleep(clock::until(at).min(LOOK_INTERVAL)).await;
                 }
             }
         }
@@ -34,14 +35,14 @@ pub(super) fn keep(store: &Arc<Store>, login: u64) {
 }
 
 async fn renew(store: &Arc<Store>, login: u64, token: Arc<Token>) {
-    let asked = Instant::now();
+    let asked = clock::now();
     let work = format!("vault: renew the token of login {login} of {:p}", Arc::as_ptr(store));
-    let renewed = offload(&work, PATIENCE + GRACE, move || ask(&token, asked + PATIENCE)).await;
+    let renewed = offload(&work, PATIENCE + GRACE, move || ask(&token, Instant::now() + PATIENCE)).await;
     let mut session = store.session.lock().await;
     match renewed {
         Ok(Ok(grant)) => session.on_renewed(login, &grant, asked),
-        Ok(Err(Denial::Refused(_))) => session.on_renewal_failed(login, true, Instant::now()),
-        Ok(Err(Denial::Failing(_))) | Err(_) => session.on_renewal_failed(login, false, Instant::now()),
+        Ok(Err(Denial::Refused(_))) => session.on_renewal_failed(login, true, clock::now()),
+        Ok(Err(Denial::Failing(_))) | Err(_) => session.on_renewal_failed(login, false, clock::now()),
     }
 }
 
@@ -59,7 +60,7 @@ fn ask(token: &Token, deadline: Instant) -> Result<Grant, Denial> {
 pub(super) fn close(store: Arc<Store>) -> Closing {
     Box::pin(async move {
         // A login under way is waited for, or it would be left behind.
-        let tokens = store.session.lock().await.close(Instant::now());
+        let tokens = store.session.lock().await.close(clock::now());
         if tokens.is_empty() {
             return;
         }
@@ -85,3 +86,6 @@ fn revoke(token: &Token, deadline: Instant) {
 
 /// For one request.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A timer stands still in a machine that sleeps; the time of a token does not.
+const LOOK_INTERVAL: Duration = Duration::from_secs(30);

@@ -13,9 +13,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use protocol::Secret;
+
 use super::grant::Grant;
 use super::site::Site;
 use super::token::{Origin, Token};
+use crate::values::Value;
 
 /// See the module's documentation.
 #[derive(Default)]
@@ -95,7 +98,8 @@ impl Session {
         let Grant { token: secret, lasts, renewable, is_revocable } = grant;
         let number = self.logins;
         let origin = Origin::Login { number, site, is_revocable };
-        let token = Arc::new(Token { secret, origin });
+        // It stays for a while, so it goes where secrets lie.
+        let token = Arc::new(Token { secret: Secret::new(Value::new(secret)), origin });
         let mut login = Login {
             token: Arc::clone(&token),
             number,

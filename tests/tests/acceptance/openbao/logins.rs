@@ -1,5 +1,6 @@
 //! Logins of the broker's own, each at a real OpenBao.
 
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
@@ -8,7 +9,7 @@ use tests::certificates::Authority;
 use tests::jwt::Signer;
 use tests::openbao::{OpenBao, Options, Tls};
 use tests::postgres::Login;
-use tests::wait;
+use tests::{process, wait};
 
 use super::{answer, file_with, from_file, launch_file, served, service_of_team, wait_for_reason, written};
 use crate::support::session;
@@ -28,9 +29,16 @@ pub(super) fn accessors(store: &OpenBao) -> Vec<String> {
     keys.iter().filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// A broker with this file logs in and serves; when it stops, its token is nobody's any more. No secret is in what it says.
+/// A broker with this file logs in and serves; when it stops, its token is nobody's any more, and so it is after a check that
+/// asks the store. No secret is in what either says.
 fn serves(file: &File, store: &OpenBao, login: &Login, secrets: &[&str]) {
     let before = accessors(store).len();
+    let mut check = Command::new(tests::broker::binary().unwrap());
+    check.args(["check", "--online", "-f"]).arg(file.write().unwrap());
+    let checked = process::run(&mut check).unwrap();
+    assert!(checked.status.success(), "{checked}");
+    assert!(!secrets.iter().any(|secret| checked.to_string().contains(secret)), "{checked}");
+    assert_eq!(accessors(store).len(), before, "the check has let go of its login");
     let broker = launch_file(file, &[]);
     broker.wait_until_ready().unwrap();
     session(&file.services[0].listen, login);
