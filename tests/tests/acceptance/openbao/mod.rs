@@ -1,5 +1,6 @@
 //! Credentials that come from a real OpenBao.
 
+mod connects;
 mod dynamic;
 mod kv;
 mod lifetimes;
