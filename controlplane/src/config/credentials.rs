@@ -9,9 +9,10 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::Place;
+use super::findings::list_of;
 use super::model::{CredentialConfig, Source};
 use super::nearest::nearest;
-use super::section::{Field, Reader, Section, list_of};
+use super::section::{Field, Reader, Section};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
 use crate::providers::{self, Kind};

@@ -1,27 +1,21 @@
-//! Mappings as sections with known keys, and the findings about them.
+//! Mappings as sections with known keys.
 //!
-//! Owns key paths, duplicates, unknown keys and the collecting of findings. Knows no key of the configuration.
+//! Owns key paths, duplicates and unknown keys. Knows no key of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::Place;
+use super::findings::{Findings, list_of};
 use super::nearest::nearest;
 use super::system::System;
-use super::yaml::{Document, Entry, MergeFault, NodeId, Scalar, Shape};
-use crate::diagnostics::{Finding, Report, Severity, printable};
+use super::yaml::{Document, Entry, NodeId, Scalar, Shape};
+use crate::diagnostics::{Severity, printable};
 
 /// A document being read, and what has been found so far.
 pub(super) struct Reader<'d> {
     document: &'d Document<'d>,
     system: &'d System,
     findings: Findings,
-}
-
-/// Findings about one file.
-pub(super) struct Findings {
-    file: PathBuf,
-    report: Report,
 }
 
 /// A mapping whose keys have a meaning.
@@ -331,67 +325,9 @@ impl<'d> Section<'d> {
     }
 }
 
-impl Findings {
-    pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, report: Report::default() }
-    }
-
-    pub(super) fn add(
-        &mut self,
-        severity: Severity,
-        place: Option<Place>,
-        path: &str,
-        message: String,
-        help: String,
-    ) {
-        self.report.push(Finding {
-            severity,
-            file: Some(self.file.clone()),
-            place,
-            key: path.to_owned(),
-            message,
-            help,
-        });
-    }
-
-    /// All findings in the order of the file.
-    pub(super) fn into_report(mut self) -> Report {
-        self.report.sort();
-        self.report
-    }
-
-    fn add_merge_fault(&mut self, fault: MergeFault, path: &str) {
-        let (place, message, help) = match fault {
-            MergeFault::KeyNotText(place) => (
-                place,
-                "expected a key, found a list or a mapping",
-                "keys are words; quote a word that starts with `[` or `{`",
-            ),
-            MergeFault::NotAMapping(place) => (
-                place,
-                "map merge requires map or sequence of maps as the value",
-                "write `<<: *name`, where `&name` stands before a mapping",
-            ),
-            MergeFault::TooDeep(place) => (place, "merges nest too deeply", "merge the mappings directly"),
-        };
-        self.add(Severity::Error, Some(place), path, message.to_owned(), help.to_owned());
-    }
-}
-
 /// `path.key`; a key that is no plain word is quoted, so that dots stay unambiguous.
 fn join(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     let key = if plain { key.to_owned() } else { format!("\"{}\"", printable(key)) };
     if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// `the …s are` and the words, or `the only … is` the word.
-pub(super) fn list_of<'w>(what: &str, words: impl Iterator<Item = &'w str>) -> String {
-    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    let (first, rest) =
-        what.split_once(' ').map_or((what, String::new()), |(noun, rest)| (noun, format!(" {rest}")));
-    match words.as_slice() {
-        [word] => format!("the only {first}{rest} is {word}"),
-        words => format!("the {first}s{rest} are {}", words.join(", ")),
-    }
 }

@@ -3,8 +3,8 @@
 //! Owns these words. The ones that work are in the registries.
 
 use super::credentials::StoreNames;
+use super::findings::list_of;
 use super::nearest::nearest;
-use super::section::list_of;
 
 /// What a word for a connector or a provider is to us.
 #[derive(Debug, PartialEq, Eq)]
