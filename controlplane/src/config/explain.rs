@@ -28,7 +28,7 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
     for store in &config.stores {
         writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
         for setting in &store.settings {
-            writeln!(text, "  {:13}{}", printable(&setting.name), origin(setting))?;
+            writeln!(text, "  {:12} {}", printable(&setting.name), origin(setting))?;
         }
         text.push('\n');
     }
@@ -43,7 +43,7 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
 
 fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
     writeln!(text, "{} ({})", printable(&service.name), service.protocol.name())?;
-    let mut line = |name: &str, words: &str| writeln!(text, "  {name:13}{words}");
+    let mut line = |name: &str, words: &str| writeln!(text, "  {name:12} {words}");
     line("listens on", &listens_on(service))?;
     line("reaches", &reaches(service))?;
     for credential in &service.credentials {
