@@ -19,6 +19,7 @@ mod place;
 mod providers;
 mod section;
 mod service;
+mod services;
 mod source;
 mod system;
 mod values;
@@ -170,35 +171,10 @@ fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote
         // Nothing is taken yet.
         drop(shared.claims.claim_tcp(admin, "broker.admin"));
     }
-    let services = read_services(reader, &root, &mut shared);
+    let services = services::read(reader, &root, &mut shared);
     let Shared { literals, .. } = shared;
     literals.warn_if_shared(reader, path, is_shared);
     Some(Config { path: path.to_owned(), services: services?, stores: stores?, broker: broker.config })
-}
-
-fn read_services<'d>(
-    reader: &mut Reader<'d>,
-    root: &Section<'d>,
-    shared: &mut Shared<'_>,
-) -> Option<Vec<ServiceConfig>> {
-    const BLANK: &str = "cannot be blank: expected at least one service";
-    const HELP: &str =
-        "write a name under `services:`, and `connector`, `listenOn` and `credentials` under that";
-    let (field, section) = match root.take_combined(reader, "services") {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            reader.error(Place::START, "services", BLANK, HELP);
-            return None;
-        }
-        Err(()) => return None,
-    };
-    let fields = section.fields(reader);
-    if fields.is_empty() {
-        reader.error(field.place, &field.path, BLANK, HELP);
-        return None;
-    }
-    let services: Vec<_> = fields.values().map(|field| service::read(reader, field, shared)).collect();
-    services.into_iter().collect()
 }
 
 /// Whether the file says that it is of version 2.
