@@ -71,7 +71,19 @@ impl<'d> Reader<'d> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.findings.add(Severity::Error, Some(place), path, message.into(), help.into());
+        self.say(Severity::Error, place, path, message, help);
+    }
+
+    /// Adds a finding about `path`.
+    pub(super) fn say(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.findings.add(severity, Some(place), path, message.into(), help.into());
     }
 
     /// Adds a warning about `path`.
@@ -82,7 +94,7 @@ impl<'d> Reader<'d> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.findings.add(Severity::Warning, Some(place), path, message.into(), help.into());
+        self.say(Severity::Warning, place, path, message, help);
     }
 
     /// The keys of the document's root: `None`, and an error, if it is no mapping.
@@ -148,6 +160,11 @@ impl<'d> Reader<'d> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
+    /// `item` of the list at `path`, as if it stood there under the key `name`.
+    pub(super) fn named(&self, item: &Field<'d>, path: &str, name: &'d str) -> Field<'d> {
+        Field { key: name, path: join(path, name), key_place: item.place, place: item.place, node: item.node }
+    }
+
     /// The scalar that `field` is.
     pub(super) fn scalar(&self, field: &Field<'_>) -> Option<&'d Scalar<'d>> {
         self.document.scalar(field.node)
@@ -200,6 +217,11 @@ impl<'d> Reader<'d> {
 }
 
 impl<'d> Section<'d> {
+    /// The same keys at the path of `field`.
+    pub(super) fn at(self, field: &Field<'_>) -> Self {
+        Self { path: field.path.clone(), ..self }
+    }
+
     /// Whether it has no key.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -226,6 +248,18 @@ impl<'d> Section<'d> {
         let first = found.next()?;
         let last = found.fold(first, |earlier, later| self.note_replaced(reader, earlier, later));
         Some(reader.field(last, &self.path))
+    }
+
+    /// What [`Section::take`] would give, without a word.
+    pub(super) fn peek(&self, reader: &Reader<'d>, key: &str) -> Option<Field<'d>> {
+        let entry = self.entries.iter().rfind(|entry| entry.key == key)?;
+        Some(reader.field(entry, &self.path))
+    }
+
+    /// Whether `key` has a value that is a list, even one that does not count.
+    pub(super) fn has_list(&self, reader: &Reader<'d>, key: &str) -> bool {
+        let mut values = self.entries.iter().filter(|entry| entry.key == key);
+        values.any(|entry| matches!(reader.document.shape(entry.value), Shape::Sequence(_)))
     }
 
     /// Like [`Section::take`], for what several equal keys add up to, as in Go.

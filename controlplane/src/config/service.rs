@@ -15,7 +15,7 @@ use super::model::{ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
 use super::values::{Bound, read_word};
 use super::words::{self, Word};
-use crate::diagnostics::quoted;
+use crate::diagnostics::{Severity, quoted};
 use crate::rotation::Rules;
 
 /// What all services of a file share.
@@ -30,6 +30,8 @@ pub(super) struct Shared<'b> {
     pub(super) literals: LiteralSecrets,
     /// The stores that the file gives a name.
     pub(super) stores: StoreNames,
+    /// What it is to the file that a service cannot be started.
+    pub(super) unserved: Severity,
 }
 
 /// Reads one service. `None`, and errors, if it cannot be served.
@@ -51,16 +53,16 @@ pub(super) fn read<'d>(
 }
 
 /// What a service cannot be started without, as far as it could be read.
-struct Core<'d> {
-    protocol: Option<&'static dyn Protocol>,
-    listen_on: Option<ListenOn>,
-    credentials: Option<Vec<CredentialConfig>>,
+pub(super) struct Core<'d> {
+    pub(super) protocol: Option<&'static dyn Protocol>,
+    pub(super) listen_on: Option<ListenOn>,
+    pub(super) credentials: Option<Vec<CredentialConfig>>,
     /// See [`read_config`].
-    config: (ConnectorConfig, Option<Field<'d>>),
+    pub(super) config: (ConnectorConfig, Option<Field<'d>>),
 }
 
 /// Reads everything else of a service. `None` if its core is not whole.
-fn read_rest<'d>(
+pub(super) fn read_rest<'d>(
     reader: &mut Reader<'d>,
     section: &Section<'d>,
     field: &Field<'d>,
@@ -142,9 +144,10 @@ fn read_on_rotation<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> OnRot
     )
 }
 
-/// The name goes into logs, metrics and errors that clients see.
-pub(super) fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
-    if field.key.is_empty() || field.key.chars().any(char::is_control) {
+/// The name goes into logs, metrics and errors that clients see. Whether it may.
+pub(super) fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) -> bool {
+    let is_right = !field.key.is_empty() && !field.key.chars().any(char::is_control);
+    if !is_right {
         reader.error(
             field.key_place,
             &field.path,
@@ -152,6 +155,7 @@ pub(super) fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
             "logs, metrics and errors show the name: use letters, digits, `-` and `_`",
         );
     }
+    is_right
 }
 
 fn read_protocol<'d>(
@@ -176,22 +180,22 @@ fn read_protocol<'d>(
 }
 
 /// The word that says what a service speaks.
-struct ConnectorWord<'d> {
-    word: &'d str,
+pub(super) struct ConnectorWord<'d> {
+    pub(super) word: &'d str,
     path: String,
     place: Place,
 }
 
 impl ConnectorWord<'_> {
     /// Notes that there is no such connector.
-    fn refuse(&self, reader: &mut Reader<'_>, help: String) {
+    pub(super) fn refuse(&self, reader: &mut Reader<'_>, help: String) {
         let message = format!("missing service connector {:?}: there is no such connector", self.word);
         reader.error(self.place, &self.path, message, help);
     }
 }
 
 /// Reads `connector`, or the deprecated `protocol`.
-fn read_connector<'d>(
+pub(super) fn read_connector<'d>(
     reader: &mut Reader<'d>,
     section: &Section<'d>,
     service: &Field<'d>,
@@ -242,7 +246,7 @@ fn warn_deprecated<'d>(
 }
 
 /// Reads where a service listens, and whether it may.
-fn read_place<'d>(
+pub(super) fn read_place<'d>(
     reader: &mut Reader<'d>,
     section: &Section<'d>,
     service: &Field<'d>,
@@ -293,7 +297,10 @@ fn claim(
 }
 
 /// Reads `config:`, which belongs to the connector. `clientTls` in it is left unread: the same key may stand on the service.
-fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (ConnectorConfig, Option<Field<'d>>) {
+pub(super) fn read_config<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+) -> (ConnectorConfig, Option<Field<'d>>) {
     let default = ConnectorConfig::default();
     let Some(field) = section.take(reader, "config") else { return (default, None) };
     if !reader.is_mapping(&field) {
@@ -340,7 +347,7 @@ const CONFIG_KEYS: &[&str] =
     &["cleartextPassword", "channelBinding", "allowPublicKeyRetrieval", "compression", client_tls::KEY];
 
 /// `debug` was left over in files of the Go broker, which ignored it.
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "connector",
     "protocol",
     "listenOn",

@@ -26,6 +26,11 @@ pub(super) fn connector(word: &str) -> Word {
     Word::Unknown(format!("did you mean `{meant}`? ({})", list_of("connector", built.iter().copied())))
 }
 
+/// What `word` is to a service of a list, if no protocol has that name.
+pub(super) fn connector_of_list(word: &str) -> Word {
+    if CONNECTORS_OF_LISTS.contains(&word) { Word::NotBuilt } else { connector(word) }
+}
+
 /// What `word` is, if neither a store nor a kind of store has that name.
 pub(super) fn provider(word: &str, stores: &StoreNames) -> Word {
     let built: Vec<&str> = providers(stores).collect();
@@ -54,6 +59,9 @@ pub(super) const LITERAL: &str = "literal";
 
 const CONNECTORS_NOT_BUILT: &[&str] =
     &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
+
+/// Those that the Go broker never knew.
+const CONNECTORS_OF_LISTS: &[&str] = &["tcp"];
 
 const PROVIDERS_NOT_BUILT: &[&str] =
     &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes", "local", "vault"];

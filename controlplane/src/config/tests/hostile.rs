@@ -26,6 +26,7 @@ fn damaged_files_never_panic() {
         include_str!("../../../testdata/findings/credentials.yml"),
         include_str!("../../../testdata/findings/settings.yml"),
         include_str!("../../../testdata/findings/ignored.yml"),
+        include_str!("../../../testdata/findings/list.yml"),
         "version: 2\na: &a {x: 1, <<: {y: 2}}\nservices: {b: {<<: [*a, *a], connector: !!str pg}}\n",
     ];
     let pieces = [
