@@ -417,6 +417,7 @@ mod tests {
                 name: name.into(),
                 place: Place::default(),
                 is_rewritten: false,
+                variables: Vec::new(),
                 source,
             })
             .collect();

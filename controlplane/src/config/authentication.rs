@@ -151,7 +151,8 @@ fn read_value<'d>(
         return None;
     }
     // Its name does not say that it is a secret.
-    if of.kind == AuthenticationKind::Header && name == "value" && !has_template {
+    if of.kind == AuthenticationKind::Header && name == "value" && !has_template && read.variables.is_empty()
+    {
         literals.note(field);
     }
     Some(Some(read))

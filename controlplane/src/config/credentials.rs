@@ -130,7 +130,7 @@ pub(super) fn read_literal<'d>(
 ) -> Option<CredentialConfig> {
     let value = read_value(reader, field, expected)?;
     let is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
-    Some(CredentialConfig { is_rewritten, ..literal(name, value, literals) })
+    Some(CredentialConfig { is_rewritten, ..literal(reader, name, field, value, literals) })
 }
 
 /// Two keys, each with its path: who is asked, and for what.
@@ -168,14 +168,20 @@ pub(super) fn read_provided<'d>(
     };
     let id = id.as_ref().unwrap_or(field);
     let source = match provider {
-        Named::Literal => return Some(literal(field, value, literals)),
+        Named::Literal => return Some(literal(reader, field, id, value, literals)),
         Named::NotBuilt(word) => Source::Unknown(word),
         Named::Store(store, kind) => {
             let id = read_id(reader, (id.place, id_path, &asked.provider.0), value, kind)?;
             Source::Provider { store, kind, id, raw: is_raw }
         }
     };
-    Some(CredentialConfig { name: field.key.to_owned(), place: field.place, is_rewritten: false, source })
+    Some(CredentialConfig {
+        name: field.key.to_owned(),
+        place: field.place,
+        is_rewritten: false,
+        variables: Vec::new(),
+        source,
+    })
 }
 
 /// What is named as a provider.
@@ -268,18 +274,23 @@ fn read_id(
     }
 }
 
-fn literal(
-    name: &Field<'_>,
+/// The value of `name`, which stands in the file as `field`, if it does not come from the environment.
+fn literal<'d>(
+    reader: &Reader<'d>,
+    name: &Field<'d>,
+    field: &Field<'d>,
     mut value: Zeroizing<Vec<u8>>,
     literals: &mut LiteralSecrets,
 ) -> CredentialConfig {
-    if !value.is_empty() && is_secret_like(name.key) {
+    let variables = reader.scalar(field).map(|scalar| scalar.variables().to_vec()).unwrap_or_default();
+    if variables.is_empty() && !value.is_empty() && is_secret_like(name.key) {
         literals.note(name);
     }
     CredentialConfig {
         name: name.key.to_owned(),
         place: name.place,
         is_rewritten: false,
+        variables,
         source: Source::Literal(Secret::from_heap(std::mem::take(&mut *value))),
     }
 }
@@ -290,6 +301,9 @@ pub(super) fn read_value<'d>(
     field: &Field<'d>,
     expected: &str,
 ) -> Option<Zeroizing<Vec<u8>>> {
+    if reader.is_lost(field) {
+        return None;
+    }
     let Some(scalar) = reader.scalar(field) else {
         let message = format!("expected {expected}, found {}", reader.kind(field));
         reader.error(

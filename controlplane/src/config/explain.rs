@@ -174,6 +174,9 @@ fn origin(credential: &CredentialConfig) -> String {
         return printable(&text);
     }
     match &credential.source {
+        Source::Literal(_) if !credential.variables.is_empty() => {
+            format!("from the environment: {}", credential.variables.join(", "))
+        }
         Source::Literal(_) => "in the file".to_owned(),
         Source::Provider { store, id, .. } => printable(&format!("from {store}: {id}")),
         Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),

@@ -26,6 +26,7 @@ mod services;
 mod source;
 mod system;
 mod values;
+mod variables;
 mod words;
 mod yaml;
 
@@ -150,7 +151,7 @@ struct Reading<'a> {
 impl Reading<'_> {
     fn read(&self, text: &str) -> Result<Loaded, Report> {
         let mut findings = Findings::new(self.path.to_owned());
-        let document = match yaml::parse(text) {
+        let mut document = match yaml::parse(text) {
             Ok(document) => document,
             Err(error) => {
                 let message = format!("not valid YAML: {}", error.message);
@@ -158,6 +159,7 @@ impl Reading<'_> {
                 return Err(findings.into_report());
             }
         };
+        variables::expand(&mut document, self.system, &mut findings);
         let mut reader = Reader::new(&document, self.system, findings);
         if let Some(second) = document.second {
             reader.warn(

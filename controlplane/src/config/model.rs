@@ -199,6 +199,8 @@ pub struct CredentialConfig {
     pub place: Place,
     /// Whether its literal is another text than what is written, as yaml.v2 reads it.
     pub is_rewritten: bool,
+    /// The variables of the environment that its literal was made of.
+    pub variables: Vec<String>,
     /// Who has it.
     pub source: Source,
 }

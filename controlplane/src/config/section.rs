@@ -125,6 +125,9 @@ impl<'d> Reader<'d> {
 
     /// The section that `field` is. A null is an empty section. `None`, and an error, if it is something else.
     pub(super) fn section(&mut self, field: &Field<'d>) -> Option<Section<'d>> {
+        if self.is_lost(field) {
+            return None;
+        }
         if self.document.scalar(field.node).is_some_and(Scalar::is_null) {
             return Some(Section { path: field.path.clone(), entries: Vec::new() });
         }
@@ -165,16 +168,22 @@ impl<'d> Reader<'d> {
         Field { key: name, path: join(path, name), key_place: item.place, place: item.place, node: item.node }
     }
 
+    /// Whether `field` is text that could not be had. There is an error about it.
+    pub(super) fn is_lost(&self, field: &Field<'_>) -> bool {
+        matches!(self.document.shape(field.node), Shape::Lost)
+    }
+
     /// The scalar that `field` is.
     pub(super) fn scalar(&self, field: &Field<'_>) -> Option<&'d Scalar<'d>> {
         self.document.scalar(field.node)
     }
 
-    /// The text of `field`, blank for a null. `None`, and an error, if it is a list or a mapping.
+    /// The text of `field`, blank for a null. `None`, and an error, if it is a list or a mapping, or was lost.
     pub(super) fn text(&mut self, field: &Field<'_>, expected: &str, help: &str) -> Option<&'d str> {
         let document = self.document;
         match document.scalar(field.node) {
             Some(scalar) => Some(scalar.word()),
+            None if self.is_lost(field) => None,
             None => {
                 let found = self.describe(field.node);
                 self.error(field.place, &field.path, format!("expected {expected}, found {found}"), help);
@@ -191,7 +200,7 @@ impl<'d> Reader<'d> {
     fn describe(&self, node: NodeId) -> &'static str {
         match self.document.shape(node) {
             Shape::Scalar(scalar) if scalar.is_null() => "nothing",
-            Shape::Scalar(_) => "a single value",
+            Shape::Scalar(_) | Shape::Lost => "a single value",
             Shape::Sequence(_) => "a list",
             Shape::Mapping(_) => "a mapping",
         }
