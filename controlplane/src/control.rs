@@ -324,6 +324,8 @@ impl Facts for std::cell::RefCell<Control> {
                     refused: service.is_refused(),
                     stale: service.is_stale(),
                     retried: service.retried,
+                    rotations: service.rotations,
+                    is_target_silent: service.is_target_silent(),
                     lease_left: service.lease_left(now),
                     ..ServiceMetrics::default()
                 };

@@ -42,6 +42,8 @@ pub(crate) struct ServiceState {
     in_force: Option<Generation>,
     /// How often a session was told to try another credential than the one that it had.
     pub retried: u64,
+    /// How often the target has accepted a newer one.
+    pub rotations: u64,
     /// The leases that the newest values hang on.
     pub holds: Holds,
     /// When the leases end that open sessions may have begun with.
@@ -90,6 +92,7 @@ impl ServiceState {
             is_stood_in: false,
             accepted: None,
             retried: 0,
+            rotations: 0,
             holds: Vec::new(),
             leased: Leased::default(),
             is_rejected: false,
@@ -249,7 +252,9 @@ impl ServiceState {
         if self.rotation.open(now) != Some(newest) || self.accepted == Some(newest) {
             return None;
         }
-        self.accepted.replace(newest).map(|_| newest)
+        let succeeds = self.accepted.replace(newest).is_some();
+        self.rotations += u64::from(succeeds);
+        succeeds.then_some(newest)
     }
 
     /// Says once that nothing works that there is, and once that something does again.
@@ -361,6 +366,11 @@ impl ServiceState {
     /// Whether its values serve though their store has not given them again when it should have.
     pub(crate) fn is_stale(&self) -> bool {
         self.credential.is_some() && self.rotation.is_stale()
+    }
+
+    /// Whether an address of the target does not answer, and is dialled every few seconds only.
+    pub(crate) fn is_target_silent(&self) -> bool {
+        self.endpoints.present().iter().any(|endpoint| endpoint.is_left_alone())
     }
 
     /// How long the leases of the newest credential have until they are over.

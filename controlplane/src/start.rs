@@ -81,14 +81,9 @@ fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
                 return check_online(load, &loaded);
             }
             let path = loaded.config.path.display();
-            let services = count(loaded.config.services.len(), "service");
-            let verdict = match loaded.doubtful {
-                0 => format!("{path}: {services} can be served\n"),
-                doubtful => format!(
-                    "{path}: {services} can be served, but connections to {doubtful} of them will fail: see the warnings\n"
-                ),
-            };
-            terminal::out(&verdict);
+            let verdict =
+                verdict(loaded.config.services.len(), loaded.doubtful, loaded.config.unserved.len());
+            terminal::out(&format!("{path}: {verdict}\n"));
             ExitCode::SUCCESS
         }
         Err(report) => {
@@ -100,7 +95,7 @@ fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
 
 /// Asks stores for all that a file wants of them. It is read again, for looking at it has taken it apart.
 fn check_online(load: &LoadRequest, checked: &Loaded) -> ExitCode {
-    let report = match config::load(load) {
+    let report = match config::inspect(load) {
         Ok(loaded) => match online::ask(loaded.config, &checked.warnings) {
             Ok(report) => report,
             Err(error) => Report::of_error(None, format!("cannot ask stores: {}", words(&error)), ""),
@@ -112,18 +107,29 @@ fn check_online(load: &LoadRequest, checked: &Loaded) -> ExitCode {
         return ExitCode::FAILURE;
     }
     let path = checked.config.path.display();
-    let services = count(checked.config.services.len(), "service");
-    let but = match checked.doubtful {
-        0 => String::new(),
-        doubtful => format!(", but connections to {doubtful} of them will fail: see the warnings"),
-    };
-    terminal::out(&format!("{path}: {services} can be served, and every value is there{but}\n"));
+    let verdict = verdict(checked.config.services.len(), checked.doubtful, checked.config.unserved.len());
+    terminal::out(&format!("{path}: every value is there; {verdict}\n"));
     ExitCode::SUCCESS
+}
+
+/// What `check` says last: how many services can be served, how many of those will fail, and how many cannot be started.
+fn verdict(served: usize, doubtful: usize, unserved: usize) -> String {
+    let mut words = format!("{} can be served", count(served, "service"));
+    if doubtful > 0 {
+        words.push_str(&format!(", but connections to {doubtful} of them will fail"));
+    }
+    if unserved > 0 {
+        words.push_str(&format!("; {unserved} cannot be started, so `run` refuses the file"));
+    }
+    if doubtful + unserved > 0 {
+        words.push_str(": see the warnings");
+    }
+    words
 }
 
 /// Says what a file means.
 fn explain(request: &LoadRequest) -> ExitCode {
-    match config::load(request) {
+    match config::inspect(request) {
         Ok(loaded) => {
             terminal::out(&config::explain(&loaded.config));
             ExitCode::SUCCESS
@@ -325,3 +331,25 @@ const PLACES_SAID: usize = 20;
 
 /// Workers that are alive end within milliseconds.
 const END_MAX: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::verdict;
+
+    #[test]
+    fn a_verdict_counts_what_fails_and_what_cannot_be_started() {
+        let refused = "so `run` refuses the file: see the warnings";
+        assert_eq!(verdict(2, 0, 0), "2 services can be served");
+        assert_eq!(
+            verdict(1, 1, 0),
+            "1 service can be served, but connections to 1 of them will fail: see the warnings"
+        );
+        assert_eq!(verdict(0, 0, 3), format!("0 services can be served; 3 cannot be started, {refused}"));
+        assert_eq!(
+            verdict(2, 1, 1),
+            format!(
+                "2 services can be served, but connections to 1 of them will fail; 1 cannot be started, {refused}"
+            )
+        );
+    }
+}

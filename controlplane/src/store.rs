@@ -418,6 +418,7 @@ mod tests {
                 name: name.into(),
                 place: Place::default(),
                 is_rewritten: false,
+                variables: Vec::new(),
                 source,
             })
             .collect();

@@ -29,6 +29,7 @@ mod proof;
 mod relay;
 mod rsa;
 mod session;
+mod silence;
 #[cfg(test)]
 mod simulation;
 mod snapshot;

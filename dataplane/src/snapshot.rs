@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use protocol::{Credential, Error, Generation, Protocol, Route, TargetFailed};
 
+use crate::silence::Silence;
 use crate::stats::ServiceRuntime;
 use crate::tls::ServerTls;
 
@@ -155,17 +156,23 @@ pub struct Endpoint {
     /// The address.
     pub address: Address,
     sessions: AtomicU32,
+    pub(crate) silence: Silence,
 }
 
 impl Endpoint {
     /// An address that no session uses yet.
     pub fn new(address: Address) -> Self {
-        Self { address, sessions: AtomicU32::new(0) }
+        Self { address, sessions: AtomicU32::new(0), silence: Silence::default() }
     }
 
     /// How many sessions are open on it.
     pub fn sessions(&self) -> u32 {
         self.sessions.load(Ordering::Relaxed)
+    }
+
+    /// Whether it does not answer, so that it is dialled every few seconds only.
+    pub fn is_left_alone(&self) -> bool {
+        self.silence.is_left_alone()
     }
 
     pub(crate) fn on_open(&self) {

@@ -137,6 +137,10 @@ impl<I: Io> Session<I> {
             cx.report(Report::DialFailed(self.service.id));
             return self.fail(&last.into(), cx);
         };
+        if !endpoint.silence.admits(cx.now) {
+            dialing.last = Some(TargetFailed::Silent { address: endpoint.address.to_string() });
+            return self.dial_next(cx);
+        }
         dialing.current_until = dialing.address_deadline(cx.now);
         dialing.current = Some(endpoint);
         self.try_current(cx);
@@ -191,6 +195,11 @@ impl<I: Io> Session<I> {
             return self.fail(&BrokerFailed::Resources.into(), cx);
         }
         if let Some(endpoint) = dialing.current.take() {
+            match error {
+                // The kernel has given up before we have.
+                Errno::TIMEDOUT => endpoint.silence.on_silent(cx.now),
+                _ => endpoint.silence.on_heard(),
+            }
             dialing.last =
                 Some(TargetFailed::Dial { address: endpoint.address.to_string(), reason: reason(error) });
         }
@@ -201,6 +210,9 @@ impl<I: Io> Session<I> {
         self.set_deadline(Some(self.handshake_deadline()), cx);
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
+        if let Some(endpoint) = &dialing.current {
+            endpoint.silence.on_heard();
+        }
         cx.stats(&self.service).dial.record(cx.now.duration_since(dialing.began));
         let Some(leg) = &mut self.target else { return };
         leg.receive(&mut cx.io);
@@ -220,6 +232,7 @@ impl<I: Io> Session<I> {
         let Stage::Handshake(handshaking) = &mut self.stage else { return };
         let Some(dialing) = &mut handshaking.dialing else { return };
         if let Some(endpoint) = dialing.current.take() {
+            endpoint.silence.on_silent(cx.now);
             dialing.last = Some(TargetFailed::DialTimeout { address: endpoint.address.to_string() });
         }
         self.dial_next(cx);

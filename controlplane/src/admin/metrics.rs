@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use dataplane::{BUCKETS, HistogramTotals, ServiceRuntime, ServiceTotals};
 use prometheus_client::collector::Collector;
@@ -15,6 +15,7 @@ use prometheus_client::registry::Registry;
 use protocol::Error;
 
 use super::process_gauges::{lossy, process_gauges};
+use super::service_metrics::ServiceMetrics;
 
 /// What the whole broker has counted.
 #[derive(Clone, Debug, Default)]
@@ -43,31 +44,6 @@ pub(crate) struct Metrics {
     pub(crate) secrets: Vec<(&'static str, u64)>,
     /// When the process started.
     pub(crate) started: Option<SystemTime>,
-}
-
-/// What one service has counted.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct ServiceMetrics {
-    /// Its name.
-    pub(crate) name: String,
-    /// What it speaks.
-    pub(crate) protocol: &'static str,
-    /// Its counters.
-    pub(crate) totals: ServiceTotals,
-    /// Sessions that are open.
-    pub(crate) active: u32,
-    /// Whether its listener takes connections.
-    pub(crate) listening: bool,
-    /// The generation of the credential that is in force, and how long ago it came.
-    pub(crate) credential: Option<(u64, Duration)>,
-    /// Whether the target refuses the newest one.
-    pub(crate) refused: bool,
-    /// Whether it serves though its store has not given it again when it should have.
-    pub(crate) stale: bool,
-    /// How often a session was told to try another credential than the one that it had.
-    pub(crate) retried: u64,
-    /// How long its leases have until they are over, if it has any.
-    pub(crate) lease_left: Option<Duration>,
 }
 
 /// Fetches of one provider with one outcome.
@@ -329,6 +305,12 @@ impl Collector for Metrics {
         )?;
         self.counters(
             encoder,
+            "secretless_credential_rotations",
+            "How often the target has accepted a newer credential",
+            |service| service.rotations,
+        )?;
+        self.counters(
+            encoder,
             "secretless_credential_retries",
             "How often a session was told to try another credential than the one that it had",
             |service| service.retried,
@@ -379,6 +361,12 @@ impl Collector for Metrics {
             "secretless_credential_stale",
             "1 if the credential serves though its store has not given it again when it should have",
             |service| Some(u32::from(service.stale)),
+        )?;
+        self.gauges(
+            encoder,
+            "secretless_target_breaker_open",
+            "1 if an address of the target does not answer and is dialled every few seconds only",
+            |service| Some(u32::from(service.is_target_silent)),
         )?;
         self.gauges(
             encoder,

@@ -5,6 +5,7 @@
 mod health;
 mod metrics;
 mod process_gauges;
+mod service_metrics;
 
 use std::convert::Infallible;
 use std::io;
@@ -26,7 +27,8 @@ use tokio::sync::Semaphore;
 use tokio::task::{spawn_blocking, spawn_local};
 
 pub(crate) use health::Health;
-pub(crate) use metrics::{FetchCount, Metrics, Scrape, ServiceMetrics};
+pub(crate) use metrics::{FetchCount, Metrics, Scrape};
+pub(crate) use service_metrics::ServiceMetrics;
 
 /// Connections at once. Whoever comes beyond that waits in the kernel's queue.
 const CONNECTIONS_MAX: usize = 64;

@@ -1,6 +1,7 @@
 //! `credentials`: where a service's values come from.
 //!
-//! Owns literals and `{from, get}`. No finding of this module holds a value, nor a word that may be one.
+//! Owns literals and `{from, get}`; `credential_list` owns the form that is a list. No finding of this module holds a value,
+//! nor a word that may be one.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -9,9 +10,10 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::Place;
+use super::findings::list_of;
 use super::model::{CredentialConfig, Source};
 use super::nearest::nearest;
-use super::section::{Field, Reader, Section, list_of};
+use super::section::{Field, Reader, Section};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;
 use crate::providers::{self, Kind};
@@ -42,6 +44,17 @@ pub(super) fn read<'d>(
         }
         Err(()) => return None,
     };
+    read_section(reader, &field, &section, literals, stores)
+}
+
+/// Reads `credentials:`, which are the mapping `field`.
+pub(super) fn read_section<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    section: &Section<'d>,
+    literals: &mut LiteralSecrets,
+    stores: &StoreNames,
+) -> Option<Vec<CredentialConfig>> {
     let fields = section.fields(reader);
     if fields.is_empty() {
         reader.error(field.place, &field.path, BLANK, BLANK_HELP);
@@ -69,14 +82,13 @@ impl LiteralSecrets {
         }
     }
 
-    fn note(&mut self, field: &Field<'_>, value: &[u8]) {
-        if is_secret_like(field.key) && !value.is_empty() {
-            self.count += 1;
-            // Services are read by name, so the first in the file may come late.
-            let is_first = self.first.as_ref().is_none_or(|(place, _)| field.place < *place);
-            if is_first {
-                self.first = Some((field.place, field.path.clone()));
-            }
+    /// Notes that `field` is one.
+    pub(super) fn note(&mut self, field: &Field<'_>) {
+        self.count += 1;
+        // Services are read by name, so the first in the file may come late.
+        let is_first = self.first.as_ref().is_none_or(|(place, _)| field.place < *place);
+        if is_first {
+            self.first = Some((field.place, field.path.clone()));
         }
     }
 }
@@ -96,34 +108,54 @@ pub(super) fn read_one<'d>(
         );
         return None;
     }
-    let mut is_rewritten = false;
-    let source = if reader.is_mapping(field) {
-        let section = reader.section(field)?;
-        refuse_unknown_keys(reader, &section, field);
-        read_provided(reader, &section, field, literals, stores)?
-    } else {
-        let value = read_value(reader, field, SINGLE_OR_PROVIDED)?;
-        is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
-        literal(field, value, literals)
+    if !reader.is_mapping(field) {
+        return read_literal(reader, field, field, SINGLE_OR_PROVIDED, literals);
+    }
+    let section = reader.section(field)?;
+    refuse_unknown_keys(reader, &section, field, &["from", "get", "raw"], "`from`, `get` and `raw`");
+    let asked = Asked {
+        provider: (section.path_of("from"), section.take(reader, "from")),
+        id: (section.path_of("get"), section.take(reader, "get")),
     };
-    Some(CredentialConfig { name: field.key.to_owned(), place: field.place, is_rewritten, source })
+    read_provided(reader, &section, field, &asked, literals, stores)
 }
 
-/// Reads `{from, get}`. Each key is read before any is missed, so that every error is found.
-fn read_provided<'d>(
+/// Reads the value of `name`, which stands in the file as `field`.
+pub(super) fn read_literal<'d>(
+    reader: &mut Reader<'d>,
+    name: &Field<'d>,
+    field: &Field<'d>,
+    expected: &str,
+    literals: &mut LiteralSecrets,
+) -> Option<CredentialConfig> {
+    let value = read_value(reader, field, expected)?;
+    let is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
+    Some(CredentialConfig { is_rewritten, ..literal(reader, name, field, value, literals) })
+}
+
+/// Two keys, each with its path: who is asked, and for what.
+pub(super) struct Asked<'d> {
+    pub(super) provider: (String, Option<Field<'d>>),
+    pub(super) id: (String, Option<Field<'d>>),
+}
+
+/// Reads what is asked of a provider. Each key is read before any is missed, so that every error is found.
+pub(super) fn read_provided<'d>(
     reader: &mut Reader<'d>,
     section: &Section<'d>,
     field: &Field<'d>,
+    asked: &Asked<'d>,
     literals: &mut LiteralSecrets,
     stores: &StoreNames,
-) -> Option<Source> {
-    let provider = read_provider(reader, section, field, stores);
+) -> Option<CredentialConfig> {
+    let provider = read_provider(reader, asked, field, stores);
     let raw = section.take(reader, "raw").map(|raw| (reader.boolean(&raw), raw));
-    let get = section.take(reader, "get").map(|get| (read_value(reader, &get, SINGLE), get));
+    let (id_path, id) = &asked.id;
+    let value = id.as_ref().map(|id| read_value(reader, id, SINGLE));
     let provider = provider?;
-    let (value, get_place) = match get {
-        Some((value, get)) => (value?, get.place),
-        None => (Zeroizing::default(), field.place),
+    let value = match value {
+        Some(value) => value?,
+        None => Zeroizing::default(),
     };
     let is_raw = match raw {
         Some((is_raw, raw)) => {
@@ -134,17 +166,25 @@ fn read_provided<'d>(
         }
         None => false,
     };
-    match provider {
-        Named::Literal => Some(literal(field, value, literals)),
-        Named::NotBuilt(word) => Some(Source::Unknown(word)),
+    let id = id.as_ref().unwrap_or(field);
+    let source = match provider {
+        Named::Literal => return Some(literal(reader, field, id, value, literals)),
+        Named::NotBuilt(word) => Source::Unknown(word),
         Named::Store(store, kind) => {
-            let id = read_id(reader, (get_place, &section.path_of("get")), value, kind)?;
-            Some(Source::Provider { store, kind, id, raw: is_raw })
+            let id = read_id(reader, (id.place, id_path, &asked.provider.0), value, kind)?;
+            Source::Provider { store, kind, id, raw: is_raw }
         }
-    }
+    };
+    Some(CredentialConfig {
+        name: field.key.to_owned(),
+        place: field.place,
+        is_rewritten: false,
+        variables: Vec::new(),
+        source,
+    })
 }
 
-/// What `from` names.
+/// What is named as a provider.
 enum Named {
     Literal,
     Store(String, &'static dyn Kind),
@@ -159,19 +199,18 @@ impl Named {
 
 fn read_provider<'d>(
     reader: &mut Reader<'d>,
-    section: &Section<'d>,
+    asked: &Asked<'d>,
     field: &Field<'d>,
     stores: &StoreNames,
 ) -> Option<Named> {
-    let from = section.take(reader, "from");
-    let path = section.path_of("from");
-    let (word, place) = match &from {
-        Some(from) => (read_text(reader, from)?, from.place),
+    let (path, provider) = &asked.provider;
+    let (word, place) = match provider {
+        Some(provider) => (read_text(reader, provider)?, provider.place),
         None => (Zeroizing::default(), field.place),
     };
     if word.is_empty() {
         let list = list_of("provider", words::providers(stores));
-        reader.error(place, &path, "cannot be blank: expected a provider", list);
+        reader.error(place, path, "cannot be blank: expected a provider", list);
         return None;
     }
     if *word == words::LITERAL {
@@ -188,7 +227,7 @@ fn read_provider<'d>(
                  the value `from:` that name",
                 kind.name()
             );
-            reader.error(place, &path, message, help);
+            reader.error(place, path, message, help);
             return None;
         }
         return Some(Named::Store(word.to_string(), kind));
@@ -198,11 +237,11 @@ fn read_provider<'d>(
             let word = word.to_string();
             let message =
                 format!("the provider `{word}` is not supported yet: connections to this service will fail");
-            reader.warn(place, &path, message, "take the value from `file` or `env` until it is");
+            reader.warn(place, path, message, "take the value from `file` or `env` until it is");
             Some(Named::NotBuilt(word))
         }
         Word::Unknown(help) => {
-            reader.error(place, &path, format!("unknown provider{}", shown(&word)), help);
+            reader.error(place, path, format!("unknown provider{}", shown(&word)), help);
             None
         }
     }
@@ -211,7 +250,7 @@ fn read_provider<'d>(
 /// What a provider is asked for: text that it accepts.
 fn read_id(
     reader: &mut Reader<'_>,
-    (place, path): (Place, &str),
+    (place, path, provider_path): (Place, &str, &str),
     mut value: Zeroizing<Vec<u8>>,
     kind: &dyn Kind,
 ) -> Option<String> {
@@ -222,7 +261,8 @@ fn read_id(
     };
     if id.is_empty() {
         let message = format!("cannot be blank: expected what to ask `{name}` for");
-        reader.error(place, path, message, "write `get:` beside `from:`");
+        let [id, provider] = [path, provider_path].map(last_of);
+        reader.error(place, path, message, format!("write `{id}:` beside `{provider}:`"));
         return None;
     }
     match kind.check_id(&id) {
@@ -234,13 +274,36 @@ fn read_id(
     }
 }
 
-fn literal(field: &Field<'_>, mut value: Zeroizing<Vec<u8>>, literals: &mut LiteralSecrets) -> Source {
-    literals.note(field, &value);
-    Source::Literal(Secret::from_heap(std::mem::take(&mut *value)))
+/// The value of `name`, which stands in the file as `field`, if it does not come from the environment.
+fn literal<'d>(
+    reader: &Reader<'d>,
+    name: &Field<'d>,
+    field: &Field<'d>,
+    mut value: Zeroizing<Vec<u8>>,
+    literals: &mut LiteralSecrets,
+) -> CredentialConfig {
+    let variables = reader.scalar(field).map(|scalar| scalar.variables().to_vec()).unwrap_or_default();
+    if variables.is_empty() && !value.is_empty() && is_secret_like(name.key) {
+        literals.note(name);
+    }
+    CredentialConfig {
+        name: name.key.to_owned(),
+        place: name.place,
+        is_rewritten: false,
+        variables,
+        source: Source::Literal(Secret::from_heap(std::mem::take(&mut *value))),
+    }
 }
 
 /// The value as the Go broker would have it.
-fn read_value<'d>(reader: &mut Reader<'d>, field: &Field<'d>, expected: &str) -> Option<Zeroizing<Vec<u8>>> {
+pub(super) fn read_value<'d>(
+    reader: &mut Reader<'d>,
+    field: &Field<'d>,
+    expected: &str,
+) -> Option<Zeroizing<Vec<u8>>> {
+    if reader.is_lost(field) {
+        return None;
+    }
     let Some(scalar) = reader.scalar(field) else {
         let message = format!("expected {expected}, found {}", reader.kind(field));
         reader.error(
@@ -278,17 +341,20 @@ fn read_text<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Zeroizing
 }
 
 /// Keys beside `from` and `get` are ignored, as in Go. They are not named: `password: {hunter2}` has a key.
-fn refuse_unknown_keys<'d>(reader: &mut Reader<'d>, section: &Section<'d>, field: &Field<'d>) {
-    const KNOWN: &[&str] = &["from", "get", "raw"];
+pub(super) fn refuse_unknown_keys<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    field: &Field<'d>,
+    known: &[&str],
+    list: &str,
+) {
     for (key, place) in section.keys() {
-        if KNOWN.contains(&key) {
+        if known.contains(&key) {
             continue;
         }
-        let help = match nearest(key, KNOWN) {
+        let help = match nearest(key, known) {
             Some(key) => format!("did you mean `{key}`?"),
-            None => {
-                "the keys here are `from`, `get` and `raw`; a value with braces goes in quotes".to_owned()
-            }
+            None => format!("the keys here are {list}; a value with braces goes in quotes"),
         };
         reader.warn(place, &field.path, "unknown key, ignored", help);
     }
@@ -301,15 +367,21 @@ fn shown(word: &str) -> String {
     if is_word { format!(" {}", quoted(word)) } else { String::new() }
 }
 
-/// Whether a value of that name is what others must not see. A host or a port is not, nor where a secret lies.
-fn is_secret_like(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ["password", "passphrase", "secret", "token", "key", "jwt"].iter().any(|word| name.contains(word))
-        && !["keyid", "hostkey", "clientkey", "file"].iter().any(|word| name.contains(word))
+/// The key that a path ends in.
+fn last_of(path: &str) -> &str {
+    path.rsplit_once('.').map_or(path, |(_, key)| key)
 }
 
-const SINGLE: &str = "a single value";
+/// Whether a value of that name is what others must not see. A host or a port is not, nor where a secret lies.
+fn is_secret_like(name: &str) -> bool {
+    const NONE: &[&str] = &["keyid", "hostkey", "clientkey", "file", "token_url", "tokenurl"];
+    let name = name.to_ascii_lowercase();
+    ["password", "passphrase", "secret", "token", "key", "jwt"].iter().any(|word| name.contains(word))
+        && !NONE.iter().any(|word| name.contains(word))
+}
+
+pub(super) const SINGLE: &str = "a single value";
 const SINGLE_OR_PROVIDED: &str = "a single value, or `from` and `get`";
 const PROVIDED_HELP: &str = "write `name: value`, or `name: {from: provider, get: id}`";
-const BLANK: &str = "cannot be blank: expected at least one credential";
+pub(super) const BLANK: &str = "cannot be blank: expected at least one credential";
 const BLANK_HELP: &str = "write `credentials:` with `host`, `username` and `password` under it";

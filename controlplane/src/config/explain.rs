@@ -9,14 +9,18 @@ use std::time::Duration;
 use dataplane::OnRotation;
 use protocol::{ClientTls, Credential, Destination, Generation, Secret};
 
-use super::model::{Config, CredentialConfig, ListenOn, ServiceConfig, Source};
+use super::authentication::host_of;
+use super::model::{
+    AuthenticationConfig, AuthenticationKind, Config, CredentialConfig, ListenOn, ServiceConfig, Source,
+    UnservedConfig,
+};
 use super::transport;
 use crate::diagnostics::printable;
 
 /// Literals that are no secrets.
 const SHOWN: &[&str] = &["host", "port", "address", "sslmode", "sslhost"];
 
-/// What `config` means: a paragraph for each store that has a name, and for each service.
+/// What `config` means: a paragraph for each store that has a name, for each service, and for each that cannot be started.
 pub fn explain(config: &Config) -> String {
     let mut text = String::new();
     // A String takes all text.
@@ -28,14 +32,13 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
     for store in &config.stores {
         writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
         for setting in &store.settings {
-            let mut known = store.kind.settings().iter();
+            let is_fixed =
+                |name| store.kind.settings().iter().any(|known| known.name == name && known.is_fixed);
             let words = match &setting.source {
-                Source::Literal(value) if known.any(|known| known.name == setting.name && known.is_fixed) => {
-                    shown(value)
-                }
+                Source::Literal(value) if is_fixed(setting.name.as_str()) => text_of(value),
                 _ => origin(setting),
             };
-            writeln!(text, "  {:13}{words}", printable(&setting.name))?;
+            writeln!(text, "  {:12} {words}", printable(&setting.name))?;
         }
         text.push('\n');
     }
@@ -45,12 +48,18 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
         }
         write_service(service, text)?;
     }
+    for (i, service) in config.unserved.iter().enumerate() {
+        if i > 0 || !config.services.is_empty() {
+            text.push('\n');
+        }
+        write_unserved(service, text)?;
+    }
     Ok(())
 }
 
 fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
     writeln!(text, "{} ({})", printable(&service.name), service.protocol.name())?;
-    let mut line = |name: &str, words: &str| writeln!(text, "  {name:13}{words}");
+    let mut line = |name: &str, words: &str| writeln!(text, "  {name:12} {words}");
     line("listens on", &listens_on(service))?;
     line("reaches", &reaches(service))?;
     for credential in &service.credentials {
@@ -63,14 +72,70 @@ fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
     line("sessions", &format!("at most {}; {}", service.sessions_max, timeouts(service)))
 }
 
-fn listens_on(service: &ServiceConfig) -> String {
-    let mut words = printable(&service.listen_on.to_string());
-    if let ListenOn::Unix { access, .. } = &service.listen_on {
+fn write_unserved(service: &UnservedConfig, text: &mut String) -> fmt::Result {
+    writeln!(text, "{} ({})", printable(&service.name), service.connector)?;
+    let mut line = |name: &str, words: &str| writeln!(text, "  {name:12} {words}");
+    line("cannot start", &service.reason)?;
+    if let Some(listen_on) = &service.listen_on {
+        line("listens on", &place(listen_on))?;
+    }
+    for entry in &service.authentication {
+        line("logs in", &authentication(entry))?;
+        // What is shown already needs no origin.
+        for value in entry.values.iter().filter(|value| shown(value, &["header", "scope"]).is_none()) {
+            line(&printable(&value.name), &origin(value))?;
+        }
+    }
+    if !service.headers.is_empty() {
+        line("sends", &format!("the headers {}", printable(&service.headers.join(", "))))?;
+    }
+    for credential in &service.credentials {
+        line(&printable(&credential.name), &origin(credential))?;
+    }
+    Ok(())
+}
+
+/// How a service shows who it is, without what is secret in that.
+fn authentication(entry: &AuthenticationConfig) -> String {
+    let literal = |name| entry.values.iter().find_map(|value| shown(value, &[name]));
+    let somewhere = || "what its values say".to_owned();
+    match entry.kind {
+        AuthenticationKind::OAuth2 => {
+            let url = literal("token_url");
+            let host = url.as_deref().and_then(host_of).map_or_else(somewhere, printable);
+            let scope = literal("scope").map(|scope| format!(", scope {}", printable(&scope)));
+            format!("with a token of {host} (oauth2){}", scope.unwrap_or_default())
+        }
+        AuthenticationKind::Header => {
+            let header = literal("header").map_or_else(somewhere, |header| printable(&header));
+            format!("with the header {header}")
+        }
+    }
+}
+
+/// The text of a literal that has one of these names.
+fn shown(credential: &CredentialConfig, names: &[&str]) -> Option<String> {
+    match &credential.source {
+        Source::Literal(secret) if names.contains(&&*credential.name) => {
+            Some(secret.expose(|bytes| String::from_utf8_lossy(bytes).into_owned()))
+        }
+        _ => None,
+    }
+}
+
+fn place(listen_on: &ListenOn) -> String {
+    let mut words = printable(&listen_on.to_string());
+    if let ListenOn::Unix { access, .. } = listen_on {
         let id = |id: Option<u32>| id.map_or("ours".to_owned(), |id| id.to_string());
         let (owner, group) = (id(access.owner), id(access.group));
         // Writing to a String cannot fail.
         let _ = write!(words, ", mode {:04o}, owner {owner}, group {group}", access.mode);
     }
+    words
+}
+
+fn listens_on(service: &ServiceConfig) -> String {
+    let mut words = place(&service.listen_on);
     let mode = service.client_tls.mode;
     let offers = service.protocol.offers_client_tls(mode, transport(&service.listen_on));
     words.push_str(match (mode, offers) {
@@ -111,8 +176,13 @@ fn reaches(service: &ServiceConfig) -> String {
 
 /// Where a value comes from.
 fn origin(credential: &CredentialConfig) -> String {
+    if let Some(text) = shown(credential, SHOWN) {
+        return printable(&text);
+    }
     match &credential.source {
-        Source::Literal(secret) if SHOWN.contains(&&*credential.name) => shown(secret),
+        Source::Literal(_) if !credential.variables.is_empty() => {
+            format!("from the environment: {}", credential.variables.join(", "))
+        }
         Source::Literal(_) => "in the file".to_owned(),
         Source::Provider { store, id, .. } => printable(&format!("from {store}: {id}")),
         Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),
@@ -120,7 +190,7 @@ fn origin(credential: &CredentialConfig) -> String {
 }
 
 /// A literal that is no secret.
-fn shown(value: &Secret) -> String {
+fn text_of(value: &Secret) -> String {
     value.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
 }
 

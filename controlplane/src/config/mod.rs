@@ -4,13 +4,17 @@
 //! is taken over before all of it was found right.
 
 mod accounts;
+mod authentication;
 mod broker;
 mod check;
 mod claims;
 mod client_tls;
 mod cores;
+mod credential_list;
 mod credentials;
 mod explain;
+mod findings;
+mod listed;
 mod listen;
 mod model;
 mod nearest;
@@ -18,9 +22,11 @@ mod place;
 mod providers;
 mod section;
 mod service;
+mod services;
 mod source;
 mod system;
 mod values;
+mod variables;
 mod words;
 mod yaml;
 
@@ -35,8 +41,10 @@ use self::broker::BrokerSection;
 use self::claims::Claims;
 use self::credentials::LiteralSecrets;
 pub use self::explain::explain;
-use self::section::{Findings, Reader, Section, Unknown};
+use self::findings::Findings;
+use self::section::{Reader, Section, Unknown};
 use self::service::Shared;
+use self::services::Services;
 pub use self::source::FileState;
 use self::system::System;
 use crate::diagnostics::{Report, Severity, quoted};
@@ -45,8 +53,8 @@ use crate::stores::Stores;
 pub(crate) use broker::IO_WORDS;
 pub(crate) use client_tls::transport;
 pub use model::{
-    BrokerConfig, ClientTlsConfig, Config, ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig,
-    SocketAccess, Source, StoreConfig,
+    AuthenticationConfig, AuthenticationKind, BrokerConfig, ClientTlsConfig, Config, ConnectorConfig,
+    CredentialConfig, ListenOn, ServiceConfig, SocketAccess, Source, StoreConfig, UnservedConfig,
 };
 pub use place::Place;
 
@@ -74,21 +82,37 @@ pub struct Loaded {
     pub state: FileState,
 }
 
-/// Loads a file. On an error the report has all errors of the file, and its warnings.
+/// Loads a file to serve what it says. On an error the report has all errors of the file, and its warnings.
 pub fn load(request: &LoadRequest) -> Result<Loaded, Report> {
+    load_for(Purpose::Serve, request)
+}
+
+/// Loads a file to say what is in it: a service that cannot be started is only warned of.
+pub fn inspect(request: &LoadRequest) -> Result<Loaded, Report> {
+    load_for(Purpose::Inspect, request)
+}
+
+fn load_for(purpose: Purpose, request: &LoadRequest) -> Result<Loaded, Report> {
     let path = source::find(request.file.as_deref())?;
     let file = source::read(&path)?;
-    let mut loaded = read(&path, &file.text, file.is_shared, request.allow_remote, &System::REAL)?;
+    let reading = Reading {
+        path: &path,
+        is_shared: file.is_shared,
+        allow_remote: request.allow_remote,
+        purpose,
+        system: &System::REAL,
+    };
+    let mut loaded = reading.read(&file.text)?;
     loaded.state = file.state;
     let io = &mut loaded.config.broker.io;
     *io = request.io.unwrap_or(*io);
     Ok(loaded)
 }
 
-/// Loads a file as [`load`] does, and warns of what can be seen without connecting: literal values that the
+/// Loads a file as [`inspect`] does, and warns of what can be seen without connecting: literal values that the
 /// protocol cannot use, files of secrets that are missing or open to others.
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
-    let mut loaded = load(request)?;
+    let mut loaded = inspect(request)?;
     let stores = Stores::open(std::mem::take(&mut loaded.config.stores), &Stores::default());
     loaded.doubtful = check::add_findings(&loaded.config, &stores, &mut loaded.warnings);
     loaded.warnings.sort();
@@ -99,104 +123,106 @@ pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
 /// are, this returns, and holds memory in proportion to their number.
 pub fn parse_for_fuzz(bytes: &[u8]) -> Result<Loaded, Report> {
     let path = Path::new("fuzz.yml");
+    let purpose = Purpose::Inspect;
+    let reading = Reading { path, is_shared: true, allow_remote: true, purpose, system: &System::NONE };
     match std::str::from_utf8(bytes) {
-        Ok(text) => read(path, text, true, true, &System::NONE),
+        Ok(text) => reading.read(text),
         Err(_) => Err(Report::of_error(Some(path), "expected UTF-8", "")),
     }
 }
 
-fn read(
-    path: &Path,
-    text: &str,
+/// What a file is read for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    Serve,
+    Inspect,
+}
+
+/// How a text is read, whatever it says.
+struct Reading<'a> {
+    path: &'a Path,
+    /// Whether others than its owner may read the file.
     is_shared: bool,
     allow_remote: bool,
-    system: &System,
-) -> Result<Loaded, Report> {
-    let mut findings = Findings::new(path.to_owned());
-    let document = match yaml::parse(text) {
-        Ok(document) => document,
-        Err(error) => {
-            let message = format!("not valid YAML: {}", error.message);
-            findings.add(Severity::Error, Some(error.place), "", message, error.help.to_owned());
-            return Err(findings.into_report());
-        }
-    };
-    let mut reader = Reader::new(&document, system, findings);
-    if let Some(second) = document.second {
-        reader.warn(second, "", "a second document begins here: only the first counts", "remove the `---`");
-    }
-    let config = read_root(&mut reader, path, is_shared, allow_remote);
-    let Some(findings) = reader.into_findings() else {
-        // Whatever else was found, it was found in a part.
-        let message = "the file has too many keys once its aliases are unfolded";
-        return Err(Report::of_error(Some(path), message, "use fewer aliases and merges"));
-    };
-    let report = findings.into_report();
-    match config {
-        Some(config) if !report.has_errors() => {
-            Ok(Loaded { config, warnings: report, doubtful: 0, state: FileState::default() })
-        }
-        _ => Err(report),
-    }
+    purpose: Purpose,
+    system: &'a System,
 }
 
-fn read_root(reader: &mut Reader<'_>, path: &Path, is_shared: bool, allow_remote: bool) -> Option<Config> {
-    let root = reader.root()?;
-    // A file of another version would only earn errors about keys that are right in it.
-    let looks_like_version_2 = root.has("services") && !root.has("listeners");
-    if !is_version_2(reader, &root) && !looks_like_version_2 {
-        return None;
+impl Reading<'_> {
+    fn read(&self, text: &str) -> Result<Loaded, Report> {
+        let mut findings = Findings::new(self.path.to_owned());
+        let mut document = match yaml::parse(text) {
+            Ok(document) => document,
+            Err(error) => {
+                let message = format!("not valid YAML: {}", error.message);
+                findings.add(Severity::Error, Some(error.place), "", message, error.help.to_owned());
+                return Err(findings.into_report());
+            }
+        };
+        variables::expand(&mut document, self.system, &mut findings);
+        let mut reader = Reader::new(&document, self.system, findings);
+        if let Some(second) = document.second {
+            reader.warn(
+                second,
+                "",
+                "a second document begins here: only the first counts",
+                "remove the `---`",
+            );
+        }
+        let config = self.read_root(&mut reader);
+        let Some(findings) = reader.into_findings() else {
+            // Whatever else was found, it was found in a part.
+            let message = "the file has too many keys once its aliases are unfolded";
+            return Err(Report::of_error(Some(self.path), message, "use fewer aliases and merges"));
+        };
+        let report = findings.into_report();
+        match config {
+            Some(config) if !report.has_errors() => {
+                Ok(Loaded { config, warnings: report, doubtful: 0, state: FileState::default() })
+            }
+            _ => Err(report),
+        }
     }
-    root.without_extensions().finish(
-        reader,
-        &["version", "services", "broker", "providers"],
-        Unknown::Ignored,
-    );
 
-    let broker_field = root.take(reader, "broker");
-    let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
-    let mut literals = LiteralSecrets::default();
-    let (names, stores) = providers::read(reader, &root, &mut literals);
-    let mut shared = Shared {
-        broker: &broker,
-        allow_remote: allow_remote || broker.allow_remote,
-        claims: Claims::default(),
-        literals,
-        stores: names,
-    };
-    if let Some(admin) = broker.config.admin {
-        // Nothing is taken yet.
-        drop(shared.claims.claim_tcp(admin, "broker.admin"));
-    }
-    let services = read_services(reader, &root, &mut shared);
-    let Shared { literals, .. } = shared;
-    literals.warn_if_shared(reader, path, is_shared);
-    Some(Config { path: path.to_owned(), services: services?, stores: stores?, broker: broker.config })
-}
-
-fn read_services<'d>(
-    reader: &mut Reader<'d>,
-    root: &Section<'d>,
-    shared: &mut Shared<'_>,
-) -> Option<Vec<ServiceConfig>> {
-    const BLANK: &str = "cannot be blank: expected at least one service";
-    const HELP: &str =
-        "write a name under `services:`, and `connector`, `listenOn` and `credentials` under that";
-    let (field, section) = match root.take_combined(reader, "services") {
-        Ok(Some(found)) => found,
-        Ok(None) => {
-            reader.error(Place::START, "services", BLANK, HELP);
+    fn read_root(&self, reader: &mut Reader<'_>) -> Option<Config> {
+        let root = reader.root()?;
+        // A file of another version would only earn errors about keys that are right in it.
+        let looks_like_version_2 = root.has("services") && !root.has("listeners");
+        if !is_version_2(reader, &root) && !looks_like_version_2 {
             return None;
         }
-        Err(()) => return None,
-    };
-    let fields = section.fields(reader);
-    if fields.is_empty() {
-        reader.error(field.place, &field.path, BLANK, HELP);
-        return None;
+        root.without_extensions().finish(
+            reader,
+            &["version", "services", "broker", "providers"],
+            Unknown::Ignored,
+        );
+
+        let broker_field = root.take(reader, "broker");
+        let broker = broker_field.map_or_else(BrokerSection::default, |field| broker::read(reader, &field));
+        let mut literals = LiteralSecrets::default();
+        let (names, stores) = providers::read(reader, &root, &mut literals);
+        let mut shared = Shared {
+            broker: &broker,
+            allow_remote: self.allow_remote || broker.allow_remote,
+            claims: Claims::default(),
+            literals,
+            stores: names,
+            unserved: match self.purpose {
+                Purpose::Serve => Severity::Error,
+                Purpose::Inspect => Severity::Warning,
+            },
+        };
+        if let Some(admin) = broker.config.admin {
+            // Nothing is taken yet.
+            drop(shared.claims.claim_tcp(admin, "broker.admin"));
+        }
+        let services = services::read(reader, &root, &mut shared);
+        let Shared { literals, .. } = shared;
+        literals.warn_if_shared(reader, self.path, self.is_shared);
+        let Services { served, unserved } = services?;
+        let path = self.path.to_owned();
+        Some(Config { path, services: served, unserved, stores: stores?, broker: broker.config })
     }
-    let services: Vec<_> = fields.values().map(|field| service::read(reader, field, shared)).collect();
-    services.into_iter().collect()
 }
 
 /// Whether the file says that it is of version 2.

@@ -21,6 +21,8 @@ pub struct Config {
     pub broker: BrokerConfig,
     /// The services, in the order of their names.
     pub services: Vec<ServiceConfig>,
+    /// Those that cannot be started, in the order of their names. A file that is to be served has none.
+    pub unserved: Vec<UnservedConfig>,
     /// The stores that the file gives a name, each behind those that it needs itself.
     pub stores: Vec<StoreConfig>,
 }
@@ -72,6 +74,41 @@ pub struct ServiceConfig {
     pub connector: ConnectorConfig,
     /// Whether its clients speak inside TLS.
     pub client_tls: ClientTlsConfig,
+}
+
+/// A service that is right as far as it goes, and cannot be started.
+pub struct UnservedConfig {
+    /// Its name.
+    pub name: String,
+    /// What it is to speak: a word that is known, if only as one that is not built.
+    pub connector: String,
+    /// Where it is to listen, if the file says so.
+    pub listen_on: Option<ListenOn>,
+    /// How it is to show who it is.
+    pub authentication: Vec<AuthenticationConfig>,
+    /// What its credential is made of, in the order of the values' names.
+    pub credentials: Vec<CredentialConfig>,
+    /// The headers that its `config:` has a value for.
+    pub headers: Vec<String>,
+    /// What is missing.
+    pub reason: String,
+}
+
+/// One entry of `authentication:`.
+pub struct AuthenticationConfig {
+    /// What it is.
+    pub kind: AuthenticationKind,
+    /// What it is made of.
+    pub values: Vec<CredentialConfig>,
+}
+
+/// What an entry of `authentication:` is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuthenticationKind {
+    /// A token that is asked for with a client's own credentials.
+    OAuth2,
+    /// A header of every request.
+    Header,
 }
 
 /// A service's `config:`.
@@ -162,6 +199,8 @@ pub struct CredentialConfig {
     pub place: Place,
     /// Whether its literal is another text than what is written, as yaml.v2 reads it.
     pub is_rewritten: bool,
+    /// The variables of the environment that its literal was made of.
+    pub variables: Vec<String>,
     /// Who has it.
     pub source: Source,
 }

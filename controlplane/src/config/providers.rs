@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 
 use super::credentials::{self, LiteralSecrets, StoreNames};
+use super::findings::list_of;
 use super::model::{CredentialConfig, Source, StoreConfig};
 use super::nearest::nearest;
-use super::section::{Field, Reader, Section, list_of};
+use super::section::{Field, Reader, Section};
 use super::words::{self, LITERAL, Word};
 use crate::diagnostics::quoted;
 use crate::providers::{self, Conflict, Kind, KnownSetting, Written};

@@ -1,27 +1,21 @@
-//! Mappings as sections with known keys, and the findings about them.
+//! Mappings as sections with known keys.
 //!
-//! Owns key paths, duplicates, unknown keys and the collecting of findings. Knows no key of the configuration.
+//! Owns key paths, duplicates and unknown keys. Knows no key of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 
 use super::Place;
+use super::findings::{Findings, list_of};
 use super::nearest::nearest;
 use super::system::System;
-use super::yaml::{Document, Entry, MergeFault, NodeId, Scalar, Shape};
-use crate::diagnostics::{Finding, Report, Severity, printable};
+use super::yaml::{Document, Entry, NodeId, Scalar, Shape};
+use crate::diagnostics::{Severity, printable};
 
 /// A document being read, and what has been found so far.
 pub(super) struct Reader<'d> {
     document: &'d Document<'d>,
     system: &'d System,
     findings: Findings,
-}
-
-/// Findings about one file.
-pub(super) struct Findings {
-    file: PathBuf,
-    report: Report,
 }
 
 /// A mapping whose keys have a meaning.
@@ -77,7 +71,19 @@ impl<'d> Reader<'d> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.findings.add(Severity::Error, Some(place), path, message.into(), help.into());
+        self.say(Severity::Error, place, path, message, help);
+    }
+
+    /// Adds a finding about `path`.
+    pub(super) fn say(
+        &mut self,
+        severity: Severity,
+        place: Place,
+        path: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.findings.add(severity, Some(place), path, message.into(), help.into());
     }
 
     /// Adds a warning about `path`.
@@ -88,7 +94,7 @@ impl<'d> Reader<'d> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
-        self.findings.add(Severity::Warning, Some(place), path, message.into(), help.into());
+        self.say(Severity::Warning, place, path, message, help);
     }
 
     /// The keys of the document's root: `None`, and an error, if it is no mapping.
@@ -119,6 +125,9 @@ impl<'d> Reader<'d> {
 
     /// The section that `field` is. A null is an empty section. `None`, and an error, if it is something else.
     pub(super) fn section(&mut self, field: &Field<'d>) -> Option<Section<'d>> {
+        if self.is_lost(field) {
+            return None;
+        }
         if self.document.scalar(field.node).is_some_and(Scalar::is_null) {
             return Some(Section { path: field.path.clone(), entries: Vec::new() });
         }
@@ -154,16 +163,27 @@ impl<'d> Reader<'d> {
         Some(items.iter().enumerate().map(item).collect())
     }
 
+    /// `item` of the list at `path`, as if it stood there under the key `name`.
+    pub(super) fn named(&self, item: &Field<'d>, path: &str, name: &'d str) -> Field<'d> {
+        Field { key: name, path: join(path, name), key_place: item.place, place: item.place, node: item.node }
+    }
+
+    /// Whether `field` is text that could not be had. There is an error about it.
+    pub(super) fn is_lost(&self, field: &Field<'_>) -> bool {
+        matches!(self.document.shape(field.node), Shape::Lost)
+    }
+
     /// The scalar that `field` is.
     pub(super) fn scalar(&self, field: &Field<'_>) -> Option<&'d Scalar<'d>> {
         self.document.scalar(field.node)
     }
 
-    /// The text of `field`, blank for a null. `None`, and an error, if it is a list or a mapping.
+    /// The text of `field`, blank for a null. `None`, and an error, if it is a list or a mapping, or was lost.
     pub(super) fn text(&mut self, field: &Field<'_>, expected: &str, help: &str) -> Option<&'d str> {
         let document = self.document;
         match document.scalar(field.node) {
             Some(scalar) => Some(scalar.word()),
+            None if self.is_lost(field) => None,
             None => {
                 let found = self.describe(field.node);
                 self.error(field.place, &field.path, format!("expected {expected}, found {found}"), help);
@@ -180,7 +200,7 @@ impl<'d> Reader<'d> {
     fn describe(&self, node: NodeId) -> &'static str {
         match self.document.shape(node) {
             Shape::Scalar(scalar) if scalar.is_null() => "nothing",
-            Shape::Scalar(_) => "a single value",
+            Shape::Scalar(_) | Shape::Lost => "a single value",
             Shape::Sequence(_) => "a list",
             Shape::Mapping(_) => "a mapping",
         }
@@ -206,6 +226,11 @@ impl<'d> Reader<'d> {
 }
 
 impl<'d> Section<'d> {
+    /// The same keys at the path of `field`.
+    pub(super) fn at(self, field: &Field<'_>) -> Self {
+        Self { path: field.path.clone(), ..self }
+    }
+
     /// Whether it has no key.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -232,6 +257,18 @@ impl<'d> Section<'d> {
         let first = found.next()?;
         let last = found.fold(first, |earlier, later| self.note_replaced(reader, earlier, later));
         Some(reader.field(last, &self.path))
+    }
+
+    /// What [`Section::take`] would give, without a word.
+    pub(super) fn peek(&self, reader: &Reader<'d>, key: &str) -> Option<Field<'d>> {
+        let entry = self.entries.iter().rfind(|entry| entry.key == key)?;
+        Some(reader.field(entry, &self.path))
+    }
+
+    /// Whether `key` has a value that is a list, even one that does not count.
+    pub(super) fn has_list(&self, reader: &Reader<'d>, key: &str) -> bool {
+        let mut values = self.entries.iter().filter(|entry| entry.key == key);
+        values.any(|entry| matches!(reader.document.shape(entry.value), Shape::Sequence(_)))
     }
 
     /// Like [`Section::take`], for what several equal keys add up to, as in Go.
@@ -331,67 +368,9 @@ impl<'d> Section<'d> {
     }
 }
 
-impl Findings {
-    pub(super) fn new(file: PathBuf) -> Self {
-        Self { file, report: Report::default() }
-    }
-
-    pub(super) fn add(
-        &mut self,
-        severity: Severity,
-        place: Option<Place>,
-        path: &str,
-        message: String,
-        help: String,
-    ) {
-        self.report.push(Finding {
-            severity,
-            file: Some(self.file.clone()),
-            place,
-            key: path.to_owned(),
-            message,
-            help,
-        });
-    }
-
-    /// All findings in the order of the file.
-    pub(super) fn into_report(mut self) -> Report {
-        self.report.sort();
-        self.report
-    }
-
-    fn add_merge_fault(&mut self, fault: MergeFault, path: &str) {
-        let (place, message, help) = match fault {
-            MergeFault::KeyNotText(place) => (
-                place,
-                "expected a key, found a list or a mapping",
-                "keys are words; quote a word that starts with `[` or `{`",
-            ),
-            MergeFault::NotAMapping(place) => (
-                place,
-                "map merge requires map or sequence of maps as the value",
-                "write `<<: *name`, where `&name` stands before a mapping",
-            ),
-            MergeFault::TooDeep(place) => (place, "merges nest too deeply", "merge the mappings directly"),
-        };
-        self.add(Severity::Error, Some(place), path, message.to_owned(), help.to_owned());
-    }
-}
-
 /// `path.key`; a key that is no plain word is quoted, so that dots stay unambiguous.
 fn join(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || matches!(c, '_' | '-'));
     let key = if plain { key.to_owned() } else { format!("\"{}\"", printable(key)) };
     if path.is_empty() { key } else { format!("{path}.{key}") }
-}
-
-/// `the …s are` and the words, or `the only … is` the word.
-pub(super) fn list_of<'w>(what: &str, words: impl Iterator<Item = &'w str>) -> String {
-    let words: Vec<String> = words.map(|word| format!("`{word}`")).collect();
-    let (first, rest) =
-        what.split_once(' ').map_or((what, String::new()), |(noun, rest)| (noun, format!(" {rest}")));
-    match words.as_slice() {
-        [word] => format!("the only {first}{rest} is {word}"),
-        words => format!("the {first}s{rest} are {}", words.join(", ")),
-    }
 }

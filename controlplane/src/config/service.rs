@@ -11,11 +11,11 @@ use super::claims::Claims;
 use super::client_tls;
 use super::credentials::{self, LiteralSecrets, StoreNames};
 use super::listen;
-use super::model::{ConnectorConfig, ListenOn, ServiceConfig};
+use super::model::{ConnectorConfig, CredentialConfig, ListenOn, ServiceConfig};
 use super::section::{Field, Reader, Section, Unknown};
 use super::values::{Bound, read_word};
 use super::words::{self, Word};
-use crate::diagnostics::quoted;
+use crate::diagnostics::{Severity, quoted};
 use crate::rotation::Rules;
 
 /// What all services of a file share.
@@ -30,52 +30,60 @@ pub(super) struct Shared<'b> {
     pub(super) literals: LiteralSecrets,
     /// The stores that the file gives a name.
     pub(super) stores: StoreNames,
+    /// What it is to the file that a service cannot be started.
+    pub(super) unserved: Severity,
 }
 
 /// Reads one service. `None`, and errors, if it cannot be served.
 pub(super) fn read<'d>(
     reader: &mut Reader<'d>,
+    section: &Section<'d>,
     field: &Field<'d>,
     shared: &mut Shared<'_>,
 ) -> Option<ServiceConfig> {
-    check_name(reader, field);
-    let section = reader.section(field)?;
-    if section.is_empty() {
-        reader.error(
-            field.key_place,
-            &field.path,
-            "cannot be blank: expected `connector`, `listenOn` and `credentials`",
-            "write them under the service's name, indented",
-        );
-        return None;
-    }
     section.finish(reader, KEYS, Unknown::Ignored);
 
     // Every part is read before any is missed, so that every error is found.
-    let protocol = read_protocol(reader, &section, field);
-    let listen_on = listen::read(reader, &section, field.key_place);
-    let allow_remote = section.take(reader, "allowRemote").and_then(|field| reader.boolean(&field));
-    if let Some((place, listen_on)) = &listen_on {
-        check_reach(reader, (*place, listen_on), &field.path, allow_remote.unwrap_or(shared.allow_remote));
-        claim(reader, (*place, listen_on), &field.path, &mut shared.claims);
-    }
+    let protocol = read_protocol(reader, section, field);
+    let listen_on = read_place(reader, section, field, shared);
     let credentials =
-        credentials::read(reader, &section, field.key_place, &mut shared.literals, &shared.stores);
-    let (connector, inner_client_tls) = read_config(reader, &section);
+        credentials::read(reader, section, field.key_place, &mut shared.literals, &shared.stores);
+    let config = read_config(reader, section);
+    read_rest(reader, section, field, Core { protocol, listen_on, credentials, config }, shared)
+}
+
+/// What a service cannot be started without, as far as it could be read.
+pub(super) struct Core<'d> {
+    pub(super) protocol: Option<&'static dyn Protocol>,
+    pub(super) listen_on: Option<ListenOn>,
+    pub(super) credentials: Option<Vec<CredentialConfig>>,
+    /// See [`read_config`].
+    pub(super) config: (ConnectorConfig, Option<Field<'d>>),
+}
+
+/// Reads everything else of a service. `None` if its core is not whole.
+pub(super) fn read_rest<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    field: &Field<'d>,
+    core: Core<'d>,
+    shared: &Shared<'_>,
+) -> Option<ServiceConfig> {
+    let Core { protocol, listen_on, credentials, config: (connector, inner_client_tls) } = core;
     let own_client_tls = section.take(reader, client_tls::KEY);
-    let about = client_tls::About { protocol, listen_on: listen_on.as_ref().map(|(_, listen_on)| listen_on) };
+    let about = client_tls::About { protocol, listen_on: listen_on.as_ref() };
     let client_tls = client_tls::read(reader, own_client_tls.as_ref(), inner_client_tls.as_ref(), &about);
-    let sessions_max = broker::read_limits(reader, &section, shared.broker.config.sessions_max);
-    let timeouts = broker::read_timeouts(reader, &section).over(shared.broker.timeouts);
-    let freshness = read_freshness(reader, &section);
-    let on_rotation = read_on_rotation(reader, &section);
+    let sessions_max = broker::read_limits(reader, section, shared.broker.config.sessions_max);
+    let timeouts = broker::read_timeouts(reader, section).over(shared.broker.timeouts);
+    let freshness = read_freshness(reader, section);
+    let on_rotation = read_on_rotation(reader, section);
     let required = section.take(reader, "required").and_then(|field| reader.boolean(&field)).unwrap_or(true);
 
     Some(ServiceConfig {
         name: field.key.to_owned(),
         place: field.key_place,
         protocol: protocol?,
-        listen_on: listen_on?.1,
+        listen_on: listen_on?,
         credentials: credentials?,
         sessions_max,
         timeouts: timeouts.of_service(protocol?),
@@ -136,9 +144,10 @@ fn read_on_rotation<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> OnRot
     )
 }
 
-/// The name goes into logs, metrics and errors that clients see.
-fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
-    if field.key.is_empty() || field.key.chars().any(char::is_control) {
+/// The name goes into logs, metrics and errors that clients see. Whether it may.
+pub(super) fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) -> bool {
+    let is_right = !field.key.is_empty() && !field.key.chars().any(char::is_control);
+    if !is_right {
         reader.error(
             field.key_place,
             &field.path,
@@ -146,6 +155,7 @@ fn check_name(reader: &mut Reader<'_>, field: &Field<'_>) {
             "logs, metrics and errors show the name: use letters, digits, `-` and `_`",
         );
     }
+    is_right
 }
 
 fn read_protocol<'d>(
@@ -153,6 +163,43 @@ fn read_protocol<'d>(
     section: &Section<'d>,
     service: &Field<'d>,
 ) -> Option<&'static dyn Protocol> {
+    let named = read_connector(reader, section, service)?;
+    if let Some(protocol) = protocols::by_name(named.word) {
+        return Some(protocol);
+    }
+    match words::connector(named.word) {
+        Word::NotBuilt => {
+            let service = quoted(service.key);
+            let message = format!("the connector `{}` of service {service} is not supported yet", named.word);
+            let help = "remove the service, or leave it to the Go broker until it is";
+            reader.error(named.place, &named.path, message, help);
+        }
+        Word::Unknown(help) => named.refuse(reader, help),
+    }
+    None
+}
+
+/// The word that says what a service speaks.
+pub(super) struct ConnectorWord<'d> {
+    pub(super) word: &'d str,
+    path: String,
+    place: Place,
+}
+
+impl ConnectorWord<'_> {
+    /// Notes that there is no such connector.
+    pub(super) fn refuse(&self, reader: &mut Reader<'_>, help: String) {
+        let message = format!("missing service connector {:?}: there is no such connector", self.word);
+        reader.error(self.place, &self.path, message, help);
+    }
+}
+
+/// Reads `connector`, or the deprecated `protocol`.
+pub(super) fn read_connector<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: &Field<'d>,
+) -> Option<ConnectorWord<'d>> {
     const EXPECTED: &str = "the name of a connector";
     let help = "write it like `connector: pg`";
     let word_of = |reader: &mut Reader<'d>, key| match section.take(reader, key) {
@@ -176,29 +223,7 @@ fn read_protocol<'d>(
         );
         return None;
     }
-    if let Some(protocol) = protocols::by_name(word) {
-        return Some(protocol);
-    }
-    let path = section.path_of(key);
-    match words::connector(word) {
-        Word::NotBuilt => {
-            reader.error(
-                place,
-                &path,
-                format!("the connector `{word}` of service {} is not supported yet", quoted(service.key)),
-                "remove the service, or leave it to the Go broker until it is",
-            );
-        }
-        Word::Unknown(help) => {
-            reader.error(
-                place,
-                &path,
-                format!("missing service connector {word:?}: there is no such connector"),
-                help,
-            );
-        }
-    }
-    None
+    Some(ConnectorWord { word, path: section.path_of(key), place })
 }
 
 fn warn_deprecated<'d>(
@@ -218,6 +243,21 @@ fn warn_deprecated<'d>(
         ),
         if has_connector { "remove `protocol`" } else { "rename the key to `connector`" },
     );
+}
+
+/// Reads where a service listens, and whether it may.
+pub(super) fn read_place<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+    service: &Field<'d>,
+    shared: &mut Shared<'_>,
+) -> Option<ListenOn> {
+    let listen_on = listen::read(reader, section, service.key_place);
+    let allow_remote = section.take(reader, "allowRemote").and_then(|field| reader.boolean(&field));
+    let (place, listen_on) = listen_on?;
+    check_reach(reader, (place, &listen_on), &service.path, allow_remote.unwrap_or(shared.allow_remote));
+    claim(reader, (place, &listen_on), &service.path, &mut shared.claims);
+    Some(listen_on)
 }
 
 /// Beyond this machine a service listens only if somebody said so.
@@ -257,7 +297,10 @@ fn claim(
 }
 
 /// Reads `config:`, which belongs to the connector. `clientTls` in it is left unread: the same key may stand on the service.
-fn read_config<'d>(reader: &mut Reader<'d>, section: &Section<'d>) -> (ConnectorConfig, Option<Field<'d>>) {
+pub(super) fn read_config<'d>(
+    reader: &mut Reader<'d>,
+    section: &Section<'d>,
+) -> (ConnectorConfig, Option<Field<'d>>) {
     let default = ConnectorConfig::default();
     let Some(field) = section.take(reader, "config") else { return (default, None) };
     if !reader.is_mapping(&field) {
@@ -304,7 +347,7 @@ const CONFIG_KEYS: &[&str] =
     &["cleartextPassword", "channelBinding", "allowPublicKeyRetrieval", "compression", client_tls::KEY];
 
 /// `debug` was left over in files of the Go broker, which ignored it.
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "connector",
     "protocol",
     "listenOn",

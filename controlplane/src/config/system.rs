@@ -3,8 +3,10 @@
 //! Owns the seam: reading the same bytes without asking anything is [`System::NONE`], for fuzzing.
 
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::os::unix::ffi::OsStringExt;
 
 use protocol::Secret;
+use zeroize::Zeroizing;
 
 use super::accounts;
 use crate::providers;
@@ -22,19 +24,22 @@ pub(super) struct System {
     pub(super) group_id: fn(&str) -> Option<u32>,
     /// What a file holds; `true` for one that anybody may read.
     pub(super) file: fn(&str, bool) -> Result<FileRead, String>,
+    /// The value of an environment variable.
+    pub(super) variable: fn(&str) -> Option<Zeroizing<Vec<u8>>>,
 }
 
 impl System {
     /// This machine.
     pub(super) const REAL: Self =
-        Self { resolve, user_id: accounts::user_id, group_id: accounts::group_id, file };
+        Self { resolve, user_id: accounts::user_id, group_id: accounts::group_id, file, variable };
 
-    /// A machine that knows no name and has no file.
+    /// A machine that knows no name, and has no file and no variable.
     pub(super) const NONE: Self = Self {
         resolve: |_, _| Vec::new(),
         user_id: |_| None,
         group_id: |_| None,
         file: |_, _| Err("there are no files".to_owned()),
+        variable: |_| None,
     };
 }
 
@@ -44,4 +49,8 @@ fn resolve(host: &str, port: u16) -> Vec<SocketAddr> {
 
 fn file(path: &str, is_public: bool) -> Result<FileRead, String> {
     providers::read_whole(path, is_public).map_err(|error| error.to_string())
+}
+
+fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
+    std::env::var_os(name).map(|value| Zeroizing::new(value.into_vec()))
 }

@@ -3,8 +3,8 @@
 //! Owns these words. The ones that work are in the registries.
 
 use super::credentials::StoreNames;
+use super::findings::list_of;
 use super::nearest::nearest;
-use super::section::list_of;
 
 /// What a word for a connector or a provider is to us.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,6 +24,11 @@ pub(super) fn connector(word: &str) -> Word {
         _ => return classify(word, "connector", &built, CONNECTORS_NOT_BUILT),
     };
     Word::Unknown(format!("did you mean `{meant}`? ({})", list_of("connector", built.iter().copied())))
+}
+
+/// What `word` is to a service of a list, if no protocol has that name.
+pub(super) fn connector_of_list(word: &str) -> Word {
+    if CONNECTORS_OF_LISTS.contains(&word) { Word::NotBuilt } else { connector(word) }
 }
 
 /// What `word` is, if neither a store nor a kind of store has that name.
@@ -54,6 +59,9 @@ pub(super) const LITERAL: &str = "literal";
 
 const CONNECTORS_NOT_BUILT: &[&str] =
     &["mssql", "ssh", "ssh-agent", "aws", "basic_auth", "conjur", "generic_http", "http"];
+
+/// Those that the Go broker never knew.
+const CONNECTORS_OF_LISTS: &[&str] = &["tcp"];
 
 const PROVIDERS_NOT_BUILT: &[&str] =
     &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes"];

@@ -22,6 +22,7 @@ on_both_drivers! {
     a_session_waits_for_a_credential_that_has_not_come,
     a_credential_that_never_comes_is_told_at_the_deadline,
     a_target_that_refuses_is_told_with_its_address,
+    a_target_that_does_not_answer_is_left_alone_until_it_does,
     sessions_beyond_the_limit_are_told_so_and_places_come_back,
     a_thousand_sessions_at_once_each_get_their_own_bytes,
     connections_are_shared_by_the_workers,
@@ -267,6 +268,39 @@ fn a_target_that_refuses_is_told_with_its_address(io: IoChoice) {
     let mut told = String::new();
     client.read_to_string(&mut told).unwrap();
     assert_eq!(told, format!("!dial tcp {address}: connect: connection refused"));
+}
+
+fn a_target_that_does_not_answer_is_left_alone_until_it_does(io: IoChoice) {
+    let (listener, address) = target();
+    // Room for one connection that nobody takes: the kernel answers no more than that.
+    rustix::net::listen(&listener, 0).unwrap();
+    let mut full = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        full.push(stream);
+    }
+    let mut options = Options::on(io);
+    options.timeouts.dial = Duration::from_millis(50);
+    let bed = Bed::new(address, options);
+    let ask = || {
+        let mut told = String::new();
+        connect(&bed, b"").read_to_string(&mut told).unwrap();
+        told
+    };
+    let timeout = format!("!dial tcp {address}: i/o timeout");
+    assert_eq!([ask(), ask(), ask()], [&*timeout, &timeout, &timeout]);
+    let told = ask();
+    assert!(told.starts_with(&timeout) && told.contains("dialled again every few seconds"), "{told}");
+    assert!(bed.endpoint.is_left_alone());
+
+    drop(full);
+    rustix::net::listen(&listener, 128).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    while listener.accept().is_ok() {}
+    listener.set_nonblocking(false).unwrap();
+    await_that("somebody is let through", || {
+        let _client = connect(&bed, b"");
+        !bed.endpoint.is_left_alone()
+    });
 }
 
 fn sessions_beyond_the_limit_are_told_so_and_places_come_back(io: IoChoice) {

@@ -183,6 +183,11 @@ pub enum TargetFailed {
         /// `address:port`, or a socket's path.
         address: String,
     },
+    /// No address of it has answered lately, and it is not time to dial one again: the last address.
+    Silent {
+        /// `address:port`, or a socket's path.
+        address: String,
+    },
     /// It does not do TLS, and the service requires it.
     TlsNotOffered,
     /// The TLS handshake failed or the certificate was not accepted: the cause, in words that Go users know.
@@ -256,7 +261,7 @@ impl Error {
             Self::Limit(_) => "session_limit",
             Self::Target(TargetFailed::Name { .. }) => "name",
             Self::Target(TargetFailed::Dial { .. }) => "dial",
-            Self::Target(TargetFailed::DialTimeout { .. }) => "dial_timeout",
+            Self::Target(TargetFailed::DialTimeout { .. } | TargetFailed::Silent { .. }) => "dial_timeout",
             Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
             Self::Target(TargetFailed::Field { .. }) => "credential_field",
             Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnobtainable) => {
@@ -345,7 +350,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 39] = [
+        let errors: [Error; 40] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -374,6 +379,7 @@ mod tests {
             TargetFailed::Name { host: "h".into(), reason: "r".into() }.into(),
             TargetFailed::Dial { address: "a".into(), reason: "r".into() }.into(),
             TargetFailed::DialTimeout { address: "a".into() }.into(),
+            TargetFailed::Silent { address: "a".into() }.into(),
             TargetFailed::TlsNotOffered.into(),
             TargetFailed::Tls("x509".into()).into(),
             TargetFailed::Field { name: "port", reason: "r".into() }.into(),

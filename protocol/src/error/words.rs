@@ -126,6 +126,10 @@ impl fmt::Display for Error {
                 TargetFailed::Name { host, reason } => write!(f, "dial tcp: lookup {host}: {reason}"),
                 TargetFailed::Dial { address, reason } => write!(f, "dial {address}: connect: {reason}"),
                 TargetFailed::DialTimeout { address } => write!(f, "dial {address}: i/o timeout"),
+                TargetFailed::Silent { address } => write!(
+                    f,
+                    "dial {address}: i/o timeout, three times in a row a moment ago: it is dialled again every few seconds"
+                ),
                 TargetFailed::TlsNotOffered => f.write_str("the backend does not allow SSL connections"),
                 TargetFailed::Tls(reason) => f.write_str(reason),
                 TargetFailed::Field { name, reason } => write!(f, "credential '{name}': {reason}"),

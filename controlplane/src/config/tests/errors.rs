@@ -93,7 +93,7 @@ fn a_file_that_is_no_configuration_gets_one_error() {
         ),
         (
             "version: 2\nservices: []\n",
-            "secretless.yml:2:11: error: services: expected a mapping, found a list",
+            "secretless.yml:2:11: error: services: cannot be blank: expected at least one service",
         ),
         (
             "version: 2\nservices: x\n",

@@ -15,7 +15,7 @@ fn a_service_is_explained_without_a_secret() {
         \x20   credentials: {host: /run/mysqld.sock, username: hunter2, password: hunter3}\n\
         \x20   limits: {sessions: 20}\n    timeouts: {idle: 90s, dial: 250ms}\n\
         \x20 vague:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5433\n    onRotation: close\n\
-        \x20   credentials: {host: {from: env, get: DB_HOST}, token: {from: keychain, get: a#b}}\n";
+        \x20   credentials: {host: {from: env, get: DB_HOST}, token: {from: keychain, get: a#b}, application_name: books}\n";
     let said = explain(&loaded(file).config);
     let expected = "\
 store safe (local)
@@ -48,6 +48,7 @@ shop (mysql)
 vague (pg)
   listens on   tcp://127.0.0.1:5433, in clear
   reaches      what its values say
+  application_name in the file
   host         from env: DB_HOST
   token        from keychain, which is not supported yet
   fetches      when a value changes, else every 5 min; the last ones serve 1 h longer while the store fails

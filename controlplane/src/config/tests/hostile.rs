@@ -26,6 +26,8 @@ fn damaged_files_never_panic() {
         include_str!("../../../testdata/findings/credentials.yml"),
         include_str!("../../../testdata/findings/settings.yml"),
         include_str!("../../../testdata/findings/ignored.yml"),
+        include_str!("../../../testdata/findings/list.yml"),
+        include_str!("../../../testdata/list/elizaos-agents.yml"),
         "version: 2\na: &a {x: 1, <<: {y: 2}}\nservices: {b: {<<: [*a, *a], connector: !!str pg}}\n",
     ];
     let pieces = [
@@ -59,6 +61,8 @@ fn damaged_files_never_panic() {
         "\\",
         "~",
         "\r",
+        "${A:-",
+        "$$",
     ];
     let mut numbers = Numbers(0x5eed);
     for round in 0..4000 {

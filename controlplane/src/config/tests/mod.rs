@@ -6,14 +6,21 @@ mod errors;
 mod explain;
 mod go_files;
 mod hostile;
+mod list_form;
 mod ours;
 mod providers;
 mod secrets;
 
 use super::*;
 
+/// As `check` and `explain` read a file.
+fn reading(system: &System) -> Reading<'_> {
+    let (path, purpose) = (Path::new("secretless.yml"), Purpose::Inspect);
+    Reading { path, is_shared: false, allow_remote: false, purpose, system }
+}
+
 fn read_text(text: &str) -> Result<Loaded, Report> {
-    read(Path::new("secretless.yml"), text, false, false, &System::REAL)
+    reading(&System::REAL).read(text)
 }
 
 fn loaded(text: &str) -> Loaded {

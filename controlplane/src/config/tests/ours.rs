@@ -133,7 +133,7 @@ fn listening_beyond_this_machine_must_be_allowed() {
         ("allowRemote: true", "allowRemote: false", false, true),
     ] {
         let file = wide(service, broker);
-        let result = read(Path::new("x.yml"), &file, false, flag, &System::REAL);
+        let result = Reading { allow_remote: flag, ..reading(&System::REAL) }.read(&file);
         assert_eq!(result.is_ok(), allowed, "{file} {flag}");
     }
     let refusal = report(&wide("", ""));

@@ -16,6 +16,8 @@ pub(in crate::config) struct Scalar<'a> {
     text: Text<'a>,
     plain: bool,
     tag: Kind,
+    /// What the text was made of, besides what the file has.
+    variables: Box<[String]>,
 }
 
 /// The file's own bytes where they need no work; else a copy, which is wiped.
@@ -55,7 +57,18 @@ pub(in crate::config) struct TagFault;
 
 impl<'a> Scalar<'a> {
     pub(super) fn new(text: Text<'a>, style: ScalarStyle, tag: Option<&Tag>) -> Self {
-        Self { text, plain: style == ScalarStyle::Plain, tag: tag.map_or(Kind::Untagged, Kind::of) }
+        let tag = tag.map_or(Kind::Untagged, Kind::of);
+        Self { text, plain: style == ScalarStyle::Plain, tag, variables: Box::default() }
+    }
+
+    /// The scalar with another text, which is taken as if it were in quotes.
+    pub(super) fn with_text<'b>(&self, text: Zeroizing<String>, variables: Vec<String>) -> Scalar<'b> {
+        Scalar { text: Text::Owned(text), plain: false, tag: self.tag, variables: variables.into() }
+    }
+
+    /// The variables of the environment whose values are in the text.
+    pub(in crate::config) fn variables(&self) -> &[String] {
+        &self.variables
     }
 
     /// What yaml.v2 gives for a field of type string: the text as written, or nothing for a null.

@@ -15,7 +15,7 @@ use crate::config::Place;
 
 /// The first document of a file.
 pub(in crate::config) struct Document<'a> {
-    nodes: Vec<Node<'a>>,
+    pub(super) nodes: Vec<Node<'a>>,
     root: Option<NodeId>,
     /// Where a second document begins.
     pub(in crate::config) second: Option<Place>,
@@ -27,11 +27,11 @@ pub(in crate::config) struct Document<'a> {
 
 /// A node of one document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(in crate::config) struct NodeId(usize);
+pub(in crate::config) struct NodeId(pub(super) usize);
 
-struct Node<'a> {
-    place: Place,
-    shape: Shape<'a>,
+pub(super) struct Node<'a> {
+    pub(super) place: Place,
+    pub(super) shape: Shape<'a>,
 }
 
 /// What a node is.
@@ -42,6 +42,8 @@ pub(in crate::config) enum Shape<'a> {
     Sequence(Vec<NodeId>),
     /// Keys and their values, as written.
     Mapping(Vec<(NodeId, NodeId)>),
+    /// Text that could not be had. There is an error about it.
+    Lost,
 }
 
 /// The file is not YAML, or more than we read.
@@ -272,7 +274,7 @@ impl<'a> Builder<'a> {
                 Some(key) => pairs.push((key, child)),
                 None => parent.key = Some(child),
             },
-            Shape::Scalar(_) => {}
+            Shape::Scalar(_) | Shape::Lost => {}
         }
     }
 }

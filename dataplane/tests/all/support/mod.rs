@@ -142,7 +142,8 @@ pub(crate) struct Bed {
     pub(crate) plane: Dataplane,
     pub(crate) address: SocketAddr,
     pub(crate) runtime: Arc<ServiceRuntime>,
-    target: Address,
+    /// The target's address.
+    pub(crate) endpoint: Arc<Endpoint>,
     options: Options,
 }
 
@@ -205,7 +206,8 @@ impl Bed {
         listener.set_nonblocking(true).expect("a socket can be non-blocking");
         let address = listener.local_addr().expect("a bound socket has an address");
         let runtime = Arc::new(ServiceRuntime::new(options.workers));
-        let bed = Self { plane, address, runtime, target, options };
+        let endpoint = Arc::new(Endpoint::new(target));
+        let bed = Self { plane, address, runtime, endpoint, options };
         bed.publish(bed.options.with_credential);
         bed.plane.listen(&ListenerMail {
             id: ListenerId(1),
@@ -247,7 +249,7 @@ impl Bed {
             let credential = Credential::new(generation, BTreeMap::new());
             service.credential = CredentialState::Here(Arc::new(credential));
         }
-        service.target = Target::Resolved(vec![Arc::new(Endpoint::new(self.target.clone()))]);
+        service.target = Target::Resolved(vec![Arc::clone(&self.endpoint)]);
         let services = BTreeMap::from([(ServiceId(1), Arc::new(service))]);
         self.plane.publish(&Arc::new(Snapshot { services }));
     }
