@@ -2,6 +2,7 @@
 
 mod grace;
 mod lifetime;
+mod months;
 mod random;
 mod stand_in;
 mod trials;
