@@ -210,8 +210,6 @@ pub struct Item {
 pub struct Fetched {
     /// One value for each item of the request, in its order.
     pub values: Vec<Secret>,
-    /// The store's own name for this state of the values: two answers of one version need no comparison.
-    pub version: Option<String>,
     /// The lease that all values hang on, where the store gives one.
     pub lease: Option<Lease>,
     /// When to ask again although nobody has said that anything changed.
@@ -225,7 +223,7 @@ pub struct Fetched {
 impl Fetched {
     /// Values that nothing is known about but that they are the present ones.
     pub fn new(values: Vec<Secret>) -> Self {
-        Self { values, version: None, lease: None, refetch_at: None, usable_until: None, notes: Vec::new() }
+        Self { values, lease: None, refetch_at: None, usable_until: None, notes: Vec::new() }
     }
 }
 
