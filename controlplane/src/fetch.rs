@@ -133,6 +133,11 @@ impl Sources {
         self.asks.is_empty() && self.unknown.is_none()
     }
 
+    /// Whether every answer is the last word: there is no other to wait for.
+    pub(crate) fn is_constant(&self) -> bool {
+        self.asks.iter().all(|ask| ask.provider.is_constant())
+    }
+
     /// Whether another fetch would fail as this one did: the file names a provider that this broker does not have, or one
     /// whose answers never change.
     pub(crate) fn is_hopeless(&self, failures: &[Failure]) -> bool {

@@ -20,7 +20,7 @@ use crate::leases::{self, Holds, Leased};
 use crate::options::Options;
 use crate::providers::FetchError;
 use crate::resolve::Names;
-use crate::rotation::{Outcome, Replaced, Rotation, Schedule};
+use crate::rotation::{Outcome, Replaced, Rotation, Rules, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
 
@@ -77,7 +77,7 @@ impl ServiceState {
         sources: Arc<Sources>,
         runtime: Arc<ServiceRuntime>,
     ) -> Self {
-        let rotation = Rotation::new(sources.is_fixed(), options.rules);
+        let rotation = Rotation::new(sources.is_fixed(), rules(&options, &sources));
         Self {
             id,
             options,
@@ -121,7 +121,7 @@ impl ServiceState {
             false if keeps_values => Replaced::Values,
             false => Replaced::All,
         };
-        self.rotation.on_sources_replaced(sources.is_fixed(), options.rules, replaced);
+        self.rotation.on_sources_replaced(sources.is_fixed(), rules(&options, &sources), replaced);
         self.epoch += 1;
         if replaced == Replaced::All {
             self.forget();
@@ -383,4 +383,10 @@ impl ServiceState {
         let totals = self.runtime.totals();
         totals.opened == totals.closed
     }
+}
+
+/// The service's rules; nobody waits for another answer of sources that have but one.
+fn rules(options: &Options, sources: &Sources) -> Rules {
+    let grace = if sources.is_constant() { Duration::ZERO } else { options.rules.grace };
+    Rules { grace, ..options.rules }
 }
