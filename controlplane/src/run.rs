@@ -183,12 +183,19 @@ impl Run {
                 next = self.events.try_recv().ok();
             }
         }
+        // Nobody takes what is still on its way: leases that come with it go back at once.
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
         let leases = self.control.borrow().stores().leases().clone();
         leases.give_all_back(RETURN_MAX).await;
         self.closing.push(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
-        for mut closing in self.closing {
-            while closing.join_next().await.is_some() {}
-        }
+        let all_closed = async {
+            for mut closing in self.closing {
+                while closing.join_next().await.is_some() {}
+            }
+        };
+        // Whatever holds them up, the end comes.
+        let _ = tokio::time::timeout(CLOSING_MAX * 2, all_closed).await;
     }
 
     /// Goes once through everything that may be due. Whether the end has come.

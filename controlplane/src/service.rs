@@ -16,7 +16,7 @@ use tracing::{info, warn};
 
 use crate::endpoints::{Endpoints, Place};
 use crate::fetch::{Answer, Sources, describe};
-use crate::leases::{self, Holds, Leased};
+use crate::leases::{self, Holds, Leased, Replacing};
 use crate::options::Options;
 use crate::providers::FetchError;
 use crate::resolve::Names;
@@ -46,6 +46,8 @@ pub(crate) struct ServiceState {
     pub rotations: u64,
     /// The leases that the newest values hang on.
     pub holds: Holds,
+    /// How often they are replaced because the target does not take them.
+    pub replacing: Replacing,
     /// When the leases end that open sessions may have begun with.
     pub leased: Leased,
     /// When each that may be in force has come.
@@ -95,6 +97,7 @@ impl ServiceState {
             rotations: 0,
             holds: Vec::new(),
             leased: Leased::default(),
+            replacing: Replacing::default(),
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
@@ -157,6 +160,9 @@ impl ServiceState {
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
     pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
+        let over_at = leases::over_at(&answer.holds);
+        let hold = leases::hold(&answer.holds);
+        self.holds = answer.holds;
         let round = match answer.result {
             Ok(round) => round,
             Err(failures) => {
@@ -173,9 +179,6 @@ impl ServiceState {
         for note in round.notes {
             self.say(note);
         }
-        let over_at = leases::over_at(&round.holds);
-        let hold = leases::hold(&round.holds);
-        self.holds = round.holds;
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
             let newest = self.credential.as_ref().map(|credential| credential.generation());
             self.leased.put(newest, over_at);

@@ -26,15 +26,22 @@ pub(super) struct Forbidden {
 impl Store {
     /// Learns from an answer which stores answer.
     pub(super) fn judge_stores(&mut self, id: ServiceId, answer: &fetch::Answer, now: Instant) {
+        let mut silent = BTreeMap::new();
         for Failure { provider, error } in answer.result.as_ref().err().into_iter().flatten() {
-            if let FetchError::Unavailable(words) = error
-                && self.breakers.on_silence(provider, id, words.clone(), now, time_of_day)
-            {
-                warn!("store '{provider}' does not answer: it is tried again every few seconds: {words}");
+            if let FetchError::Unavailable(words) = error {
+                silent.insert(provider, words);
             }
         }
-        for Asked { provider, outcome, .. } in &answer.asked {
-            if *outcome != "unavailable" && self.breakers.on_answer(provider, now) {
+        for (store, words) in &silent {
+            if self.breakers.on_silence(store, id, (*words).clone(), now, time_of_day) {
+                warn!("store '{store}' does not answer: it is tried again every few seconds: {words}");
+            }
+        }
+        // What one place of a store says while another is silent is no word for the store.
+        for Asked { provider, .. } in
+            answer.asked.iter().filter(|asked| !silent.contains_key(&asked.provider))
+        {
+            if self.breakers.on_answer(provider, id, now) {
                 info!("store '{provider}' answers again");
             }
         }
