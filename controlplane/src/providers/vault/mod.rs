@@ -10,11 +10,9 @@ mod client;
 mod conflicts;
 mod grant;
 mod id;
-mod json;
 mod keys;
 mod lease;
 mod login;
-mod proxy;
 mod read;
 mod renewal;
 mod said;
@@ -23,9 +21,7 @@ mod site;
 mod store;
 #[cfg(test)]
 mod testing;
-mod tls;
 mod token;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,11 +32,13 @@ use super::{
     Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Lease, Provider, Renewing, Request,
     Revoking, Settings, Written,
 };
+use crate::web::client::Answer;
+use crate::web::said::Values;
+use crate::web::tls;
 use asking::Way;
 use id::Id;
 use keys::{OF_THE_WAY, SETTINGS};
 use login::Method;
-use said::Values;
 use store::Store;
 
 /// The kind `vault`. Without settings it is the store that the environment names.
@@ -115,8 +113,8 @@ impl Provider for Opened {
 impl Way {
     /// What is wrong with the files that it needs, and the remedy.
     fn flaw(&self, settings: &Settings) -> Option<(String, &'static str)> {
-        let is_tls = self.site.address.scheme_str() == Some("https");
-        if let Some(Err(words)) = is_tls.then(|| tls::config(&self.site)) {
+        let line = &self.site.line;
+        if let Some(Err(words)) = line.is_encrypted().then(|| tls::config(line)) {
             return Some((words, "name files of PEM that the broker can read"));
         }
         if self.method == Method::Token {
@@ -148,14 +146,14 @@ pub fn id_for_fuzz(text: &str) {
 /// fuzzing: there is a value that is in the answer, or there are words that hold nothing of it.
 pub fn answer_for_fuzz(status: u16, field: &str, body: &[u8]) {
     let body = zeroize::Zeroizing::new(body.to_vec());
-    read::for_fuzz(&client::Answer { status, body }, field);
+    read::for_fuzz(&Answer { status, body }, field);
 }
 
 /// Takes `body` for what a store answers with this status to a login. For fuzzing: there is a token that is in the answer, or
 /// there are words of bounded size.
 pub fn grant_for_fuzz(status: u16, body: &[u8]) {
     let body = zeroize::Zeroizing::new(body.to_vec());
-    grant::for_fuzz(&client::Answer { status, body });
+    grant::for_fuzz(&Answer { status, body });
 }
 
 #[cfg(test)]
