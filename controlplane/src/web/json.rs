@@ -81,6 +81,12 @@ impl<'a> Json<'a> {
         all.into_iter().take(count).map(|raw| Self(raw.get())).collect()
     }
 
+    /// The element at this place, if this is a list that has one.
+    pub(crate) fn element(self, index: usize) -> Option<Self> {
+        let Elements(all) = serde_json::from_str(self.0).ok()?;
+        all.get(index).map(|raw| Self(raw.get()))
+    }
+
     fn each_member(self, see: impl FnMut(&str, Self)) {
         let mut deserializer = serde_json::Deserializer::from_str(self.0);
         // It was whole when it was parsed.
