@@ -12,6 +12,7 @@ mod cancel;
 mod client_encryption;
 mod clients;
 mod copy;
+mod doubles;
 mod drivers;
 mod encryption;
 mod failures;
