@@ -17,6 +17,7 @@ mod drivers;
 mod encryption;
 mod failures;
 mod health;
+mod http_store;
 mod io;
 mod limits;
 mod load;
