@@ -46,5 +46,6 @@ mod unix_socket;
 mod values;
 pub mod vault_file;
 mod watch;
+mod web;
 
 pub use start::main;

@@ -1,4 +1,4 @@
-//! What the unit tests of this crate share: a directory of their own, a runtime.
+//! What the unit tests of this crate share: a directory of their own, a runtime, the seeds of fuzz targets.
 
 use std::fs;
 use std::future::Future;
@@ -38,4 +38,16 @@ impl Drop for TempDir {
 /// Runs `future` as the control plane would.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
     tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// Every seed of a fuzz target, and everything that it begins with.
+pub(crate) fn each_prefix_of_seeds(target: &str, mut play: impl FnMut(&[u8])) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
+    let mut seeds = 0;
+    for entry in fs::read_dir(folder).expect("the target has seeds") {
+        let bytes = fs::read(entry.expect("an entry").path()).expect("a seed");
+        (0..=bytes.len()).for_each(|end| play(&bytes[..end]));
+        seeds += 1;
+    }
+    assert!(seeds > 1);
 }

@@ -1,7 +1,7 @@
 //! What the black-box tests stand on: real servers and clients, obtained and started.
 //!
 //! [`obtain`] brings what cargo does not; [`postgres`] and [`mysql`] start servers, [`openbao`] a secret store,
-//! [`broker`] the broker; [`jwt`] signs tokens; [`wait`] waits for conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
+//! [`web_server`] an HTTP server, [`broker`] the broker; [`jwt`] signs tokens; [`wait`] waits for conditions. The tests themselves are under `tests/`, the README's two commands under `bin/`.
 
 #![expect(
     clippy::panic,
@@ -28,4 +28,5 @@ pub mod say;
 pub mod unprivileged;
 pub mod vault;
 pub mod wait;
+pub mod web_server;
 pub mod wire;

@@ -19,7 +19,14 @@ use crate::diagnostics::quoted;
 use crate::providers::{self, Kind};
 
 /// The stores that the file gives a name.
-pub(super) type StoreNames = BTreeMap<String, &'static dyn Kind>;
+pub(super) type StoreNames = BTreeMap<String, Described>;
+
+/// What is known of such a store before any value is read.
+pub(super) struct Described {
+    pub(super) kind: &'static dyn Kind,
+    /// The names of its settings.
+    pub(super) settings: Vec<String>,
+}
 
 /// Literal secrets of a file, for one warning about all of them.
 #[derive(Default)]
@@ -171,7 +178,8 @@ pub(super) fn read_provided<'d>(
         Named::Literal => return Some(literal(reader, field, id, value, literals)),
         Named::NotBuilt(word) => Source::Unknown(word),
         Named::Store(store, kind) => {
-            let id = read_id(reader, (id.place, id_path, &asked.provider.0), value, kind)?;
+            let settings = stores.get(&store).map(|store| &*store.settings).unwrap_or_default();
+            let id = read_id(reader, (id.place, id_path, &asked.provider.0), value, (kind, settings))?;
             Source::Provider { store, kind, id, raw: is_raw }
         }
     };
@@ -216,8 +224,8 @@ fn read_provider<'d>(
     if *word == words::LITERAL {
         return Some(Named::Literal);
     }
-    if let Some(kind) = stores.get(&**word).copied() {
-        return Some(Named::Store(word.to_string(), kind));
+    if let Some(store) = stores.get(&**word) {
+        return Some(Named::Store(word.to_string(), store.kind));
     }
     if let Some(kind) = providers::by_name(&word) {
         if let Some(setting) = kind.settings().iter().find(|setting| setting.is_required) {
@@ -252,7 +260,7 @@ fn read_id(
     reader: &mut Reader<'_>,
     (place, path, provider_path): (Place, &str, &str),
     mut value: Zeroizing<Vec<u8>>,
-    kind: &dyn Kind,
+    (kind, settings): (&dyn Kind, &[String]),
 ) -> Option<String> {
     let name = kind.name();
     let Ok(id) = String::from_utf8(std::mem::take(&mut *value)) else {
@@ -265,7 +273,7 @@ fn read_id(
         reader.error(place, path, message, format!("write `{id}:` beside `{provider}:`"));
         return None;
     }
-    match kind.check_id(&id) {
+    match kind.check_id_with(&id, &|name| settings.iter().any(|known| known == name)) {
         Ok(()) => Some(id),
         Err(refusal) => {
             reader.error(place, path, refusal, format!("correct what `{name}` is asked for"));
@@ -376,7 +384,9 @@ fn last_of(path: &str) -> &str {
 fn is_secret_like(name: &str) -> bool {
     const NONE: &[&str] = &["keyid", "hostkey", "clientkey", "file", "token_url", "tokenurl"];
     let name = name.to_ascii_lowercase();
-    ["password", "passphrase", "secret", "token", "key", "jwt"].iter().any(|word| name.contains(word))
+    ["password", "passphrase", "secret", "token", "key", "jwt", "bearer"]
+        .iter()
+        .any(|word| name.contains(word))
         && !NONE.iter().any(|word| name.contains(word))
 }
 

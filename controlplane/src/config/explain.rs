@@ -184,7 +184,7 @@ fn origin(credential: &CredentialConfig) -> String {
             format!("from the environment: {}", credential.variables.join(", "))
         }
         Source::Literal(_) => "in the file".to_owned(),
-        Source::Provider { store, id, .. } => printable(&format!("from {store}: {id}")),
+        Source::Provider { store, kind, id, .. } => printable(&format!("from {store}: {}", kind.shown(id))),
         Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),
     }
 }

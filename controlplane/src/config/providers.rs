@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::credentials::{self, LiteralSecrets, StoreNames};
+use super::credentials::{self, Described, LiteralSecrets, StoreNames};
 use super::findings::list_of;
 use super::model::{CredentialConfig, Source, StoreConfig};
 use super::nearest::nearest;
@@ -28,20 +28,20 @@ pub(super) fn read<'d>(
     };
     let fields = section.fields(reader);
     // All names first: a store's settings may come from any other.
-    let kinds: Vec<_> = fields.values().map(|field| read_kind(reader, field)).collect();
-    let known = fields.keys().zip(kinds).filter_map(|(&name, kind)| Some((name.to_owned(), kind?)));
+    let described: Vec<_> = fields.values().map(|field| describe(reader, field)).collect();
+    let known = fields.keys().zip(described).filter_map(|(&name, store)| Some((name.to_owned(), store?)));
     let names: StoreNames = known.collect();
     let stores: Vec<_> = fields
         .iter()
-        .map(|(name, field)| read_store(reader, field, *names.get(*name)?, literals, &names))
+        .map(|(name, field)| read_store(reader, field, names.get(*name)?.kind, literals, &names))
         .collect();
     let stores: Option<Vec<StoreConfig>> = stores.into_iter().collect();
     let stores = stores.and_then(|stores| in_order(reader, stores));
     (names, stores)
 }
 
-/// What a store is: `type`, or what its name says.
-fn read_kind<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<&'static dyn Kind> {
+/// What a store is: `type`, or what its name says; and which settings it has.
+fn describe<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Described> {
     const EXPECTED: &str = "the name of a kind of provider";
     const HELP: &str = "write it like `type: file`";
     if field.key == LITERAL || field.key.is_empty() || field.key.chars().any(char::is_control) {
@@ -55,7 +55,8 @@ fn read_kind<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<&'static 
         None => (field.key, field.key_place),
     };
     if let Some(kind) = providers::by_name(word) {
-        return Some(kind);
+        let settings = section.keys().map(|(key, _)| key.to_owned()).collect();
+        return Some(Described { kind, settings });
     }
     let path = section.path_of("type");
     match words::provider(word, &StoreNames::new()) {

@@ -63,5 +63,4 @@ const CONNECTORS_NOT_BUILT: &[&str] =
 /// Those that the Go broker never knew.
 const CONNECTORS_OF_LISTS: &[&str] = &["tcp"];
 
-const PROVIDERS_NOT_BUILT: &[&str] =
-    &["aws", "azure", "conjur", "gcp", "http", "keychain", "keyring", "kubernetes"];
+const PROVIDERS_NOT_BUILT: &[&str] = &["aws", "azure", "conjur", "gcp", "keychain", "keyring", "kubernetes"];

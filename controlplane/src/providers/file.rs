@@ -195,10 +195,13 @@ fn read_to_end(
 
 /// One newline, as every editor and `echo` leave it; Windows' form too.
 pub(super) fn trim_newline(value: &mut SecretBytes) {
-    let bytes = value.bytes();
-    let trimmed = bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line));
-    let len = trimmed.len();
+    let len = without_newline(value.bytes()).len();
     value.truncate(len);
+}
+
+/// The same of bytes that stay where they are.
+pub(super) fn without_newline(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// The kernel's answer in the words that users of the Go broker search their logs for.

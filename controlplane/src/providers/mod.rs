@@ -6,6 +6,7 @@
 mod command;
 mod env;
 mod file;
+mod http;
 mod local;
 mod vault;
 
@@ -20,13 +21,15 @@ use protocol::Secret;
 
 pub use crate::settings::Settings;
 pub(crate) use file::read_whole;
+pub use http::{answer_for_fuzz as http_answer_for_fuzz, id_for_fuzz as http_id_for_fuzz};
 pub use vault::{
     answer_for_fuzz as vault_answer_for_fuzz, grant_for_fuzz as vault_grant_for_fuzz,
     id_for_fuzz as vault_id_for_fuzz,
 };
 
 /// Every kind, in the order of the documentation.
-pub static ALL: &[&dyn Kind] = &[&env::Env, &file::File, &local::Local, &command::Command, &vault::Vault];
+pub static ALL: &[&dyn Kind] =
+    &[&env::Env, &file::File, &local::Local, &command::Command, &vault::Vault, &http::Http];
 
 /// The kind that the configuration calls `name`.
 pub fn by_name(name: &str) -> Option<&'static dyn Kind> {
@@ -41,6 +44,17 @@ pub trait Kind: Send + Sync {
     /// Whether `id` is something that a store of this kind can be asked for. The words of a refusal go to whoever wrote the
     /// file.
     fn check_id(&self, id: &str) -> Result<(), String>;
+
+    /// The same for a store that has settings of some names, and not others: `has` says which.
+    fn check_id_with(&self, id: &str, has: &dyn Fn(&str) -> bool) -> Result<(), String> {
+        let _ = has;
+        self.check_id(id)
+    }
+
+    /// What of `id` people may see: part of it may be a secret.
+    fn shown(&self, id: &str) -> String {
+        id.to_owned()
+    }
 
     /// Whether it drops a newline at the end of a value that is not wanted raw.
     fn trims(&self) -> bool {

@@ -15,6 +15,7 @@ use tests::mysql::wire::{Wire as MysqlWire, change_user};
 use tests::mysql::{Account, Kind, Plugin, Server, Which};
 use tests::postgres::{Cluster, Login, Major, shared, unguessable};
 use tests::wait;
+use tests::web_server::WebServer;
 use tests::wire::Wire;
 
 use crate::support::{session, started};
@@ -138,7 +139,7 @@ enum Open {
 }
 
 /// Every way to log in that the servers have, over every kind of line.
-fn every_way(file: &File) -> Vec<Kept> {
+fn every_way(file: &File, web: &WebServer) -> Vec<Kept> {
     let cluster = shared(Major::Distribution);
     let mut ways = Vec::new();
     let always = "config: {cleartextPassword: always}";
@@ -163,6 +164,13 @@ fn every_way(file: &File) -> Vec<Kept> {
     let password = file.secret("program", &login.password).unwrap();
     let service = pg("program", cluster, &login)
         .credential("password", Value::From("reader", password.display().to_string()));
+    ways.push(Kept { service, password, target: Target::Postgres(cluster, login) });
+    // The same by the provider `http`.
+    let login = cluster.user(None).unwrap();
+    let password = web.path("password");
+    fs::write(&password, &login.password).unwrap();
+    let service = pg("web", cluster, &login)
+        .credential("password", Value::From("http", format!("{}/password", web.url())));
     ways.push(Kept { service, password, target: Target::Postgres(cluster, login) });
     for which in Which::ALL {
         let Some(server) = tests::mysql::shared(which) else { continue };
@@ -190,7 +198,8 @@ fn every_way(file: &File) -> Vec<Kept> {
 fn no_password_old_or_new_is_left_in_memory_after_a_thousand_handshakes_and_rotations() {
     let mut file = File::new().unwrap();
     file.providers.push("reader: {type: command, run: [cat]}".to_owned());
-    let mut ways = every_way(&file);
+    let web = WebServer::start().unwrap();
+    let mut ways = every_way(&file, &web);
     file.services.extend(ways.iter().map(|way| way.service.clone()));
     let broker = started(Broker::start(&file));
     let mut forms = BTreeMap::new();

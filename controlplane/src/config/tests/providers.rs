@@ -138,3 +138,93 @@ fn settings_of_a_kind_are_judged_each_for_itself_and_together() {
         assert_eq!(loaded(&with_vault(settings)).config.stores.len(), 1, "{settings}");
     }
 }
+
+/// A file whose password is `get` of a store of `http`, which the file describes in these words, if in any.
+fn with_http(settings: Option<&str>, get: &str) -> String {
+    let from = if settings.is_some() { "web" } else { "http" };
+    let password = format!("{{host: db, password: {{from: {from}, get: '{get}'}}}}");
+    let file = with_service("").replace("{host: db}", &password);
+    let stores = settings.map(|settings| format!("providers:\n  web: {{type: http{settings}}}\n"));
+    file + &stores.unwrap_or_default()
+}
+
+const GET: &str = "services.pg.credentials.password.get:";
+
+#[test]
+fn what_an_http_server_is_asked_for_is_an_address_or_a_path_as_the_store_has_it() {
+    let url = Some(", url: https://h/base");
+    for (settings, get, words) in [
+        (
+            None,
+            "orders/password",
+            "is no address like http://HOST/PATH: write it in full, or give the store a name",
+        ),
+        (None, "http://ann:hunter2@h/a", "holds a user or a password: give the store a name"),
+        (None, "http://h/a#", "there is nothing behind"),
+        (None, "http://h/a?hunter2#/b~2", "a '~' of a JSON pointer (RFC 6901) is followed by 0 or 1"),
+        (Some(""), "orders", "is no address like http://HOST/PATH"),
+        (url, "https://h/base/a", "is a whole address, and its store has a `url`"),
+        (url, "a/../../b", "has an empty name, ''.'' or ''..'' in its path"),
+        (url, "//evil/a", "has an empty name"),
+    ] {
+        let said = report(&with_http(settings, get));
+        let words = words.replace("''", "'");
+        assert!(said.contains(&format!("{GET} {words}")), "{get}: {said}");
+        assert!(
+            said.contains("help: correct what `http` is asked for") && !said.contains("hunter2"),
+            "{said}"
+        );
+    }
+    for (settings, get) in [
+        (None, "http://uts.internal/secrets/orders/password"),
+        (None, "https://h/a?b=c#/d/0"),
+        (Some(", timeout: 5s, caCert: /ca.pem"), "https://h/a#b"),
+        (url, "orders/db#/data/password"),
+        (url, "#password"),
+    ] {
+        loaded(&with_http(settings, get));
+    }
+}
+
+#[test]
+fn settings_of_a_web_server_are_judged() {
+    for (settings, expected) in [
+        (
+            ", url: 'https://ann:hunter2@h'",
+            "url: holds a user or a password: write `username` and `password`",
+        ),
+        (", url: 'https://h?hunter2'", "url: has a `?` or a `#`"),
+        (", url: {from: env, get: U}", "url: `url` cannot come from elsewhere"),
+        (", bearer: hunter2", "bearer: there is no `url`"),
+        (", url: https://h, bearer: 'hunter2 x'", "bearer: is no token"),
+        (", url: https://h, headers: 'A: hunter2'", "headers: expected a list"),
+        (", url: https://h, headers: ['hunter2']", "headers[0]: is no header like `Name: value`"),
+        (
+            ", url: https://h, headers: ['A: b', 'Host: hunter2']",
+            "headers[1]: has a header that is not for the file to say",
+        ),
+        (", url: https://h, username: a", "there is `username` and no `password`"),
+        (", url: https://h, bearer: a, username: a, password: hunter2", "username: `bearer` says it already"),
+        (", url: http://h, caCert: /c", "caCert: `url` is in clear, where it means nothing"),
+    ] {
+        let said = report(&with_http(Some(settings), "a"));
+        assert!(said.contains(expected), "{settings}: {said}");
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    loaded(&with_http(
+        Some(", url: https://h, headers: ['A: b', {from: env, get: H}], bearer: {from: env, get: T}"),
+        "a",
+    ));
+}
+
+#[test]
+fn a_query_and_what_is_sent_are_not_explained() {
+    let file = with_http(
+        Some(", url: 'https://h/base', headers: ['X-Key: hunter2'], bearer: hunter2"),
+        "a?token=hunter2#/b",
+    );
+    let said = explain(&loaded(&file).config);
+    let store = "store web (http)\n  bearer       in the file\n  headers      in the file\n  url          https://h/base\n";
+    assert!(said.starts_with(store), "{said}");
+    assert!(said.contains("  password     from web: a?...#/b\n") && !said.contains("hunter2"), "{said}");
+}

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::client::Answer;
-use super::json::Json;
+use crate::web::client::Answer;
+use crate::web::json::Json;
 
 /// How long the store says that a secret is good for.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,43 +5,39 @@
 //! held.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use protocol::Secret;
-use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
-use super::client::{Answer, Client, GRACE};
+use super::client::Client;
 use super::grant::{Denial, Grant};
 use super::keys::{LOGIN, OF_THE_WAY};
 use super::lease;
 use super::login::Method;
 use super::renewal;
-use super::said::{Said, Values, Wrong};
+use super::said::Said;
 use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
 use super::token::{GIVEN, Token, TokenFrom};
 use crate::clock;
 use crate::environment;
-use crate::offload::offload;
 use crate::providers::{FetchError, Fetched, Request, Settings};
+use crate::web::client::Answer;
+use crate::web::quote::{QUOTED, quotes};
+use crate::web::said::{Values, Wrong, values};
+use crate::web::tries::{self, Tries};
 
 /// Asks until there is an answer, as often as the settings allow.
 pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
     let asking = Asking::of(store).await?;
-    let (deadline, mut retries) = (asking.deadline, asking.site.retries);
+    let mut tries = Tries::new(asking.deadline, asking.site.line.retries);
     loop {
-        asking.wait_for_rest().await?;
+        asking.store.rest.wait(asking.deadline).await?;
         let outcome = asking.ask(&request).await;
-        let now = Instant::now();
-        let again_at = asking.store.rests_until(now).into_iter().fold(now + PAUSE, Instant::max);
-        let is_final = outcome.as_ref().err().is_none_or(|error| !error.is_for_now());
-        if is_final || retries == 0 || again_at >= deadline {
+        if !tries.another(&outcome, &asking.store.rest).await {
             return outcome;
         }
-        retries -= 1;
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
@@ -61,17 +57,6 @@ impl Way {
         let method = login.unwrap_or(Method::Token);
         Ok(Self { site: Site::of(&said)?, method, token: TokenFrom::of(&said) })
     }
-}
-
-/// What these settings are worth at the moment. Another store's verdict on its own value is none on ours.
-async fn values(settings: &Settings, names: &[&'static str]) -> Result<Values, FetchError> {
-    let mut values = Values::new();
-    for &name in names {
-        let value = settings.value(name).await;
-        let value = value.map_err(|error| FetchError::Unavailable(format!("`{name}`: {error}")))?;
-        values.extend(value.map(|value| (name, value)));
-    }
-    Ok(values)
 }
 
 /// Who we are for one try.
@@ -104,7 +89,7 @@ impl Asking {
         let values = values(&store.settings, &OF_THE_WAY).await?;
         let way = Way::of(&store.settings, &values).map_err(|wrong| FetchError::Unusable(wrong.0))?;
         let Way { site, method, token } = way;
-        let deadline = Instant::now() + site.timeout;
+        let deadline = Instant::now() + site.line.timeout;
         let given = if method == Method::Token { Some(Arc::new(token)) } else { None };
         Ok(Self { store, site: Arc::new(site), method, given, deadline })
     }
@@ -234,40 +219,20 @@ impl Asking {
         session.map_err(|_| late(&self.site, "login"))
     }
 
-    /// Leaves a store alone that wants it, if there is the time.
-    async fn wait_for_rest(&self) -> Result<(), FetchError> {
-        let now = Instant::now();
-        match self.store.rests_until(now) {
-            None => Ok(()),
-            Some(until) if until < self.deadline => {
-                tokio::time::sleep_until(until.into()).await;
-                Ok(())
-            }
-            Some(until) => Err(FetchError::Unavailable(format!(
-                "the store wants to be left alone for {} s more",
-                (until - now).as_secs() + 1
-            ))),
-        }
-    }
-
     /// Runs `work` on a thread that may block.
     async fn blocking<T: Send + 'static>(
         &self,
         name: &str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, FetchError> {
-        // A store that hangs must not hold all threads that files need, too.
-        let Ok(Ok(_turn)) = timeout_at(self.deadline.into(), TURNS.acquire()).await else {
-            return Err(late(&self.site, name));
-        };
-        let patience = self.deadline.saturating_duration_since(Instant::now()) + GRACE;
-        let name_of_all = format!("vault {}: {name}", self.site.address);
-        offload(&name_of_all, patience, work).await.map_err(|_| late(&self.site, name))
+        let name_of_all = format!("vault {}: {name}", self.site.line.address);
+        let done = tries::blocking(&name_of_all, self.deadline, work).await;
+        done.ok_or_else(|| late(&self.site, name))
     }
 }
 
 fn late(site: &Site, name: &str) -> FetchError {
-    FetchError::Unavailable(format!("{}: {name}: i/o timeout", site.address))
+    FetchError::Unavailable(format!("{}: {name}: i/o timeout", site.line.address))
 }
 
 /// Asks for a token. Blocks.
@@ -283,7 +248,7 @@ fn log_in(
     let answer = client.put(&proof.path, None, &proof.body).map_err(Denial::Failing)?;
     let granted = Grant::of(&answer, &format!("log in at '{}'", proof.path));
     if granted.is_err() {
-        store.leave_alone(client.rest());
+        store.rest.begin(client.rest());
     }
     granted.map_err(|denial| {
         let is_told = |words: &str| proof.secrets.iter().any(|secret| quotes(words, secret));
@@ -299,41 +264,4 @@ fn log_in(
 /// The error, unless a token is in it.
 fn untold(error: FetchError, token: &Token) -> FetchError {
     if quotes(&error.to_string(), &token.secret) { FetchError::Unavailable(QUOTED.to_owned()) } else { error }
-}
-
-/// Whether a part of `secret` stands in `words`: nobody knows what a store quotes, or what answers in its place.
-fn quotes(words: &str, secret: &Secret) -> bool {
-    secret.expose(|secret| {
-        let length = secret.len().clamp(1, QUOTE_BYTES);
-        secret.windows(length).any(|part| words.as_bytes().windows(length).any(|there| there == part))
-    })
-}
-
-const QUOTED: &str = "What it says quotes what we have sent, and is not shown";
-
-/// Less of a long secret is found in any text, and helps nobody.
-const QUOTE_BYTES: usize = 12;
-
-static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
-
-/// Half of what may block at a time.
-const AT_ONCE: usize = 8;
-
-/// As the store's own client, at the least.
-const PAUSE: Duration = Duration::from_secs(1);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_quote_is_noticed_however_it_is_cut() {
-        let secret = |text: &str| Secret::from_heap(text.as_bytes().to_vec());
-        let long = secret("eyJhbGciOiJFUzI1NiJ9.eyJzdWIiOiJicm9rZXIifQ.c2lnbmF0dXJl");
-        assert!(quotes("invalid token eyJhbGciOiJFUzI1", &long));
-        assert!(!quotes("invalid token eyJhbGciO", &long));
-        assert!(quotes("no user with hunter2", &secret("hunter2")));
-        assert!(!quotes("no user with hunter", &secret("hunter2")));
-        assert!(!quotes("anything", &secret("")));
-    }
 }

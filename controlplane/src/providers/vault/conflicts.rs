@@ -3,11 +3,11 @@
 //! Owns the rules between settings, and the remedies. Knows a value only of `login`.
 
 use super::keys::{
-    ADDRESS, CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, JWT, JWT_FILE, LOGIN, MOUNT, PASSWORD, ROLE, ROLE_ID,
-    SECRET_ID, TOKEN, TOKEN_FILE, USERNAME,
+    ADDRESS, JWT, JWT_FILE, LOGIN, MOUNT, PASSWORD, ROLE, ROLE_ID, SECRET_ID, TOKEN, TOKEN_FILE, USERNAME,
 };
 use super::login::Method;
 use crate::providers::{Conflict, Written};
+use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY};
 
 /// What is wrong with `written`.
 pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {

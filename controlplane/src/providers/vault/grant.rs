@@ -8,8 +8,9 @@ use dataplane::SecretArena;
 use protocol::Secret;
 
 use super::answer::{is_from_store, refusal};
-use super::client::Answer;
-use super::json::Json;
+use crate::web::client::Answer;
+use crate::web::header::is_token;
+use crate::web::json::Json;
 
 /// A token that we have been given.
 pub(super) struct Grant {
@@ -48,9 +49,8 @@ impl Grant {
         // A second factor is asked for here, too.
         let auth = auth.ok_or_else(|| strange("the answer has no token in it"))?;
         let token = auth.member("client_token").and_then(|token| token.bytes().ok());
-        let token = token
-            .filter(|token| super::token::is_token(token))
-            .ok_or_else(|| strange("the answer has no token in it"))?;
+        let token =
+            token.filter(|token| is_token(token)).ok_or_else(|| strange("the answer has no token in it"))?;
         let seconds = auth.member("lease_duration").and_then(Json::number).unwrap_or_default();
         Ok(Self {
             token: SecretArena::of_process().secret(&token),

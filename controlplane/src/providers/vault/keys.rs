@@ -2,26 +2,18 @@
 //!
 //! Owns the names of settings and variables, what a value must look like, and who has the last word. Knows no value.
 
-use std::str::from_utf8;
-
 use ureq::http::HeaderValue;
 
-use super::proxy::Proxying;
-use super::site::{base, boolean, duration};
-use super::wire::server_name;
+use super::site::base;
 use crate::providers::{KnownSetting, Revoke};
+use crate::web::header::is_token;
+use crate::web::keys::{
+    CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, OF_LINES, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT,
+    TLS_SERVER_NAME, checked, expect, filled, means, text,
+};
 
 pub(super) const ADDRESS: &str = "address";
 pub(super) const NAMESPACE: &str = "namespace";
-pub(super) const CA_CERT: &str = "caCert";
-pub(super) const CA_PATH: &str = "caPath";
-pub(super) const CLIENT_CERT: &str = "clientCert";
-pub(super) const CLIENT_KEY: &str = "clientKey";
-pub(super) const TLS_SERVER_NAME: &str = "tlsServerName";
-pub(super) const SKIP_VERIFY: &str = "skipVerify";
-pub(super) const PROXY: &str = "proxy";
-pub(super) const TIMEOUT: &str = "timeout";
-pub(super) const RETRIES: &str = "retries";
 pub(super) const LOGIN: &str = "login";
 pub(super) const MOUNT: &str = "mount";
 pub(super) const ROLE: &str = "role";
@@ -92,72 +84,55 @@ pub(super) const OF_THE_WAY: [&str; 15] = [
 ];
 
 /// All settings, those of logins too, in the order of the documentation.
-pub(super) static SETTINGS: [KnownSetting; 23] = [
-    checked(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
-    checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
-    checked(CA_CERT, filled),
-    checked(CA_PATH, filled),
-    KnownSetting { partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
-    KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
-    checked(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
-    checked(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
-    checked(PROXY, |value| means(value, Proxying::always, "is no address of an HTTP proxy")),
-    checked(TIMEOUT, |value| means(value, duration, "is no time like `30s`")),
-    checked(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
-    KnownSetting {
-        is_fixed: true,
-        ..checked(LOGIN, |value| {
-            let words = "is none of `approle`, `kubernetes`, `jwt`, `cert`, `userpass`, `ldap` and `token`";
-            means(value, super::login::Method::of, words)
-        })
-    },
-    checked(MOUNT, |value| {
-        let path = text(value)?;
-        expect(!path.starts_with("auth/"), "is written without `auth/`")?;
-        let is_path = path.split('/').all(|name| !matches!(name, "" | "." | ".."));
-        expect(is_path && !path.chars().any(char::is_control), "is no path like `approle`")
-    }),
-    checked(ROLE, filled),
-    checked(ROLE_ID, filled),
-    checked(SECRET_ID, filled),
-    checked(JWT, filled),
-    checked(JWT_FILE, filled),
-    checked(USERNAME, |value| {
-        let name = text(value)?;
-        let is_name = !matches!(name, "." | "..") && !name.contains(|c: char| c == '/' || c.is_control());
-        expect(is_name, "cannot be a user's name there")
-    }),
-    checked(PASSWORD, filled),
-    checked(TOKEN, |value| expect(super::token::is_token(value), "is no token")),
-    checked(TOKEN_FILE, filled),
-    checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
-];
-
-/// The words follow the setting's name, or a variable's.
-const fn checked(name: &'static str, check: fn(&[u8]) -> Result<(), &'static str>) -> KnownSetting {
-    KnownSetting { check, ..KnownSetting::new(name) }
-}
+pub(super) static SETTINGS: [KnownSetting; 23] = {
+    let [ca_cert, ca_path, client_cert, client_key, server_name, skip_verify, proxy, timeout, retries] =
+        OF_LINES;
+    [
+        checked(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
+        checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
+        ca_cert,
+        ca_path,
+        client_cert,
+        client_key,
+        server_name,
+        skip_verify,
+        proxy,
+        timeout,
+        retries,
+        KnownSetting {
+            is_fixed: true,
+            ..checked(LOGIN, |value| {
+                let words =
+                    "is none of `approle`, `kubernetes`, `jwt`, `cert`, `userpass`, `ldap` and `token`";
+                means(value, super::login::Method::of, words)
+            })
+        },
+        checked(MOUNT, |value| {
+            let path = text(value)?;
+            expect(!path.starts_with("auth/"), "is written without `auth/`")?;
+            let is_path = path.split('/').all(|name| !matches!(name, "" | "." | ".."));
+            expect(is_path && !path.chars().any(char::is_control), "is no path like `approle`")
+        }),
+        checked(ROLE, filled),
+        checked(ROLE_ID, filled),
+        checked(SECRET_ID, filled),
+        checked(JWT, filled),
+        checked(JWT_FILE, filled),
+        checked(USERNAME, |value| {
+            let name = text(value)?;
+            let is_name = !matches!(name, "." | "..") && !name.contains(|c: char| c == '/' || c.is_control());
+            expect(is_name, "cannot be a user's name there")
+        }),
+        checked(PASSWORD, filled),
+        checked(TOKEN, |value| expect(is_token(value), "is no token")),
+        checked(TOKEN_FILE, filled),
+        checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
+    ]
+};
 
 /// What is wrong with `value` as the setting `name`.
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), &'static str> {
     SETTINGS.iter().find(|setting| setting.name == name).map_or(Ok(()), |setting| (setting.check)(value))
-}
-
-fn filled(value: &[u8]) -> Result<(), &'static str> {
-    text(value).map(drop)
-}
-
-fn text(value: &[u8]) -> Result<&str, &'static str> {
-    expect(!value.is_empty(), "is empty")?;
-    from_utf8(value).map_err(|_| "is no text")
-}
-
-fn means<T>(value: &[u8], parse: fn(&str) -> Option<T>, words: &'static str) -> Result<(), &'static str> {
-    expect(parse(text(value)?).is_some(), words)
-}
-
-fn expect(is_right: bool, words: &'static str) -> Result<(), &'static str> {
-    if is_right { Ok(()) } else { Err(words) }
 }
 
 /// When leases are given back.
@@ -168,11 +143,6 @@ pub(super) fn revoke(word: &str) -> Option<Revoke> {
         "never" => Revoke::Never,
         _ => return None,
     })
-}
-
-/// Within the time of a fetch there is no room for more.
-pub(super) fn tries(text: &str) -> Option<u32> {
-    text.parse().ok().filter(|tries| *tries <= 100)
 }
 
 #[cfg(test)]

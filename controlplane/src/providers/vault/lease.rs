@@ -9,12 +9,13 @@ use serde_json::json;
 
 use super::answer::{Leased, is_from_store, refusal};
 use super::asking::Asking;
-use super::client::{Answer, Client};
-use super::json::Json;
+use super::client::Client;
 use super::site::Site;
 use super::store::Store;
 use super::token::Token;
 use crate::providers::{FetchError, Granted, Lease, Renewing, Revoking};
+use crate::web::client::Answer;
+use crate::web::json::Json;
 
 /// Asks for `time` more, with the token that the lease hangs on.
 pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing {

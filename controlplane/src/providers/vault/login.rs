@@ -10,12 +10,10 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::body::object;
-use super::keys::{
-    CLIENT_CERT, CLIENT_KEY, JWT, JWT_FILE, MOUNT, PASSWORD, ROLE, ROLE_ID, SECRET_ID, TOKEN, TOKEN_FILE,
-    USERNAME,
-};
-use super::said::Values;
+use super::keys::{JWT, JWT_FILE, MOUNT, PASSWORD, ROLE, ROLE_ID, SECRET_ID, TOKEN, TOKEN_FILE, USERNAME};
 use crate::os_words::words;
+use crate::web::keys::{CLIENT_CERT, CLIENT_KEY};
+use crate::web::said::Values;
 
 /// How we become known to a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,11 +10,9 @@ mod client;
 mod conflicts;
 mod grant;
 mod id;
-mod json;
 mod keys;
 mod lease;
 mod login;
-mod proxy;
 mod read;
 mod renewal;
 mod said;
@@ -23,24 +21,22 @@ mod site;
 mod store;
 #[cfg(test)]
 mod testing;
-mod tls;
 mod token;
-mod wire;
 
 use std::sync::Arc;
 use std::time::Duration;
-
-use protocol::{Secret, SecretMemory};
 
 use super::{
     Closing, Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Lease, Provider, Renewing, Request,
     Revoking, Settings, Written,
 };
+use crate::web::client::Answer;
+use crate::web::said::literals;
+use crate::web::tls;
 use asking::Way;
 use id::Id;
 use keys::{OF_THE_WAY, SETTINGS};
 use login::Method;
-use said::Values;
 use store::Store;
 
 /// The kind `vault`. Without settings it is the store that the environment names.
@@ -86,9 +82,7 @@ impl Provider for Opened {
         if !settings.are_literal() {
             return None;
         }
-        let names = OF_THE_WAY.into_iter();
-        let values: Values = names.filter_map(|name| Some((name, literal(settings, name)?))).collect();
-        let (words, help) = match Way::of(settings, &values) {
+        let (words, help) = match Way::of(settings, &literals(settings, &OF_THE_WAY)) {
             Err(wrong) => (wrong.0, "correct it: a variable is one of the broker's environment"),
             Ok(way) => way.flaw(settings)?,
         };
@@ -115,22 +109,16 @@ impl Provider for Opened {
 impl Way {
     /// What is wrong with the files that it needs, and the remedy.
     fn flaw(&self, settings: &Settings) -> Option<(String, &'static str)> {
-        let is_tls = self.site.address.scheme_str() == Some("https");
-        if let Some(Err(words)) = is_tls.then(|| tls::config(&self.site)) {
+        let line = &self.site.line;
+        if let Some(Err(words)) = line.is_encrypted().then(|| tls::config(line)) {
             return Some((words, "name files of PEM that the broker can read"));
         }
         if self.method == Method::Token {
             return Some((self.token.read().err()?, "the broker needs a token when it starts"));
         }
-        let names = self.method.takes().iter();
-        let values: Values = names.filter_map(|name| Some((*name, literal(settings, name)?))).collect();
+        let values = literals(settings, self.method.takes());
         Some((self.method.proof(&values).err()?, "the broker needs it when it logs in"))
     }
-}
-
-/// A setting that stands in the file.
-fn literal(settings: &Settings, name: &str) -> Option<Secret> {
-    Some(Secret::from_heap(settings.fixed(name)?.bytes().to_vec()))
 }
 
 /// Takes `text` for what a configuration file asks for. For fuzzing: it is taken apart, or refused with words.
@@ -148,39 +136,25 @@ pub fn id_for_fuzz(text: &str) {
 /// fuzzing: there is a value that is in the answer, or there are words that hold nothing of it.
 pub fn answer_for_fuzz(status: u16, field: &str, body: &[u8]) {
     let body = zeroize::Zeroizing::new(body.to_vec());
-    read::for_fuzz(&client::Answer { status, body }, field);
+    read::for_fuzz(&Answer { status, body }, field);
 }
 
 /// Takes `body` for what a store answers with this status to a login. For fuzzing: there is a token that is in the answer, or
 /// there are words of bounded size.
 pub fn grant_for_fuzz(status: u16, body: &[u8]) {
     let body = zeroize::Zeroizing::new(body.to_vec());
-    grant::for_fuzz(&client::Answer { status, body });
+    grant::for_fuzz(&Answer { status, body });
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-    use std::path::Path;
-
     use super::*;
-
-    /// Every seed of a fuzz target, and everything that it begins with.
-    fn each_prefix(target: &str, mut play: impl FnMut(&[u8])) {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds").join(target);
-        let mut seeds = 0;
-        for entry in fs::read_dir(folder).expect("the target has seeds") {
-            let bytes = fs::read(entry.expect("an entry").path()).expect("a seed");
-            (0..=bytes.len()).for_each(|end| play(&bytes[..end]));
-            seeds += 1;
-        }
-        assert!(seeds > 1);
-    }
+    use crate::testing::each_prefix_of_seeds;
 
     #[test]
     fn hostile_ids_and_answers_are_refused_with_words() {
-        each_prefix("vault_id", |bytes| id_for_fuzz(&String::from_utf8_lossy(bytes)));
-        each_prefix("vault_answer", |bytes| {
+        each_prefix_of_seeds("vault_id", |bytes| id_for_fuzz(&String::from_utf8_lossy(bytes)));
+        each_prefix_of_seeds("vault_answer", |bytes| {
             let Some((_, rest)) = bytes.split_first() else { return };
             let end = rest.iter().position(|byte| *byte == b'\n').unwrap_or(rest.len());
             let (field, body) =
@@ -189,7 +163,7 @@ mod tests {
                 answer_for_fuzz(status, &field, body);
             }
         });
-        each_prefix("vault_grant", |bytes| {
+        each_prefix_of_seeds("vault_grant", |bytes| {
             let Some((_, body)) = bytes.split_first() else { return };
             [200, 400, 403, 500].into_iter().for_each(|status| grant_for_fuzz(status, body));
         });

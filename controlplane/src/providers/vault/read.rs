@@ -10,9 +10,10 @@ use dataplane::SecretArena;
 use protocol::Secret;
 
 use super::answer::{Found, Meaning, Terms};
-use super::client::{Answer, Client};
+use super::client::Client;
 use super::id::Place;
-use super::json::Json;
+use crate::web::client::Answer;
+use crate::web::json::{Json, NoValue};
 
 /// How paths are read, as far as it is known. As many as there are in the file.
 #[derive(Default)]
@@ -160,7 +161,10 @@ fn pick(data: Json<'_>, layout: Layout, field: &str, path: &str) -> Result<Secre
             return Ok(SecretArena::of_process().secret(&bytes));
         }
         Some(Ok(_)) => return Err(Trouble::Empty(format!("the field '{field}' at '{path}' is empty"))),
-        Some(Err(kind)) => kind,
+        // As Go prints their types.
+        Some(Err(NoValue::Object)) => "map[string]interface {}",
+        Some(Err(NoValue::List)) => "[]interface {}",
+        Some(Err(NoValue::Null)) => "<nil>",
         None if field.contains('.') => {
             let words = format!("HashiCorp Vault provider expects secret in '{field}' at '{path}'");
             return Err(Trouble::Unusable(words));

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::client::{Client, GRACE};
+use super::client::Client;
 use super::grant::{Denial, Grant};
 use super::session::Due;
 use super::store::Store;
@@ -14,6 +14,7 @@ use super::token::{Origin, Token};
 use crate::clock;
 use crate::offload::offload;
 use crate::providers::Closing;
+use crate::web::client::GRACE;
 
 /// Renews the token of this login whenever it is due, until there is another, or the store is gone.
 pub(super) fn keep(store: &Arc<Store>, login: u64) {

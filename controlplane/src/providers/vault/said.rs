@@ -3,16 +3,11 @@
 //! Owns the way from a name to a value: the entry in the file first, then the environment, as far as that speaks of this store
 //! at all. What the values mean is for others.
 
-use std::collections::BTreeMap;
-
-use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::keys::{ADDRESS, KEYS, Key, check};
 use crate::providers::Settings;
-
-/// Values of settings, by their names.
-pub(super) type Values = BTreeMap<&'static str, Secret>;
+use crate::web::said::{Values, Wrong};
 
 /// A store's entry and the environment.
 pub(super) struct Said<'a> {
@@ -25,10 +20,6 @@ pub(super) struct Said<'a> {
 
 /// A value, and who says it: a setting's name, or a variable's.
 pub(super) type Saying = (Zeroizing<String>, String);
-
-/// Something that cannot be.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Wrong(pub(super) String);
 
 impl Said<'_> {
     /// Whether the file says where the store is. Then it is another one than the environment's.

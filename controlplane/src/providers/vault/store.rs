@@ -18,6 +18,7 @@ use super::site::Site;
 use super::token::{GIVEN, Token};
 use crate::clock;
 use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
+use crate::web::tries::Rest;
 
 /// One store.
 pub(super) struct Store {
@@ -26,8 +27,7 @@ pub(super) struct Store {
     pub(super) session: tokio::sync::Mutex<Session>,
     routes: Routes,
     suspects: Suspects,
-    /// Until when it wants to be left alone.
-    rest_until: Mutex<Option<Instant>>,
+    pub(super) rest: Rest,
 }
 
 /// Why there are no values.
@@ -44,7 +44,7 @@ impl Store {
             session: tokio::sync::Mutex::default(),
             routes: Routes::default(),
             suspects: Suspects::default(),
-            rest_until: Mutex::new(None),
+            rest: Rest::default(),
         }
     }
 
@@ -82,7 +82,7 @@ impl Store {
                 Err(Trouble::Forbidden(words)) if !is_fresh => judge(&client, &token.secret, words)?,
                 Err(trouble) => trouble,
             };
-            self.leave_alone(client.rest());
+            self.rest.begin(client.rest());
             return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
@@ -95,19 +95,6 @@ impl Store {
             revoke: site.revoke,
         });
         Ok(fetched)
-    }
-
-    /// The store has asked for this.
-    pub(super) fn leave_alone(&self, rest: Option<Duration>) {
-        if let Some(rest) = rest {
-            *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Instant::now() + rest.min(REST_MAX));
-        }
-    }
-
-    /// Until when it wants to be left alone, if that is not over.
-    pub(super) fn rests_until(&self, now: Instant) -> Option<Instant> {
-        self.rest_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| now < *until)
     }
 }
 
@@ -192,9 +179,6 @@ const REFETCH_AFTER_MIN: Duration = Duration::from_secs(10);
 
 /// No time of a store's makes a clock overflow.
 const YEAR_SECONDS: u64 = 365 * 24 * 3600;
-
-/// Longer than the pauses after failures, a store is not left alone.
-const REST_MAX: Duration = Duration::from_secs(60);
 
 const SECOND_LOOK_AFTER: Duration = Duration::from_secs(5);
 

@@ -2,10 +2,10 @@
 
 use protocol::Secret;
 
-use super::said::Values;
 use crate::providers::Settings;
 use crate::settings::Setting;
 use crate::values::Value;
+use crate::web::said::Values;
 
 /// An entry whose values stand in the file.
 pub(super) fn settings(entry: &[(&'static str, &str)]) -> (Settings, Values) {

@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::keys::{TOKEN, TOKEN_FILE};
 use super::said::Said;
 use super::site::Site;
+use crate::web::header::is_token;
 
 /// A token.
 pub(super) struct Token {
@@ -39,7 +40,7 @@ impl Token {
         match &self.origin {
             Origin::Given => false,
             Origin::Login { site: given_at, .. } => {
-                given_at.address == site.address && given_at.namespace == site.namespace
+                given_at.line.address == site.line.address && given_at.namespace == site.namespace
             }
         }
     }
@@ -113,16 +114,8 @@ impl TokenFrom {
     }
 }
 
-/// Whether `bytes` can be a token: it goes into a header.
-pub(super) fn is_token(bytes: &[u8]) -> bool {
-    (1..=TOKEN_BYTES_MAX).contains(&bytes.len()) && bytes.iter().all(u8::is_ascii_graphic)
-}
-
 /// Where the store's own client keeps the token of whoever has logged in.
 const HOME_FILE: &str = ".vault-token";
-
-/// Tokens of batches are JSON in disguise, and still far shorter.
-const TOKEN_BYTES_MAX: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

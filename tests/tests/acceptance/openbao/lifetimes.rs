@@ -7,8 +7,8 @@ use tests::openbao::{OpenBao, Options, Storage};
 use tests::postgres::{Login, Major, shared as postgres, unguessable};
 use tests::wait;
 
-use super::logins::{accessors, approle, assert_silent};
-use super::{file_with, launch_file, service_of_team};
+use super::logins::{accessors, approle};
+use super::{assert_silent, file_with, launch_file, service_of_team};
 use crate::support::session;
 
 /// A store, and a broker that has logged in there with a role of these fields.

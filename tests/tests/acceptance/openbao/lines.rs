@@ -1,18 +1,15 @@
 //! The ways to a store: TLS, certificates of our own, proxies, namespaces, stores that stand by.
 
-use std::io::{self, Write};
-use std::net::TcpStream;
 use std::sync::{Arc, Mutex};
-use std::thread;
 
 use serde_json::json;
 use tests::broker::{Service, pg};
 use tests::certificates::Authority;
 use tests::openbao::{OpenBao, Options, Tls, shared};
 use tests::postgres::{Login, Major, shared as postgres};
-use tests::pretend::Pretender;
 
-use super::{head_of, launch, served, vault, wait_for_reason, written as file};
+use super::{launch, served, vault, wait_for_reason, written as file};
+use crate::doubles::proxy;
 use crate::support::session;
 
 /// A secret at a path of its own in `store`, a service that uses it, and a token for it.
@@ -134,19 +131,7 @@ fn a_store_that_stands_by_names_the_active_one_and_only_in_the_same_scheme() {
 fn a_proxy_opens_the_line_to_the_store() {
     let store = shared();
     let (login, service, token) = secret(store, "kv/lines/proxy");
-    let asked = Arc::new(Mutex::new(String::new()));
-    let heads = Arc::clone(&asked);
-    // A double of a proxy: it opens lines, and does nothing else.
-    let proxy = Pretender::new(move |mut client| {
-        let head = head_of(&mut client)?.unwrap_or_default();
-        let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-        heads.lock().unwrap().push_str(&head);
-        let server = TcpStream::connect(target)?;
-        client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
-        let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
-        thread::spawn(move || io::copy(&mut from_client, &mut to_server));
-        io::copy(&mut &server, &mut client).map(drop)
-    });
+    let (proxy, asked) = proxy();
     let root = file("root.pem", &Authority::shared().certificate);
     for address in [store.url(), store.tls_url()] {
         let proxy_address = format!("http://user:pass%40word@127.0.0.1:{}", proxy.port);

@@ -4,14 +4,17 @@ use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use tests::broker::{Broker, File};
+use tests::broker::File;
 use tests::certificates::Authority;
 use tests::jwt::Signer;
 use tests::openbao::{OpenBao, Options, Tls};
 use tests::postgres::Login;
 use tests::{process, wait};
 
-use super::{answer, file_with, from_file, launch_file, served, service_of_team, wait_for_reason, written};
+use super::{
+    answer, assert_silent, file_with, from_file, launch_file, served, service_of_team, wait_for_reason,
+    written,
+};
 use crate::support::session;
 
 /// A store with this password in it, and a policy that lets read it.
@@ -47,16 +50,6 @@ fn serves(file: &File, store: &OpenBao, login: &Login, secrets: &[&str]) {
     assert!(broker.stop().unwrap().success());
     assert_eq!(accessors(store).len(), before, "the login is revoked");
     assert!(!broker.said().contains("warn"), "{}", broker.said());
-}
-
-/// None of these is in what the broker says of itself.
-pub(super) fn assert_silent(broker: &Broker, secrets: &[&str]) {
-    let answers = ["/ready?full=1", "/metrics"].map(|path| broker.get(path).unwrap().body);
-    for said in answers.into_iter().chain([broker.said()]) {
-        for secret in secrets {
-            assert!(!secret.is_empty() && !said.contains(secret), "{said}");
-        }
-    }
 }
 
 fn text(value: &Value) -> String {

@@ -6,8 +6,7 @@ use serde_json::json;
 use tests::pretend::Pretender;
 use tests::wait;
 
-use super::logins::assert_silent;
-use super::{answer, file_with, launch_file, served, service_of_team, wait_for_reason};
+use super::{answer, assert_silent, file_with, launch_file, served, service_of_team, wait_for_reason};
 use crate::support::session;
 
 /// The heads of the requests to a double, in their order.

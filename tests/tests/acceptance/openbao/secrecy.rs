@@ -1,13 +1,13 @@
 //! What of a secret stays behind in the broker's memory.
 
 use serde_json::json;
-use tests::broker::{Broker, pg};
+use tests::broker::pg;
 use tests::openbao::shared;
 use tests::postgres::{Major, shared as postgres, unguessable};
-use tests::wait;
 
 use super::{answer, file_with, from_file, launch, launch_file, served, service_of_team, vault};
-use crate::memory::{assert_nowhere_else, edges, look};
+use crate::doubles::is_gone;
+use crate::memory::assert_nowhere_else;
 use crate::support::session;
 
 #[test]
@@ -42,13 +42,6 @@ fn a_value_lies_where_it_is_used_and_nowhere_once_it_is_replaced() {
             }
         }
     }
-}
-
-/// Waits until `secret` stands nowhere but in memory for secrets: a fetch may be under way.
-#[track_caller]
-fn is_gone(broker: &Broker, secret: &str) {
-    let forms = edges("secret", secret.as_bytes());
-    wait::until("it is nowhere else", || look(broker, &forms).is_none_or(|found| found.elsewhere.is_empty()));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The store's JSON, read where it lies.
+//! A store's JSON, read where it lies.
 //!
 //! Owns the way from an answer to one field's bytes: whatever is not asked for is skipped and never copied, and what is
 //! lies in wiped memory. Numbers are their digits as the store sent them. Knows nothing of what the fields mean.
@@ -12,17 +12,17 @@ use zeroize::Zeroizing;
 
 /// A value within an answer: text that is known to be JSON.
 #[derive(Clone, Copy)]
-pub(super) struct Json<'a>(&'a str);
+pub(crate) struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
     /// `bytes` as one value; `None` if they are anything else.
-    pub(super) fn parse(bytes: &'a [u8]) -> Option<Self> {
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let raw: &RawValue = serde_json::from_slice(bytes).ok()?;
         Some(Self(raw.get()))
     }
 
     /// The member of this name; `None` if there is none, or this is no object.
-    pub(super) fn member(self, name: &str) -> Option<Self> {
+    pub(crate) fn member(self, name: &str) -> Option<Self> {
         let mut found = None;
         if self.is_object() {
             // The last of a name counts, as for Go.
@@ -36,7 +36,7 @@ impl<'a> Json<'a> {
     }
 
     /// The member at the end of a path of names. The last one may itself have dots.
-    pub(super) fn descend(self, names: &str) -> Option<Self> {
+    pub(crate) fn descend(self, names: &str) -> Option<Self> {
         if let Some((first, rest)) = names.split_once('.')
             && let Some(found) = self.member(first).and_then(|member| member.descend(rest))
         {
@@ -45,40 +45,46 @@ impl<'a> Json<'a> {
         self.member(names)
     }
 
-    /// A text's bytes, a number's digits, or a boolean's word; `Err` with Go's word for what it is instead.
-    pub(super) fn bytes(self) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    /// A text's bytes, a number's digits, or a boolean's word; `Err` with what it is instead.
+    pub(crate) fn bytes(self) -> Result<Zeroizing<Vec<u8>>, NoValue> {
         match self.0.as_bytes().first() {
             Some(b'"') => Ok(unescaped(self.0)),
-            Some(b'{') => Err("map[string]interface {}"),
-            Some(b'[') => Err("[]interface {}"),
-            Some(b'n') | None => Err("<nil>"),
+            Some(b'{') => Err(NoValue::Object),
+            Some(b'[') => Err(NoValue::List),
+            Some(b'n') | None => Err(NoValue::Null),
             Some(_) => Ok(Zeroizing::new(self.0.as_bytes().to_vec())),
         }
     }
 
     /// A text that is no secret.
-    pub(super) fn text(self) -> Option<String> {
+    pub(crate) fn text(self) -> Option<String> {
         let bytes = self.0.starts_with('"').then(|| unescaped(self.0))?;
         String::from_utf8(bytes.to_vec()).ok()
     }
 
     /// A number without a sign or a fraction.
-    pub(super) fn number(self) -> Option<u64> {
+    pub(crate) fn number(self) -> Option<u64> {
         self.0.parse().ok()
     }
 
-    pub(super) fn is_true(self) -> bool {
+    pub(crate) fn is_true(self) -> bool {
         self.0 == "true"
     }
 
-    pub(super) fn is_object(self) -> bool {
+    pub(crate) fn is_object(self) -> bool {
         self.0.starts_with('{')
     }
 
     /// The first `count` elements, if this is a list.
-    pub(super) fn elements(self, count: usize) -> Vec<Self> {
+    pub(crate) fn elements(self, count: usize) -> Vec<Self> {
         let Ok(Elements(all)) = serde_json::from_str(self.0) else { return Vec::new() };
         all.into_iter().take(count).map(|raw| Self(raw.get())).collect()
+    }
+
+    /// The element at this place, if this is a list that has one.
+    pub(crate) fn element(self, index: usize) -> Option<Self> {
+        let Elements(all) = serde_json::from_str(self.0).ok()?;
+        all.get(index).map(|raw| Self(raw.get()))
     }
 
     fn each_member(self, see: impl FnMut(&str, Self)) {
@@ -86,6 +92,14 @@ impl<'a> Json<'a> {
         // It was whole when it was parsed.
         let _ = deserializer.deserialize_map(Members(see));
     }
+}
+
+/// What JSON is that is no value of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NoValue {
+    Object,
+    List,
+    Null,
 }
 
 /// Shows an object's members to a function.
@@ -201,7 +215,7 @@ fn unicode(text: &str) -> (char, usize) {
 mod tests {
     use super::*;
 
-    fn value(text: &str, names: &str) -> Option<Result<Vec<u8>, &'static str>> {
+    fn value(text: &str, names: &str) -> Option<Result<Vec<u8>, NoValue>> {
         let json = Json::parse(text.as_bytes()).unwrap_or_else(|| panic!("{text} is JSON"));
         Some(json.descend(names)?.bytes().map(|bytes| bytes.to_vec()))
     }
@@ -228,9 +242,9 @@ mod tests {
         assert_eq!(good(text, "n"), "12345678901234567890123");
         assert_eq!(good(text, "f"), "1.50");
         assert_eq!(good(text, "b"), "false");
-        assert_eq!(value(text, "z"), Some(Err("<nil>")));
-        assert_eq!(value(text, "o"), Some(Err("map[string]interface {}")));
-        assert_eq!(value(text, "l"), Some(Err("[]interface {}")));
+        assert_eq!(value(text, "z"), Some(Err(NoValue::Null)));
+        assert_eq!(value(text, "o"), Some(Err(NoValue::Object)));
+        assert_eq!(value(text, "l"), Some(Err(NoValue::List)));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The bytes between us and the store.
+//! The bytes between us and a store.
 //!
 //! Owns the connections of one fetch: a socket, TLS on it, and their buffers, which are wiped, for tokens and values pass
 //! through them. Written against `ureq::unversioned`, which may change with any release: this file is all that has to
@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 
 /// Opens sockets.
 #[derive(Debug)]
-pub(super) struct Sockets;
+pub(crate) struct Sockets;
 
 impl<In: Transport> Connector<In> for Sockets {
     type Out = Either<In, Socket>;
@@ -54,7 +54,7 @@ impl<In: Transport> Connector<In> for Sockets {
 }
 
 /// A connection in clear.
-pub(super) struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     buffers: Wiped,
 }
@@ -81,13 +81,13 @@ impl Transport for Socket {
 }
 
 /// Puts TLS on connections to addresses that want it.
-pub(super) struct Encryption {
+pub(crate) struct Encryption {
     /// How; `None` for a store in clear.
-    pub(super) config: Option<Arc<ClientConfig>>,
+    pub(crate) config: Option<Arc<ClientConfig>>,
     /// The name that the store's certificate has, if that is not its host.
-    pub(super) server_name: Option<ServerName<'static>>,
+    pub(crate) server_name: Option<ServerName<'static>>,
     /// The store's host, which that name is for. A proxy has its own.
-    pub(super) host: String,
+    pub(crate) host: String,
 }
 
 impl<In: Transport> Connector<In> for Encryption {
@@ -113,13 +113,13 @@ impl<In: Transport> Connector<In> for Encryption {
 }
 
 /// The name in a certificate for a host of an address; one of IPv6 stands in brackets there.
-pub(super) fn server_name(host: &str) -> Option<ServerName<'static>> {
+pub(crate) fn server_name(host: &str) -> Option<ServerName<'static>> {
     let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
     ServerName::try_from(bare.to_owned()).ok()
 }
 
 /// A connection in TLS.
-pub(super) struct Tls {
+pub(crate) struct Tls {
     stream: StreamOwned<ClientConnection, TransportAdapter>,
     buffers: Wiped,
 }
@@ -255,7 +255,7 @@ impl fmt::Debug for Encryption {
 }
 
 /// A head of an answer fits in, and so do two records of TLS.
-pub(super) const BUFFER_BYTES: usize = 32 * 1024;
+pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 
 /// A store that is up takes a connection at once; one whose machine is gone takes none, and another address of its
 /// name may be alive.

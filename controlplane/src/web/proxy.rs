@@ -9,18 +9,18 @@ use ureq::http::Uri;
 use ureq::{Proxy, ProxyProtocol};
 
 /// The proxy, or none.
-pub(super) struct Proxying(pub(super) Option<Proxy>);
+pub(crate) struct Proxying(pub(crate) Option<Proxy>);
 
 impl Proxying {
     /// `text` as the address of a proxy for every store; `None` if it is none.
-    pub(super) fn always(text: &str) -> Option<Self> {
+    pub(crate) fn always(text: &str) -> Option<Self> {
         let proxy = Proxy::new(text).ok()?;
         let is_known = matches!(proxy.protocol(), ProxyProtocol::Http | ProxyProtocol::Https);
         is_known.then_some(Self(Some(proxy)))
     }
 
     /// What `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say about `address`.
-    pub(super) fn from_environment(
+    pub(crate) fn from_environment(
         address: &Uri,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, String> {

@@ -13,24 +13,24 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::site::{Pem, Roots, Site};
+use super::line::{Line, Pem, Roots};
 use crate::os_words::words;
 
-/// What `site` says about TLS.
-pub(super) fn config(site: &Site) -> Result<Arc<ClientConfig>, String> {
+/// What `line` says about TLS.
+pub(crate) fn config(line: &Line) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()
         .map_err(|error| error.to_string())?;
-    let builder = if site.skip_verify {
+    let builder = if line.skip_verify {
         builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
     } else {
-        builder.with_root_certificates(match &site.roots {
+        builder.with_root_certificates(match &line.roots {
             Some(roots) => Arc::new(roots.read()?),
             None => system_roots(),
         })
     };
-    let mut config = match &site.identity {
+    let mut config = match &line.identity {
         Some((certificate, key)) => {
             let chain = certificates(certificate)?;
             let key_der = match key {
@@ -123,7 +123,7 @@ fn system_roots() -> Arc<RootCertStore> {
     Arc::clone(roots)
 }
 
-/// Takes any certificate, as `VAULT_SKIP_VERIFY` asks for. Whoever shows one still has to have its key.
+/// Takes any certificate, as `skipVerify` asks for. Whoever shows one still has to have its key.
 #[derive(Debug)]
 struct Anybody(Arc<CryptoProvider>);
 

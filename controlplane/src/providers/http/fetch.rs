@@ -1,0 +1,110 @@
+//! One fetch, from settings to values.
+//!
+//! Owns the order: what the settings are worth, a request for each place, and another try after an outage. What may block runs
+//! elsewhere; between two tries nothing is held.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use protocol::Secret;
+use ureq::http::Uri;
+
+use super::id::Id;
+use super::keys::{HEADERS, OF_LINE, OF_PROOF, URL, check};
+use super::proof::Proof;
+use super::question::{self, Question};
+use crate::environment;
+use crate::providers::{FetchError, Fetched, Item, Request, Settings};
+use crate::web::said::values;
+use crate::web::tries::{self, Rest, Tries};
+
+/// One store, or all hosts that are asked without one.
+pub(super) struct Store {
+    pub(super) settings: Settings,
+    /// Of each host. As many as there are in the file.
+    rests: Mutex<BTreeMap<String, Arc<Rest>>>,
+}
+
+impl Store {
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, rests: Mutex::default() }
+    }
+
+    fn rest_of(&self, address: &Uri) -> Arc<Rest> {
+        let host = address.authority().map(ToString::to_string).unwrap_or_default();
+        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(rests.entry(host).or_default())
+    }
+}
+
+/// Asks until there is an answer, as often as the settings allow.
+pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
+    let is_one_host = store.settings.has(URL);
+    ask_all(store, request).await.map_err(|error| match error {
+        // Other hosts may answer, so this says nothing about a store that all of them are.
+        FetchError::Unavailable(words) if !is_one_host => FetchError::Failing(words),
+        error => error,
+    })
+}
+
+async fn ask_all(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
+    let way = values(&store.settings, &OF_LINE).await?;
+    let proof = Arc::new(proof(&store.settings).await?);
+    let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, item) in request.items.iter().enumerate() {
+        let id = Id::parse(&item.id).map_err(FetchError::Unusable)?;
+        places.entry(id.place).or_default().push(index);
+    }
+    let began = Instant::now();
+    let mut all: Vec<Option<Secret>> = request.items.iter().map(|_| None).collect();
+    for (place, indexes) in places {
+        let line = question::line_to(place, &store.settings, &way, environment::text);
+        let line = line.map_err(|wrong| FetchError::Unusable(wrong.0))?;
+        let deadline = began + line.timeout;
+        let items: Vec<Item> = indexes.iter().map(|index| request.items[*index].clone()).collect();
+        let question = Arc::new(Question { line, items, proof: Arc::clone(&proof) });
+        let found = ask(&store, question, deadline).await?;
+        for (index, value) in indexes.into_iter().zip(found) {
+            all[index] = Some(value);
+        }
+    }
+    Ok(Fetched::new(all.into_iter().flatten().collect()))
+}
+
+/// Who we are at the moment. Another store's verdict on its own value is none on ours.
+async fn proof(settings: &Settings) -> Result<Proof, FetchError> {
+    let known = values(settings, &OF_PROOF).await?;
+    for (name, value) in &known {
+        let checked = value.expose(|bytes| check(name, bytes));
+        checked.map_err(|words| FetchError::Unusable(format!("`{name}` {words}")))?;
+    }
+    let lines = settings.values(HEADERS).await;
+    let lines = lines.map_err(|error| FetchError::Unavailable(format!("`{HEADERS}`: {error}")))?;
+    Proof::of(&known, &lines).map_err(FetchError::Unusable)
+}
+
+async fn ask(
+    store: &Arc<Store>,
+    question: Arc<Question>,
+    deadline: Instant,
+) -> Result<Vec<Secret>, FetchError> {
+    let rest = store.rest_of(&question.line.address);
+    let mut tries = Tries::new(deadline, question.line.retries);
+    loop {
+        rest.wait(deadline).await.map_err(|error| match error {
+            FetchError::Unavailable(words) => {
+                FetchError::Unavailable(format!("{}: {words}", question.name()))
+            }
+            error => error,
+        })?;
+        let (asked, resting) = (Arc::clone(&question), Arc::clone(&rest));
+        let work = format!("http {:p}: {}", Arc::as_ptr(store), question.line.address);
+        let outcome = tries::blocking(&work, deadline, move || asked.ask(deadline, &resting)).await;
+        let late = || Err(FetchError::Unavailable(format!("{}: i/o timeout", question.name())));
+        let outcome = outcome.unwrap_or_else(late);
+        if !tries.another(&outcome, &rest).await {
+            return outcome;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The settings about the way to a store, which all stores that speak HTTP have.
+//!
+//! Owns their names, and what a value must look like. Knows no value.
+
+use std::str::from_utf8;
+
+use super::line::{boolean, duration, tries};
+use super::proxy::Proxying;
+use super::wire::server_name;
+use crate::providers::KnownSetting;
+
+pub(crate) const CA_CERT: &str = "caCert";
+pub(crate) const CA_PATH: &str = "caPath";
+pub(crate) const CLIENT_CERT: &str = "clientCert";
+pub(crate) const CLIENT_KEY: &str = "clientKey";
+pub(crate) const TLS_SERVER_NAME: &str = "tlsServerName";
+pub(crate) const SKIP_VERIFY: &str = "skipVerify";
+pub(crate) const PROXY: &str = "proxy";
+pub(crate) const TIMEOUT: &str = "timeout";
+pub(crate) const RETRIES: &str = "retries";
+
+/// In the order of the documentation.
+pub(crate) const OF_LINES: [KnownSetting; 9] = [
+    checked(CA_CERT, filled),
+    checked(CA_PATH, filled),
+    KnownSetting { partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
+    KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
+    checked(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
+    checked(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
+    checked(PROXY, |value| means(value, Proxying::always, "is no address of an HTTP proxy")),
+    checked(TIMEOUT, |value| means(value, duration, "is no time like `30s`")),
+    checked(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
+];
+
+/// The words follow the setting's name, or a variable's.
+pub(crate) const fn checked(
+    name: &'static str,
+    check: fn(&[u8]) -> Result<(), &'static str>,
+) -> KnownSetting {
+    KnownSetting { check, ..KnownSetting::new(name) }
+}
+
+/// Any text but none.
+pub(crate) fn filled(value: &[u8]) -> Result<(), &'static str> {
+    text(value).map(drop)
+}
+
+/// `value` as text.
+pub(crate) fn text(value: &[u8]) -> Result<&str, &'static str> {
+    expect(!value.is_empty(), "is empty")?;
+    from_utf8(value).map_err(|_| "is no text")
+}
+
+/// Whether `parse` makes something of it.
+pub(crate) fn means<T>(
+    value: &[u8],
+    parse: fn(&str) -> Option<T>,
+    words: &'static str,
+) -> Result<(), &'static str> {
+    expect(parse(text(value)?).is_some(), words)
+}
+
+/// The words, unless `is_right`.
+pub(crate) fn expect(is_right: bool, words: &'static str) -> Result<(), &'static str> {
+    if is_right { Ok(()) } else { Err(words) }
+}
