@@ -21,8 +21,6 @@ struct Breaker<K> {
     failures: u32,
     /// When the first of them was, as text.
     since: Arc<str>,
-    /// Why the last one failed.
-    reason: String,
     /// Those whose last question failed.
     failing: BTreeSet<K>,
     open: Option<Open<K>>,
@@ -41,14 +39,14 @@ struct Open<K> {
 }
 
 /// Whether a store may be asked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Leave {
     /// It answers, as far as anybody knows.
     Given,
     /// It did not answer lately, and this question finds out whether it does.
     Probe,
-    /// It does not answer, for this reason.
-    Denied(String),
+    /// It does not answer.
+    Denied,
 }
 
 impl<K: Ord + Copy> Breakers<K> {
@@ -72,7 +70,7 @@ impl<K: Ord + Copy> Breakers<K> {
             return Leave::Probe;
         }
         breaker.failing.insert(who);
-        Leave::Denied(breaker.reason.clone())
+        Leave::Denied
     }
 
     /// The store has answered `who`, whatever it said. Whether it had been left alone.
@@ -89,19 +87,16 @@ impl<K: Ord + Copy> Breakers<K> {
         &mut self,
         store: &Arc<str>,
         who: K,
-        reason: String,
         now: Instant,
         time: impl FnOnce() -> Arc<str>,
     ) -> bool {
         let breaker = self.stores.entry(Arc::clone(store)).or_insert_with(|| Breaker {
             failures: 0,
             since: time(),
-            reason: String::new(),
             failing: BTreeSet::new(),
             open: None,
         });
         breaker.failures += 1;
-        breaker.reason = reason;
         breaker.failing.insert(who);
         if breaker.failures < FAILURES_MAX || breaker.open.is_some() {
             return false;
@@ -196,7 +191,7 @@ mod tests {
         }
 
         fn fails(&mut self, who: u32) -> bool {
-            self.breakers.on_silence(&self.store, who, "i/o timeout".into(), self.now, || "noon".into())
+            self.breakers.on_silence(&self.store, who, self.now, || "noon".into())
         }
 
         fn leave(&mut self, is_refused: bool) -> Leave {
@@ -217,10 +212,6 @@ mod tests {
         }
     }
 
-    fn denied() -> Leave {
-        Leave::Denied("i/o timeout".into())
-    }
-
     #[test]
     fn a_store_that_fails_now_and_then_is_asked() {
         let mut scene = Scene::new();
@@ -237,12 +228,12 @@ mod tests {
         let mut scene = Scene::open();
         let (mut intervals, mut askers) = (Vec::new(), Vec::new());
         for _ in 0..5 {
-            assert_eq!(scene.leave(false), denied());
+            assert_eq!(scene.leave(false), Leave::Denied);
             let last = scene.now;
             askers.extend(scene.due());
             intervals.push((scene.now - last).as_secs());
             assert_eq!(scene.leave(false), Leave::Probe, "it is the one that may");
-            assert_eq!(scene.leave(false), denied(), "and it alone");
+            assert_eq!(scene.leave(false), Leave::Denied, "and it alone");
             assert!(!scene.fails(1));
         }
         assert_eq!(intervals, [1, 2, 4, 5, 5]);
@@ -262,16 +253,16 @@ mod tests {
         // Nobody asks for a while.
         scene.now += Duration::from_secs(3600);
         assert_eq!(scene.leave(false), Leave::Probe);
-        assert_eq!(scene.leave(false), denied());
+        assert_eq!(scene.leave(false), Leave::Denied);
     }
 
     #[test]
     fn a_refusal_by_a_target_passes_once() {
         let mut scene = Scene::open();
-        assert_eq!([scene.leave(true), scene.leave(true)], [Leave::Probe, denied()]);
+        assert_eq!([scene.leave(true), scene.leave(true)], [Leave::Probe, Leave::Denied]);
         scene.due();
         assert_eq!(scene.leave(false), Leave::Probe);
-        assert_eq!([scene.leave(true), scene.leave(true)], [Leave::Probe, denied()]);
+        assert_eq!([scene.leave(true), scene.leave(true)], [Leave::Probe, Leave::Denied]);
     }
 
     #[test]

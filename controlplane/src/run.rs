@@ -296,10 +296,10 @@ impl Run {
 }
 
 /// How long the end waits for stores to take leases back.
-const RETURN_MAX: Duration = Duration::from_secs(5);
+const RETURN_MAX: Duration = Duration::from_secs(2);
 
 /// A stop is not held up for longer by stores that do not answer.
-const CLOSING_MAX: Duration = Duration::from_secs(2);
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

@@ -3,15 +3,14 @@
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
 mod place;
+mod snapshot;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{
-    CredentialState, Outage, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
-};
-use protocol::{Credential, Generation, TargetFailed};
+use dataplane::{Outage, ServiceId, ServiceRuntime, SessionRef};
+use protocol::{Credential, Generation};
 use tracing::{info, warn};
 
 use crate::endpoints::{Endpoints, Place};
@@ -19,7 +18,6 @@ use crate::fetch::{Answer, Sources, describe};
 use crate::leases::{self, Holds, Leased, Replacing};
 use crate::options::Options;
 use crate::providers::FetchError;
-use crate::resolve::Names;
 use crate::rotation::{Outcome, Replaced, Rotation, Rules, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
@@ -149,7 +147,12 @@ impl ServiceState {
         }
     }
 
-    /// A store of its does not answer, or all do. Whether clients are to be told something else from now on.
+    /// Which store does not give its values, if one does not.
+    pub(crate) fn outage(&self) -> Option<&Outage> {
+        self.outage.as_deref()
+    }
+
+    /// A store of its does not give its values, or all do. Whether clients are to be told something else from now on.
     pub(crate) fn set_outage(&mut self, outage: Option<Outage>) -> bool {
         if self.outage.as_deref() == outage.as_ref() {
             return false;
@@ -298,7 +301,8 @@ impl ServiceState {
 
     /// The values must not be used any more.
     pub(crate) fn withdraw(&mut self) {
-        warn!(service = self.options.name, "the credential's time is over and no newer one has come");
+        let reason = self.failure.as_deref().unwrap_or("no other has come");
+        warn!(service = self.options.name, "the credential's time is over: {reason}");
         self.forget();
     }
 
@@ -308,38 +312,6 @@ impl ServiceState {
         self.holds.clear();
         self.older.clear();
         self.refusal = None;
-    }
-
-    /// The service as the data plane knows it.
-    pub(crate) fn snapshot(&self, names: &mut Names, now: Instant) -> Arc<Service> {
-        let options = &self.options;
-        let mut service = Service::new(ServiceOptions {
-            id: self.id,
-            protocol: options.protocol,
-            route: Arc::clone(&options.route),
-            sessions_max: options.sessions_max,
-            timeouts: options.timeouts,
-            client_tls: options.client_tls.clone(),
-            runtime: Arc::clone(&self.runtime),
-        });
-        service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
-            Some(credential) => CredentialState::Here(Arc::clone(credential)),
-            None if self.is_hopeless => CredentialState::Never,
-            None => self.outage.clone().map_or(CredentialState::Awaited, CredentialState::Unreachable),
-        };
-        service.target = match &self.place {
-            _ if self.credential.is_none() => Target::Unresolved,
-            Place::Unknown => Target::Unresolved,
-            Place::Failed(error) => Target::Failed(error.clone()),
-            Place::Here => Target::Resolved(self.endpoints.present()),
-            Place::Named { host, .. } => match names.resolution(host, now) {
-                None => Target::Unresolved,
-                Some(Ok(_)) => Target::Resolved(self.endpoints.present()),
-                Some(Err(reason)) => TargetFailed::Name { host: host.clone(), reason: reason.clone() }.into(),
-            },
-        };
-        service.lingering = self.endpoints.lingering();
-        Arc::new(service)
     }
 
     /// Whether the service has no credential and never will.

@@ -233,7 +233,8 @@ impl Store {
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
-        let outage = self.outage(&answer);
+        let known = self.services.get(&id).and_then(ServiceState::outage);
+        let outage = self.outage(&answer, known);
         let Some(service) = self.services.get_mut(&id) else { return };
         if service.set_outage(outage) {
             self.publication.touch(id);
@@ -532,7 +533,7 @@ mod tests {
         store.on_time(later);
         let news = store.take_news(later + Duration::from_secs(1));
         let snapshot = news.and_then(|news| news.snapshot).expect("it is published");
-        assert!(matches!(snapshot.services[&id].credential, CredentialState::Awaited));
+        assert!(matches!(snapshot.services[&id].credential, CredentialState::Denied(_)));
         assert!(
             store.get(id).is_some_and(|service| service.missing().is_some_and(|why| why.contains(&words)))
         );

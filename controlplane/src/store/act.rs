@@ -39,9 +39,10 @@ impl Store {
                         match self.breakers.leave(store, id, is_refused, now) {
                             Leave::Given => {}
                             Leave::Probe => probes = true,
-                            Leave::Denied(reason) => failures.push(Failure {
+                            // Why was said of whoever has asked.
+                            Leave::Denied => failures.push(Failure {
                                 provider: Arc::clone(store),
-                                error: FetchError::Unavailable(reason),
+                                error: FetchError::Unavailable("it does not answer".to_owned()),
                             }),
                         }
                     }

@@ -33,7 +33,7 @@ impl Store {
             }
         }
         for (store, words) in &silent {
-            if self.breakers.on_silence(store, id, (*words).clone(), now, time_of_day) {
+            if self.breakers.on_silence(store, id, now, time_of_day) {
                 warn!("store '{store}' does not answer: it is tried again every few seconds: {words}");
             }
         }
@@ -54,12 +54,20 @@ impl Store {
         asked.chain(silent).collect()
     }
 
-    /// The first store that has not answered, and since when it does not.
-    pub(super) fn outage(&self, answer: &fetch::Answer) -> Option<Outage> {
-        let mut silent = answer.result.as_ref().err()?.iter();
-        let silent = silent.find(|failure| matches!(failure.error, FetchError::Unavailable(_)))?;
-        let store = Arc::clone(&silent.provider);
-        Some(Outage { since: self.breakers.since(&store).cloned().unwrap_or_else(time_of_day), store })
+    /// The first store that has not given what it was asked for, one that does not answer before the others. `known` is what was
+    /// said of the service before.
+    pub(super) fn outage(&self, answer: &fetch::Answer, known: Option<&Outage>) -> Option<Outage> {
+        let failures = answer.result.as_ref().err()?;
+        let is_silent = |failure: &&Failure| matches!(failure.error, FetchError::Unavailable(_));
+        let silent = failures.iter().find(is_silent);
+        let store = &silent.or(failures.first())?.provider;
+        let known = known.filter(|known| known.store == *store).map(|known| &known.since);
+        let since = silent.and_then(|_| self.breakers.since(store)).or(known);
+        Some(Outage {
+            since: since.cloned().unwrap_or_else(time_of_day),
+            store: Arc::clone(store),
+            is_silent: silent.is_some(),
+        })
     }
 }
 

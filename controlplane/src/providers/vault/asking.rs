@@ -123,8 +123,8 @@ impl Asking {
                     session.on_token_refused(number);
                 }
                 (Err(Failed::Token(words)), _) => {
-                    let words = format!("{words}; the store does not know the token, or not any more");
-                    return Err(untold(FetchError::Unavailable(words), &token));
+                    let help = "the store does not know our token, or not any more: get another one";
+                    return Err(untold(FetchError::Failing(format!("{words}; {help}")), &token));
                 }
             }
         }

@@ -91,7 +91,7 @@ impl Store {
         let ids = request.items.iter().map(|item| Id::parse(&item.id)).collect::<Result<Vec<_>, _>>();
         let ids = ids.map_err(|words| Failed::Fetch(FetchError::Unusable(words)))?;
         let client = Client::new(site, deadline);
-        let client = client.map_err(|words| Failed::Fetch(FetchError::Unavailable(words)))?;
+        let client = client.map_err(|words| Failed::Fetch(FetchError::Failing(words)))?;
         let reader = Reader { client: &client, token: &token.secret, routes: &self.routes };
 
         let mut places: BTreeMap<Place<'_>, Vec<usize>> = BTreeMap::new();
