@@ -63,7 +63,7 @@ fn a_token_that_the_store_does_not_know_is_an_outage_and_a_new_one_ends_it() {
     wait_for_reason(&broker, "VAULT_TOKEN is not set");
     let write = |token: &str| std::fs::write(home.join(".vault-token"), token).unwrap();
     write("s.NobodyKnowsThisOne");
-    wait_for_reason(&broker, "the store does not know the token, or not any more");
+    wait_for_reason(&broker, "the store does not know our token, or not any more");
     let error = refusal(&service.listen, &login.name);
     crate::support::assert_is_ours(&error, "db", "57P03", "credential", &login);
     let token = store.reader(&["kv/token"]).unwrap();
@@ -74,7 +74,7 @@ fn a_token_that_the_store_does_not_know_is_an_outage_and_a_new_one_ends_it() {
     // A token that is revoked withdraws nothing.
     store.write("auth/token/revoke", &json!({"token": token})).unwrap();
     broker.process().signal(rustix::process::Signal::USR1);
-    let words = "the store does not know the token, or not any more; the last value stays in use";
+    let words = "the store does not know our token, or not any more: get another one; the last value stays in use";
     broker.process().wait_for_words(words, |said| said.contains(words)).unwrap();
     session(&service.listen, &login);
     assert!(!broker.said().contains(&token) && !broker.said().contains("NobodyKnows"), "{}", broker.said());
