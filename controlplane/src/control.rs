@@ -321,6 +321,7 @@ impl Facts for std::cell::RefCell<Control> {
                     active: service.runtime.sessions(),
                     listening: is_present && !trouble.contains_key(&service.id),
                     credential,
+                    available: service.missing().is_none(),
                     refused: service.is_refused(),
                     stale: service.is_stale(),
                     retried: service.retried,

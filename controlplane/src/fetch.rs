@@ -51,14 +51,14 @@ pub(crate) struct Answer {
     pub result: Result<Round, Vec<Failure>>,
     /// How it went with each provider.
     pub asked: Vec<Asked>,
+    /// The leases that there are, also where something else failed: what was given or prolonged is not asked for again.
+    pub holds: Holds,
 }
 
 /// A successful round.
 pub(crate) struct Round {
     pub values: Values,
     pub schedule: Schedule,
-    /// The leases that the values hang on.
-    pub holds: Holds,
     /// See [`Fetched::notes`].
     pub notes: Vec<String>,
 }
@@ -151,8 +151,8 @@ impl Sources {
     /// The values, if all are in the file.
     pub(crate) fn literals(&self) -> Option<Answer> {
         let values = self.literals.clone();
-        let round = Round { values, schedule: Schedule::default(), holds: Vec::new(), notes: Vec::new() };
-        self.is_fixed().then(|| Answer { result: Ok(round), asked: Vec::new() })
+        let round = Round { values, schedule: Schedule::default(), notes: Vec::new() };
+        self.is_fixed().then(|| Answer { result: Ok(round), asked: Vec::new(), holds: Vec::new() })
     }
 
     /// Whether both ask the same for the same, and hold the same literals.
@@ -184,17 +184,16 @@ impl Sources {
             let words = format!("provider '{provider}' is not supported by this broker");
             let failure =
                 Failure { provider: provider.as_str().into(), error: FetchError::Unsupported(words) };
-            return Answer { result: Err(vec![failure]), asked: Vec::new() };
+            return Answer { result: Err(vec![failure]), asked: Vec::new(), holds };
         }
         let paths = self.watch_paths();
         if !paths.is_empty() {
             watch.attach(paths).await;
         }
         // A task each: they run side by side, and a provider that panics fails alone.
-        let mut holds = holds.into_iter();
         let rounds: Vec<_> = (0..self.asks.len())
             .map(|index| {
-                let (sources, held) = (Arc::clone(&self), holds.next().flatten());
+                let (sources, held) = (Arc::clone(&self), holds.get(index).cloned().flatten());
                 tokio::spawn(async move {
                     let began = clock::now();
                     let Sources { asks, refresh, leases, .. } = &*sources;
@@ -210,18 +209,15 @@ impl Sources {
                 (Err(FetchError::Failing(words)), Duration::ZERO)
             }));
         }
-        self.join(answers)
+        self.join(answers, holds)
     }
 
-    fn join(&self, answers: Vec<(Result<Piece, FetchError>, Duration)>) -> Answer {
-        let mut round = Round {
-            values: self.literals.clone(),
-            schedule: Schedule::default(),
-            holds: Vec::new(),
-            notes: Vec::new(),
-        };
+    fn join(&self, answers: Vec<(Result<Piece, FetchError>, Duration)>, mut holds: Holds) -> Answer {
+        holds.resize(self.asks.len(), None);
+        let mut round =
+            Round { values: self.literals.clone(), schedule: Schedule::default(), notes: Vec::new() };
         let (mut failures, mut asked) = (Vec::new(), Vec::new());
-        for (ask, (answer, took)) in self.asks.iter().zip(answers) {
+        for ((ask, held), (answer, took)) in self.asks.iter().zip(&mut holds).zip(answers) {
             let outcome = match &answer {
                 Ok(piece) => piece.outcome,
                 Err(error) => Some(error.label()),
@@ -235,12 +231,12 @@ impl Sources {
                     for (name, item) in &ask.names {
                         round.values.insert(name, piece.values[*item].clone());
                     }
-                    round.holds.push(piece.held);
+                    *held = piece.held;
                 }
                 Err(error) => failures.push(Failure { provider: Arc::clone(&ask.store), error }),
             }
         }
-        Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked }
+        Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked, holds }
     }
 }
 

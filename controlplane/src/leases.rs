@@ -4,6 +4,7 @@
 //! renewed and given back, its provider knows.
 
 mod given_back;
+mod replacing;
 mod term;
 
 use std::any::Any;
@@ -15,6 +16,7 @@ use protocol::{Generation, Hold};
 
 use given_back::Guard;
 pub(crate) use given_back::Leases;
+pub(crate) use replacing::Replacing;
 pub(crate) use term::{Step, Term};
 
 use crate::providers::Lease;
@@ -67,6 +69,11 @@ impl Leased {
         if let (Some(generation), Some(over_at)) = (generation, over_at) {
             self.0.insert(generation, over_at);
         }
+    }
+
+    /// Whether there are none.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// When the first one is over.

@@ -30,6 +30,15 @@ pub(crate) enum Lost {
     Died,
 }
 
+/// Says that work is over when it is dropped.
+struct Back(Arc<AtomicBool>);
+
+impl Drop for Back {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Release);
+    }
+}
+
 /// Runs `work` on a thread that may block, and waits for it for `patience` from when its turn has come. `name` tells
 /// it from all other work.
 pub(crate) async fn offload<T, F>(name: &str, patience: Duration, work: F) -> Result<T, Lost>
@@ -42,10 +51,11 @@ where
         return Err(Lost::StillStuck);
     }
     let is_back = Arc::new(AtomicBool::new(false));
-    let worked = Arc::clone(&is_back);
+    let back = Back(Arc::clone(&is_back));
     let work = move || {
         let result = work();
-        worked.store(true, Ordering::Release);
+        // Also where it has broken down.
+        drop(back);
         result
     };
     match timeout(patience, spawn_blocking(work)).await {

@@ -16,7 +16,7 @@ mod queue;
 mod state;
 mod turns;
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use protocol::Generation;
 
@@ -139,7 +139,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
 
     /// A session waits for a first generation.
     pub(crate) fn on_wanted(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
-        let is_recent = self.fetched_at.is_some_and(|at| now < at + Backoff::FIRST);
+        // Clients come as often as they like.
+        let pause = self.failures.last().min(WANTED_PAUSE_MAX);
+        let is_recent = self.fetched_at.is_some_and(|at| now < at + pause);
         if self.current.is_none() && matches!(self.fetching, Fetching::Idle) && !is_recent {
             self.on_changed(now, actions);
         }
@@ -305,6 +307,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
         match outcome {
             Outcome::Changed { generation, same_target } => {
+                // Clients may be gone before the store has answered: the pause does not depend on them.
+                let was_refused = self.owed.take().is_some()
+                    || self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly);
                 let last = self.current.replace(Current { generation, proven: false, refused_at: None });
                 if let Some(last) = last.filter(Current::is_good) {
                     let usable_until = last_usable_until;
@@ -312,11 +317,10 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 }
                 self.stand_in.take_if(|_| !same_target);
                 self.trial = None;
-                self.owed = None;
                 self.grace = Grace::default();
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();
-                if self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly) {
+                if was_refused {
                     self.pauses.refusals.start(now);
                 }
             }
@@ -359,6 +363,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
     }
 }
+
+/// Sessions that wait for a first value have their store asked at least as often.
+const WANTED_PAUSE_MAX: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests;

@@ -183,12 +183,19 @@ impl Run {
                 next = self.events.try_recv().ok();
             }
         }
+        // Nobody takes what is still on its way: leases that come with it go back at once.
+        self.events.close();
+        while self.events.try_recv().is_ok() {}
         let leases = self.control.borrow().stores().leases().clone();
         leases.give_all_back(RETURN_MAX).await;
         self.closing.push(self.control.borrow().stores().close(&Stores::default(), CLOSING_MAX));
-        for mut closing in self.closing {
-            while closing.join_next().await.is_some() {}
-        }
+        let all_closed = async {
+            for mut closing in self.closing {
+                while closing.join_next().await.is_some() {}
+            }
+        };
+        // Whatever holds them up, the end comes.
+        let _ = tokio::time::timeout(CLOSING_MAX * 2, all_closed).await;
     }
 
     /// Goes once through everything that may be due. Whether the end has come.
@@ -289,10 +296,10 @@ impl Run {
 }
 
 /// How long the end waits for stores to take leases back.
-const RETURN_MAX: Duration = Duration::from_secs(5);
+const RETURN_MAX: Duration = Duration::from_secs(2);
 
 /// A stop is not held up for longer by stores that do not answer.
-const CLOSING_MAX: Duration = Duration::from_secs(2);
+const CLOSING_MAX: Duration = Duration::from_secs(1);
 
 /// Between two looks whether listeners that go are gone, and how many: a stuck worker must not hold a reload.
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);

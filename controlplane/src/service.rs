@@ -3,23 +3,21 @@
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
 mod place;
+mod snapshot;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{
-    CredentialState, Outage, Service, ServiceId, ServiceOptions, ServiceRuntime, SessionRef, Target,
-};
-use protocol::{Credential, Generation, TargetFailed};
+use dataplane::{Outage, ServiceId, ServiceRuntime, SessionRef};
+use protocol::{Credential, Generation};
 use tracing::{info, warn};
 
 use crate::endpoints::{Endpoints, Place};
 use crate::fetch::{Answer, Sources, describe};
-use crate::leases::{self, Holds, Leased};
+use crate::leases::{self, Holds, Leased, Replacing};
 use crate::options::Options;
 use crate::providers::FetchError;
-use crate::resolve::Names;
 use crate::rotation::{Outcome, Replaced, Rotation, Rules, Schedule};
 use crate::store::Entry;
 use crate::values::Values;
@@ -46,6 +44,8 @@ pub(crate) struct ServiceState {
     pub rotations: u64,
     /// The leases that the newest values hang on.
     pub holds: Holds,
+    /// How often they are replaced because the target does not take them.
+    pub replacing: Replacing,
     /// When the leases end that open sessions may have begun with.
     pub leased: Leased,
     /// When each that may be in force has come.
@@ -95,6 +95,7 @@ impl ServiceState {
             rotations: 0,
             holds: Vec::new(),
             leased: Leased::default(),
+            replacing: Replacing::default(),
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
@@ -146,7 +147,12 @@ impl ServiceState {
         }
     }
 
-    /// A store of its does not answer, or all do. Whether clients are to be told something else from now on.
+    /// Which store does not give its values, if one does not.
+    pub(crate) fn outage(&self) -> Option<&Outage> {
+        self.outage.as_deref()
+    }
+
+    /// A store of its does not give its values, or all do. Whether clients are to be told something else from now on.
     pub(crate) fn set_outage(&mut self, outage: Option<Outage>) -> bool {
         if self.outage.as_deref() == outage.as_ref() {
             return false;
@@ -157,6 +163,9 @@ impl ServiceState {
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
     pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
+        let over_at = leases::over_at(&answer.holds);
+        let hold = leases::hold(&answer.holds);
+        self.holds = answer.holds;
         let round = match answer.result {
             Ok(round) => round,
             Err(failures) => {
@@ -173,9 +182,6 @@ impl ServiceState {
         for note in round.notes {
             self.say(note);
         }
-        let over_at = leases::over_at(&round.holds);
-        let hold = leases::hold(&round.holds);
-        self.holds = round.holds;
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
             let newest = self.credential.as_ref().map(|credential| credential.generation());
             self.leased.put(newest, over_at);
@@ -295,7 +301,8 @@ impl ServiceState {
 
     /// The values must not be used any more.
     pub(crate) fn withdraw(&mut self) {
-        warn!(service = self.options.name, "the credential's time is over and no newer one has come");
+        let reason = self.failure.as_deref().unwrap_or("no other has come");
+        warn!(service = self.options.name, "the credential's time is over: {reason}");
         self.forget();
     }
 
@@ -305,38 +312,6 @@ impl ServiceState {
         self.holds.clear();
         self.older.clear();
         self.refusal = None;
-    }
-
-    /// The service as the data plane knows it.
-    pub(crate) fn snapshot(&self, names: &mut Names, now: Instant) -> Arc<Service> {
-        let options = &self.options;
-        let mut service = Service::new(ServiceOptions {
-            id: self.id,
-            protocol: options.protocol,
-            route: Arc::clone(&options.route),
-            sessions_max: options.sessions_max,
-            timeouts: options.timeouts,
-            client_tls: options.client_tls.clone(),
-            runtime: Arc::clone(&self.runtime),
-        });
-        service.credential = match self.in_force.and_then(|generation| self.generation(generation)) {
-            Some(credential) => CredentialState::Here(Arc::clone(credential)),
-            None if self.is_hopeless => CredentialState::Never,
-            None => self.outage.clone().map_or(CredentialState::Awaited, CredentialState::Unreachable),
-        };
-        service.target = match &self.place {
-            _ if self.credential.is_none() => Target::Unresolved,
-            Place::Unknown => Target::Unresolved,
-            Place::Failed(error) => Target::Failed(error.clone()),
-            Place::Here => Target::Resolved(self.endpoints.present()),
-            Place::Named { host, .. } => match names.resolution(host, now) {
-                None => Target::Unresolved,
-                Some(Ok(_)) => Target::Resolved(self.endpoints.present()),
-                Some(Err(reason)) => TargetFailed::Name { host: host.clone(), reason: reason.clone() }.into(),
-            },
-        };
-        service.lingering = self.endpoints.lingering();
-        Arc::new(service)
     }
 
     /// Whether the service has no credential and never will.

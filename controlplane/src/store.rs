@@ -115,7 +115,10 @@ impl Store {
             Some(service) => {
                 let is_answered = answer.as_ref().is_some_and(|answer| answer.result.is_ok());
                 service.reconfigure(options, sources, runtime, is_answered);
-                service.id
+                let id = service.id;
+                // It may ask other stores now.
+                self.breakers.forget(id);
+                id
             }
             None => {
                 let id = ServiceId(self.next_id);
@@ -130,7 +133,10 @@ impl Store {
         let answer =
             answer.or_else(|| is_fixed.then(|| self.services.get(&id)?.sources.literals()).flatten());
         match answer {
-            Some(answer) => self.take_answer(id, answer, now),
+            Some(answer) => {
+                self.judge_stores(id, &answer, now);
+                self.take_answer(id, answer, now);
+            }
             None => self.act(id, now, Rotation::on_changed),
         }
         id
@@ -227,7 +233,8 @@ impl Store {
     }
 
     fn take_answer(&mut self, id: ServiceId, answer: fetch::Answer, now: Instant) {
-        let outage = self.outage(&answer);
+        let known = self.services.get(&id).and_then(ServiceState::outage);
+        let outage = self.outage(&answer, known);
         let Some(service) = self.services.get_mut(&id) else { return };
         if service.set_outage(outage) {
             self.publication.touch(id);
@@ -301,8 +308,9 @@ impl Store {
             .filter(|(id, since)| {
                 self.services.get(*id).is_none_or(|service| {
                     // Handshakes that are under way still look for their credential.
-                    now > **since + service.options.timeouts.handshake
-                        && (service.is_idle() || is_shared(service))
+                    let is_over = now > **since + service.options.timeouts.handshake;
+                    // Sessions that have moved to another listener may have begun with a lease of this one.
+                    is_over && (service.is_idle() || is_shared(service) && service.leased.is_empty())
                 })
             })
             .map(|(id, _)| *id)
@@ -310,6 +318,7 @@ impl Store {
         for id in &gone {
             self.leaving.remove(id);
             self.services.remove(id);
+            self.breakers.forget(*id);
             self.timers.set(*id, None);
             self.publication.touch(*id);
         }
@@ -518,13 +527,13 @@ mod tests {
         // One that its store takes back does not.
         let words = "it is gone".to_owned();
         let failure = fetch::Failure { provider: "vault".into(), error: FetchError::Gone(words.clone()) };
-        let answer = fetch::Answer { result: Err(vec![failure]), asked: Vec::new() };
+        let answer = fetch::Answer { result: Err(vec![failure]), asked: Vec::new(), holds: Vec::new() };
         let epoch = store.get(id).map_or(0, |service| service.epoch);
         store.on_fetched(id, epoch, answer, later);
         store.on_time(later);
         let news = store.take_news(later + Duration::from_secs(1));
         let snapshot = news.and_then(|news| news.snapshot).expect("it is published");
-        assert!(matches!(snapshot.services[&id].credential, CredentialState::Awaited));
+        assert!(matches!(snapshot.services[&id].credential, CredentialState::Denied(_)));
         assert!(
             store.get(id).is_some_and(|service| service.missing().is_some_and(|why| why.contains(&words)))
         );

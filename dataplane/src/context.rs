@@ -2,19 +2,19 @@
 //!
 //! Owns the worker's view of the world: its driver, its snapshot, its clock and its caches. Holds no session.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Instant;
 
-use protocol::{Entropy, Error, RequestId, Side};
+use protocol::{Entropy, Error, Generation, RequestId, Side};
 
 use crate::failures::{CancelRate, DialPace, FailureLog};
 use crate::io::Io;
 use crate::jobs::JobClient;
 use crate::mailbox::{Mail, Queue, Report};
 use crate::products::{Products, Proofs};
-use crate::snapshot::{Service, ServiceId, ServiceOptions, Snapshot};
+use crate::snapshot::{OnRotation, Service, ServiceId, ServiceOptions, Snapshot};
 use crate::stats::WorkerStats;
 use crate::timers::Timers;
 use crate::tls::{SystemRoots, TlsCache};
@@ -84,6 +84,8 @@ pub(crate) struct Context<I> {
     pub(crate) behind: Vec<(u32, Side)>,
     /// Sessions that wait for something of the snapshot.
     pub(crate) parked: BTreeSet<u32>,
+    /// What was said last of each service's earlier credentials: a login under way may still end with one.
+    pub(crate) outdated: BTreeMap<ServiceId, (Generation, OnRotation)>,
     pub(crate) products: Products,
     pub(crate) tls: TlsCache,
     pub(crate) proofs: Proofs,
@@ -131,6 +133,7 @@ impl<I: Io> Context<I> {
             gathering: VecDeque::new(),
             behind: Vec::new(),
             parked: BTreeSet::new(),
+            outdated: BTreeMap::new(),
             products: Products::new(parts.jobs),
             tls: TlsCache::new(parts.roots),
             proofs: Proofs::default(),

@@ -192,8 +192,8 @@ impl<I: Io> Session<I> {
                     CredentialState::Here(credential) => {
                         handshaking.tell(Side::Target, Event::Credential(credential))
                     }
-                    state @ (CredentialState::Awaited | CredentialState::Unreachable(_)) => {
-                        let is_outage = matches!(state, CredentialState::Unreachable(_));
+                    state @ (CredentialState::Awaited | CredentialState::Denied(_)) => {
+                        let is_outage = matches!(state, CredentialState::Denied(_));
                         handshaking.waiting = Waiting::Credential;
                         if is_outage {
                             self.limit_wait_for_store(cx);

@@ -16,12 +16,12 @@ use crate::snapshot::{CredentialState, Outage};
 /// How long others wait for a client whose session is the first to prove a credential: a program answers at once.
 const CLIENT_PATIENCE: Duration = Duration::from_millis(250);
 
-/// How long a session waits for a store that is known not to answer: it may be back in a moment, and a client that gives up first
-/// is not told why.
-const STORE_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a session waits for a store that is known not to give its credential: it may in a moment, and a client that gives up
+/// first is not told why.
+const STORE_PATIENCE: Duration = Duration::from_secs(5);
 
 impl<I: Io> Session<I> {
-    /// The store of the credential does not answer: it is waited for, but not for the whole handshake.
+    /// The store does not give the credential: it is waited for, but not for the whole handshake.
     pub(crate) fn limit_wait_for_store(&mut self, cx: &mut Context<I>) {
         let until = (cx.now + STORE_PATIENCE).min(self.handshake_deadline());
         self.set_deadline(Some(until), cx);
@@ -30,10 +30,12 @@ impl<I: Io> Session<I> {
     /// Why there is no credential.
     fn missing(&self, cx: &Context<I>) -> Error {
         match cx.service(self.service.id).map(|service| &service.credential) {
-            Some(CredentialState::Unreachable(outage)) => {
-                let Outage { store, since } = (**outage).clone();
-                BrokerFailed::StoreUnreachable { store, since }.into()
-            }
+            Some(CredentialState::Denied(outage)) => match (**outage).clone() {
+                Outage { store, since, is_silent: true } => {
+                    BrokerFailed::StoreUnreachable { store, since }.into()
+                }
+                Outage { store, since, is_silent: false } => BrokerFailed::NotGiven { store, since }.into(),
+            },
             _ => BrokerFailed::CredentialMissing.into(),
         }
     }
@@ -53,7 +55,10 @@ impl<I: Io> Session<I> {
         let missing = self.missing(cx);
         let Some(handshaking) = self.handshaking() else { return };
         if !over {
-            let lacks_store = matches!(missing, Error::Broker(BrokerFailed::StoreUnreachable { .. }));
+            let lacks_store = matches!(
+                missing,
+                Error::Broker(BrokerFailed::StoreUnreachable { .. } | BrokerFailed::NotGiven { .. })
+            );
             if lacks_store && matches!(handshaking.waiting, Waiting::Credential) {
                 return self.fail(&missing, cx);
             }

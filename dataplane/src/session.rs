@@ -210,6 +210,10 @@ impl<I: Io> Session<I> {
             return;
         };
         self.set_idle_deadline(cx);
+        // That may have been said while it was logging in.
+        if let Some((newer, then)) = cx.outdated.get(&self.service.id).copied() {
+            self.on_outdated(self.service.id, newer, then, cx);
+        }
         let (client_residue, target_residue) = handshaking.into_residues();
         self.relay_residues(client_residue, target_residue, cx);
     }

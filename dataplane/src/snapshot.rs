@@ -58,21 +58,23 @@ pub enum CredentialState {
     /// The first one has not come: whoever needs it waits.
     #[default]
     Awaited,
-    /// None has come, and none will before its store answers again: whoever needs it waits a little.
-    Unreachable(Arc<Outage>),
+    /// There is none, and none will come before its store has changed its mind: whoever needs it waits a little.
+    Denied(Arc<Outage>),
     /// None will come: the file names a provider that this broker does not have, or one that will never have it.
     Never,
     /// This one.
     Here(Arc<Credential>),
 }
 
-/// A store that does not answer.
+/// A store that does not give a credential.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outage {
     /// What the configuration calls it.
     pub store: Arc<str>,
     /// Since when, as text.
     pub since: Arc<str>,
+    /// Whether it does not answer at all.
+    pub is_silent: bool,
 }
 
 impl CredentialState {
@@ -80,7 +82,7 @@ impl CredentialState {
     pub fn generation(&self) -> Option<Generation> {
         match self {
             Self::Here(credential) => Some(credential.generation()),
-            Self::Awaited | Self::Unreachable(_) | Self::Never => None,
+            Self::Awaited | Self::Denied(_) | Self::Never => None,
         }
     }
 }

@@ -278,6 +278,7 @@ impl<I: Io> Worker<I> {
                 }
             }
             Mail::Outdated { service, newer, then } => {
+                self.cx.outdated.insert(service, (newer, then));
                 self.for_each(|session, cx| session.on_outdated(service, newer, then, cx));
             }
             Mail::Drain => {
@@ -306,6 +307,7 @@ impl<I: Io> Worker<I> {
         self.cx.proofs.retain(|service| services.contains_key(&service));
         self.cx.cancels.retain(|service| services.contains_key(&service));
         self.cx.pace.retain(|service| services.contains_key(&service));
+        self.cx.outdated.retain(|service, _| services.contains_key(service));
         self.cx.snapshot = snapshot;
         for slot in std::mem::take(&mut self.cx.parked) {
             self.with(slot, Session::on_snapshot);

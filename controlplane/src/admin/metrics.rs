@@ -352,6 +352,12 @@ impl Collector for Metrics {
         )?;
         self.gauges(
             encoder,
+            "secretless_credential_available",
+            "1 if the service has a credential",
+            |service| Some(u32::from(service.available)),
+        )?;
+        self.gauges(
+            encoder,
             "secretless_credential_refused",
             "1 if the target refuses the newest credential",
             |service| Some(u32::from(service.refused)),

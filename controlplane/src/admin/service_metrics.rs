@@ -21,6 +21,8 @@ pub(crate) struct ServiceMetrics {
     pub(crate) listening: bool,
     /// The generation of the credential that is in force, and how long ago it came.
     pub(crate) credential: Option<(u64, Duration)>,
+    /// Whether there is one.
+    pub(crate) available: bool,
     /// Whether the target refuses the newest one.
     pub(crate) refused: bool,
     /// Whether it serves though its store has not given it again when it should have.

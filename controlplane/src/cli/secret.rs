@@ -10,7 +10,7 @@ use clap::error::ErrorKind;
 use clap::{Args, Subcommand};
 
 use super::Exit;
-use crate::vault_file::PlaceFlags;
+use crate::vault_file::{PlaceFlags, check_name};
 
 /// What to do with which vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +84,11 @@ enum Command {
 
 impl Line {
     pub(super) fn into_options(self) -> Result<SecretOptions, Exit> {
+        if let Command::Set { name, .. } | Command::Get { name, .. } | Command::Rm { name } = &self.command {
+            // Nothing that cannot be a name is repeated, here or later.
+            check_name(name)
+                .map_err(|words| Exit::refusal(&format!("{words}. If it was a value: {STRAY}")))?;
+        }
         let deed = match self.command {
             Command::Set { name, raw, stray } if stray.is_empty() => Deed::Set { name, raw },
             Command::Set { .. } => return Err(Exit::refusal(STRAY)),
@@ -102,7 +107,7 @@ pub(super) fn exit_of(error: &clap::Error) -> Exit {
         // clap's would list every flag of the broker.
         ErrorKind::DisplayHelp => Exit { text: format!("{ABOUT}\n\n{USAGE}\n\n{FLAGS}\n"), code: 0 },
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingRequiredArgument => {
-            Exit { text: format!("error: a word is missing\n\n{USAGE}\n"), code: 2 }
+            Exit { text: format!("error: NAME is missing, or what to do\n\n{USAGE}\n"), code: 2 }
         }
         ErrorKind::UnknownArgument
         | ErrorKind::InvalidSubcommand

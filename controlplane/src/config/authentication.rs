@@ -3,8 +3,9 @@
 //! Owns its types and their keys. What a value is made of is never part of a finding. Knows nobody who uses it: that is for
 //! a connector.
 
-use super::credentials::{self, LiteralSecrets, StoreNames};
+use super::credentials::{self, StoreNames};
 use super::findings::list_of;
+use super::literals::LiteralSecrets;
 use super::model::{AuthenticationConfig, AuthenticationKind, CredentialConfig, Source};
 use super::nearest::nearest;
 use super::section::{Field, Reader, Section, Unknown};

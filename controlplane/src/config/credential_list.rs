@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::Place;
-use super::credentials::{self, Asked, LiteralSecrets, SINGLE, StoreNames};
+use super::credentials::{self, Asked, SINGLE, StoreNames};
+use super::literals::LiteralSecrets;
 use super::model::CredentialConfig;
 use super::section::{Field, Reader, Section};
 

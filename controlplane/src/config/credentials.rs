@@ -4,13 +4,13 @@
 //! nor a word that may be one.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::Place;
 use super::findings::list_of;
+use super::literals::{LiteralSecrets, names_variable};
 use super::model::{CredentialConfig, Source};
 use super::nearest::nearest;
 use super::section::{Field, Reader, Section};
@@ -26,13 +26,6 @@ pub(super) struct Described {
     pub(super) kind: &'static dyn Kind,
     /// The names of its settings.
     pub(super) settings: Vec<String>,
-}
-
-/// Literal secrets of a file, for one warning about all of them.
-#[derive(Default)]
-pub(super) struct LiteralSecrets {
-    first: Option<(Place, String)>,
-    count: usize,
 }
 
 /// Reads `credentials:` of a service.
@@ -73,33 +66,6 @@ pub(super) fn read_section<'d>(
     credentials.into_iter().collect()
 }
 
-impl LiteralSecrets {
-    /// Warns if others than the file's owner may read them.
-    pub(super) fn warn_if_shared(self, reader: &mut Reader<'_>, path: &Path, is_shared: bool) {
-        if let (true, Some((place, key))) = (is_shared, self.first) {
-            let message = match self.count {
-                1 => "the file holds this secret and is readable by group or others".to_owned(),
-                count => format!(
-                    "the file holds {count} secrets, this the first, and is readable by group or others"
-                ),
-            };
-            let help =
-                format!("run `chmod 600 {}`, or take secrets from elsewhere: `from: file`", path.display());
-            reader.warn(place, &key, message, help);
-        }
-    }
-
-    /// Notes that `field` is one.
-    pub(super) fn note(&mut self, field: &Field<'_>) {
-        self.count += 1;
-        // Services are read by name, so the first in the file may come late.
-        let is_first = self.first.as_ref().is_none_or(|(place, _)| field.place < *place);
-        if is_first {
-            self.first = Some((field.place, field.path.clone()));
-        }
-    }
-}
-
 pub(super) fn read_one<'d>(
     reader: &mut Reader<'d>,
     field: &Field<'d>,
@@ -136,6 +102,14 @@ pub(super) fn read_literal<'d>(
     literals: &mut LiteralSecrets,
 ) -> Option<CredentialConfig> {
     let value = read_value(reader, field, expected)?;
+    if names_variable(&value) {
+        reader.warn(
+            field.place,
+            &field.path,
+            "`${…}` is taken as it is written: variables are read where services are a list",
+            "write `{from: env, get: NAME}` for a value that is a variable's",
+        );
+    }
     let is_rewritten = reader.scalar(field).is_some_and(|scalar| scalar.is_rewritten(&value));
     Some(CredentialConfig { is_rewritten, ..literal(reader, name, field, value, literals) })
 }

@@ -16,6 +16,7 @@ use super::model::{
 };
 use super::transport;
 use crate::diagnostics::printable;
+use crate::providers::Settings;
 
 /// Literals that are no secrets.
 const SHOWN: &[&str] = &["host", "port", "address", "sslmode", "sslhost"];
@@ -66,7 +67,7 @@ fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
         line(&printable(&credential.name), &origin(credential))?;
     }
     if let Some(words) = freshness(service) {
-        line("fetches", &words)?;
+        line("values are", &words)?;
     }
     line("rotation", &rotation(service))?;
     line("sessions", &format!("at most {}; {}", service.sessions_max, timeouts(service)))
@@ -194,21 +195,34 @@ fn text_of(value: &Secret) -> String {
     value.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
 }
 
-/// How often values are asked for; `None` if all are in the file.
+/// How values are kept fresh; `None` if no store is asked.
 fn freshness(service: &ServiceConfig) -> Option<String> {
-    let is_literal = |credential: &CredentialConfig| matches!(credential.source, Source::Literal(_));
-    if service.credentials.iter().all(is_literal) {
-        return None;
+    let kind = |credential: &CredentialConfig| match &credential.source {
+        Source::Provider { kind, .. } => Some(kind.open(Settings::default())),
+        Source::Literal(_) | Source::Unknown(_) => None,
+    };
+    let stores: Vec<_> = service.credentials.iter().filter_map(kind).collect();
+    let mut words = Vec::new();
+    if stores.iter().any(|store| store.must_be_asked()) {
+        let often = match service.refresh {
+            Some(interval) => {
+                format!("asked for every {} and when the target refuses one", duration(interval))
+            }
+            None => "asked for when the target refuses one".to_owned(),
+        };
+        let stale = match service.stale_max {
+            Duration::ZERO => "none serves longer than it is fresh".to_owned(),
+            stale => format!("the last values serve {} longer while the store fails", duration(stale)),
+        };
+        words.push(format!("{often}; {stale}"));
     }
-    let often = match service.refresh {
-        Some(interval) => format!("when a value changes, else every {}", duration(interval)),
-        None => "when a value changes".to_owned(),
-    };
-    let stale = match service.stale_max {
-        Duration::ZERO => "none serves longer than it is fresh".to_owned(),
-        stale => format!("the last ones serve {} longer while the store fails", duration(stale)),
-    };
-    Some(format!("{often}; {stale}"))
+    if stores.iter().any(|store| !store.must_be_asked() && !store.is_constant()) {
+        words.push("read when they change; the last ones serve on while they cannot be".to_owned());
+    }
+    if stores.iter().any(|store| store.is_constant()) {
+        words.push("read once".to_owned());
+    }
+    (!words.is_empty()).then(|| words.join("; "))
 }
 
 fn rotation(service: &ServiceConfig) -> String {

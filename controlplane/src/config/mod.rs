@@ -16,6 +16,7 @@ mod explain;
 mod findings;
 mod listed;
 mod listen;
+mod literals;
 mod model;
 mod nearest;
 mod place;
@@ -39,9 +40,9 @@ use dataplane::IoChoice;
 
 use self::broker::BrokerSection;
 use self::claims::Claims;
-use self::credentials::LiteralSecrets;
 pub use self::explain::explain;
 use self::findings::Findings;
+use self::literals::LiteralSecrets;
 use self::section::{Reader, Section, Unknown};
 use self::service::Shared;
 use self::services::Services;

@@ -5,8 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use super::credentials::{self, Described, LiteralSecrets, StoreNames};
+use super::credentials::{self, Described, StoreNames};
 use super::findings::list_of;
+use super::literals::LiteralSecrets;
 use super::model::{CredentialConfig, Source, StoreConfig};
 use super::nearest::nearest;
 use super::section::{Field, Reader, Section};

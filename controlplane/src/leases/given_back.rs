@@ -29,6 +29,8 @@ struct Shared {
 #[derive(Default)]
 struct Live {
     next: u64,
+    /// The end has come: what is given now goes back at once.
+    is_over: bool,
     leases: BTreeMap<u64, Returnable>,
 }
 
@@ -80,7 +82,14 @@ impl Leases {
             ends_at: term.ends_at(),
             handle: Handle::current(),
         };
-        live.leases.insert(number, returnable);
+        if live.is_over {
+            drop(live);
+            if returnable.lease.revoke != Revoke::Never {
+                self.give_back(returnable);
+            }
+        } else {
+            live.leases.insert(number, returnable);
+        }
         let guard = Arc::new(Guard { number, lease, leases: self.clone() });
         Held { values, term, guard }
     }
@@ -90,14 +99,20 @@ impl Leases {
         self.live().leases.len()
     }
 
-    /// Whether anybody still has a lease of this store.
+    /// Whether anybody still has a lease of this store that has not ended.
     pub(crate) fn are_held_of(&self, provider: &Arc<dyn Provider>) -> bool {
-        self.live().leases.values().any(|returnable| Arc::ptr_eq(&returnable.provider, provider))
+        let now = clock::now();
+        let is_held = |it: &Returnable| Arc::ptr_eq(&it.provider, provider) && now < it.ends_at;
+        self.live().leases.values().any(is_held)
     }
 
     /// Gives back every lease that is to be given back, whoever still has it, and waits for that as long as `patience`.
     pub(crate) async fn give_all_back(&self, patience: Duration) {
-        let leases = std::mem::take(&mut self.live().leases);
+        let leases = {
+            let mut live = self.live();
+            live.is_over = true;
+            std::mem::take(&mut live.leases)
+        };
         for returnable in leases.into_values().filter(|it| it.lease.revoke != Revoke::Never) {
             self.give_back(returnable);
         }
@@ -115,12 +130,21 @@ impl Leases {
 
     fn give_back(&self, returnable: Returnable) {
         self.0.under_way.send_modify(|count| *count += 1);
-        let shared = Arc::clone(&self.0);
+        let under_way = UnderWay(Arc::clone(&self.0));
         let handle = returnable.handle.clone();
         handle.spawn(async move {
             returnable.give_back().await;
-            shared.under_way.send_modify(|count| *count -= 1);
+            drop(under_way);
         });
+    }
+}
+
+/// One that is being given back, until this is dropped.
+struct UnderWay(Arc<Shared>);
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.0.under_way.send_modify(|count| *count -= 1);
     }
 }
 

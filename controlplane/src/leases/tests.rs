@@ -98,6 +98,19 @@ fn what_goes_back_at_the_end_stays_until_then_and_what_never_does_is_forgotten()
 }
 
 #[test]
+fn what_comes_after_the_end_goes_back_at_once_and_holds_nothing_up() {
+    block_on(async {
+        let (leases, (store, provider)) = (Leases::default(), store());
+        leases.give_all_back(Duration::from_secs(5)).await;
+        let late = take(&leases, &provider, "late", Revoke::AtStop);
+        assert!(!leases.are_held_of(&provider));
+        leases.give_all_back(Duration::from_secs(5)).await;
+        drop(late);
+        assert_eq!(asked(&store), ["revoke late"]);
+    });
+}
+
+#[test]
 fn without_leases_there_is_nothing_to_hold() {
     assert!(hold(&vec![None, None]).is_none());
     assert_eq!(over_at(&vec![None]), None);

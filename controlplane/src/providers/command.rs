@@ -8,13 +8,15 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dataplane::{SecretArena, SecretBytes};
 use protocol::{Secret, SecretMemory};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, Command as Program};
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 
 use super::file::trim_newline;
 use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings};
@@ -133,16 +135,20 @@ impl CommandLine {
         }
         // A group of its own, so that what it has started ends with it.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let child = Program::from(command).spawn().map_err(|error| unavailable(words(&error)))?;
-        let mut running = Running(child);
-        let output = tokio::time::timeout(self.timeout, running.output());
-        let (mut output, status) = match output.await {
-            Ok(result) => result.map_err(|error| unavailable(words(&error)))?,
-            Err(_) => {
-                let seconds = self.timeout.as_secs();
-                return Err(unavailable(format!("it did not end within {seconds} s")));
-            }
-        };
+        let seconds = self.timeout.as_secs();
+        let late = |_| unavailable(format!("it did not end within {seconds} s"));
+        let broken = |error: std::io::Error| unavailable(words(&error));
+        let Ok(turn) = TURNS.acquire().await else { return Err(unavailable("the broker stops".into())) };
+        let end = Instant::now() + self.timeout;
+        // The kernel says only when it has found the program whether it could: a file system may be dead.
+        let starting = tokio::task::spawn_blocking(move || {
+            Program::from(command).spawn().map(|child| Running { child, _turn: turn })
+        });
+        let started = timeout_at(end.into(), starting).await.map_err(late)?;
+        let started = started.map_err(|_| unavailable("starting it broke down: this is a bug".into()))?;
+        let mut running = started.map_err(broken)?;
+        let output = timeout_at(end.into(), running.output()).await.map_err(late)?;
+        let (mut output, status) = output.map_err(broken)?;
         let Some(output) = &mut output else {
             let words = format!("{name} {}: it printed more than {} KiB", item.id, OUTPUT_MAX >> 10);
             return Err(FetchError::Unusable(words));
@@ -162,7 +168,10 @@ impl CommandLine {
 }
 
 /// A program that runs. It ends with this, and with it whatever it has started.
-struct Running(Child);
+struct Running {
+    child: Child,
+    _turn: SemaphorePermit<'static>,
+}
 
 impl Running {
     /// What it prints, or `None` if that is more than may be, and how it ends.
@@ -171,7 +180,7 @@ impl Running {
         let mut output = SecretArena::of_process().zeroed(OUTPUT_MAX);
         let mut filled = 0;
         let mut is_more = false;
-        if let Some(mut stdout) = self.0.stdout.take() {
+        if let Some(mut stdout) = self.child.stdout.take() {
             loop {
                 let mut beyond = [0];
                 is_more = filled == OUTPUT_MAX;
@@ -188,11 +197,11 @@ impl Running {
         if is_more {
             self.kill();
         }
-        Ok(((!is_more).then_some(output), self.0.wait().await?))
+        Ok(((!is_more).then_some(output), self.child.wait().await?))
     }
 
     fn kill(&self) {
-        let group = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed()));
+        let group = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
         // It may be gone already.
         let _ = group.map(|group| kill_process_group(group, Signal::KILL));
     }
@@ -203,6 +212,9 @@ impl Drop for Running {
         self.kill();
     }
 }
+
+/// Programs take what others need, too: some at a time.
+static TURNS: Semaphore = Semaphore::const_new(8);
 
 /// Variables that a program is given: where programs are, whose home it is, and the words it speaks. None that may hold a
 /// secret.

@@ -26,6 +26,11 @@ impl Backoff {
         self.until = Some(now + pause);
     }
 
+    /// How long the last one was; the first, if there has been none.
+    pub(super) fn last(&self) -> Duration {
+        self.last.unwrap_or(Self::FIRST)
+    }
+
     pub(super) fn holds(&self, now: Instant) -> bool {
         self.until.is_some_and(|until| now < until)
     }

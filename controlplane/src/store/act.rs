@@ -2,6 +2,7 @@
 //!
 //! Owns the way from an action to a question, a verdict or news. Decides nothing.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -10,6 +11,7 @@ use protocol::Generation;
 
 use super::Store;
 use super::outages::Forbidden;
+use crate::breaker::Leave;
 use crate::fetch::{self, Failure, Question};
 use crate::providers::FetchError;
 use crate::rotation::{Action, Answer, Rotation};
@@ -29,13 +31,24 @@ impl Store {
             match action {
                 Action::Fetch => {
                     let is_refused = service.rotation.wants_others();
-                    let breakers = &mut self.breakers;
-                    let failure = |store: &Arc<str>| {
-                        let error = FetchError::Unavailable(breakers.forbids(store, id, is_refused, now)?);
-                        Some(Failure { provider: Arc::clone(store), error })
-                    };
-                    let failures: Vec<Failure> = service.sources.stores().filter_map(failure).collect();
-                    if failures.is_empty() {
+                    // A store once, however much is asked of it; and who may find out about one store asks the others as well, or
+                    // two that do not answer would wait for each other.
+                    let stores: BTreeSet<&Arc<str>> = service.sources.stores().collect();
+                    let (mut failures, mut probes) = (Vec::new(), false);
+                    for store in stores {
+                        match self.breakers.leave(store, id, is_refused, now) {
+                            Leave::Given => {}
+                            Leave::Probe => probes = true,
+                            // Why was said of whoever has asked.
+                            Leave::Denied => failures.push(Failure {
+                                provider: Arc::clone(store),
+                                error: FetchError::Unavailable("it does not answer".to_owned()),
+                            }),
+                        }
+                    }
+                    if failures.is_empty() || probes {
+                        let has_lease = service.holds.iter().any(Option::is_some);
+                        let is_refused = is_refused && (!has_lease || service.replacing.admits(now));
                         self.fetches.push(Question {
                             service: id,
                             epoch: service.epoch,
@@ -44,7 +57,8 @@ impl Store {
                             is_refused,
                         });
                     } else {
-                        let answer = fetch::Answer { result: Err(failures), asked: Vec::new() };
+                        let holds = service.holds.clone();
+                        let answer = fetch::Answer { result: Err(failures), asked: Vec::new(), holds };
                         let epoch = service.epoch;
                         self.forbidden.push(Forbidden { service: id, epoch, answer, at: now });
                     }

@@ -26,15 +26,22 @@ pub(super) struct Forbidden {
 impl Store {
     /// Learns from an answer which stores answer.
     pub(super) fn judge_stores(&mut self, id: ServiceId, answer: &fetch::Answer, now: Instant) {
+        let mut silent = BTreeMap::new();
         for Failure { provider, error } in answer.result.as_ref().err().into_iter().flatten() {
-            if let FetchError::Unavailable(words) = error
-                && self.breakers.on_silence(provider, id, words.clone(), now, time_of_day)
-            {
-                warn!("store '{provider}' does not answer: it is tried again every few seconds: {words}");
+            if let FetchError::Unavailable(words) = error {
+                silent.insert(provider, words);
             }
         }
-        for Asked { provider, outcome, .. } in &answer.asked {
-            if *outcome != "unavailable" && self.breakers.on_answer(provider, now) {
+        for (store, words) in &silent {
+            if self.breakers.on_silence(store, id, now, time_of_day) {
+                warn!("store '{store}' does not answer: it is tried again every few seconds: {words}");
+            }
+        }
+        // What one place of a store says while another is silent is no word for the store.
+        for Asked { provider, .. } in
+            answer.asked.iter().filter(|asked| !silent.contains_key(&asked.provider))
+        {
+            if self.breakers.on_answer(provider, id, now) {
                 info!("store '{provider}' answers again");
             }
         }
@@ -47,12 +54,20 @@ impl Store {
         asked.chain(silent).collect()
     }
 
-    /// The first store that has not answered, and since when it does not.
-    pub(super) fn outage(&self, answer: &fetch::Answer) -> Option<Outage> {
-        let mut silent = answer.result.as_ref().err()?.iter();
-        let silent = silent.find(|failure| matches!(failure.error, FetchError::Unavailable(_)))?;
-        let store = Arc::clone(&silent.provider);
-        Some(Outage { since: self.breakers.since(&store).cloned().unwrap_or_else(time_of_day), store })
+    /// The first store that has not given what it was asked for, one that does not answer before the others. `known` is what was
+    /// said of the service before.
+    pub(super) fn outage(&self, answer: &fetch::Answer, known: Option<&Outage>) -> Option<Outage> {
+        let failures = answer.result.as_ref().err()?;
+        let is_silent = |failure: &&Failure| matches!(failure.error, FetchError::Unavailable(_));
+        let silent = failures.iter().find(is_silent);
+        let store = &silent.or(failures.first())?.provider;
+        let known = known.filter(|known| known.store == *store).map(|known| &known.since);
+        let since = silent.and_then(|_| self.breakers.since(store)).or(known);
+        Some(Outage {
+            since: since.cloned().unwrap_or_else(time_of_day),
+            store: Arc::clone(store),
+            is_silent: silent.is_some(),
+        })
     }
 }
 

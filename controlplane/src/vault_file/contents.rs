@@ -120,7 +120,7 @@ impl Contents {
     }
 }
 
-/// Checks what a secret may be called; the words of a refusal go to whoever wrote it.
+/// Checks what a secret may be called; the words of a refusal go to whoever wrote it. They do not repeat it: it may be a value.
 pub(crate) fn check_name(name: &str) -> Result<(), String> {
     let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
     let words = match name.as_bytes() {
@@ -129,11 +129,10 @@ pub(crate) fn check_name(name: &str) -> Result<(), String> {
             format!("the name of a secret has more than {NAME_BYTES_MAX} characters")
         }
         [first, ..] if !first.is_ascii_alphanumeric() => {
-            format!("'{}': the name of a secret begins with a letter or a digit", name.escape_debug())
+            "the name of a secret begins with a letter or a digit".to_owned()
         }
         bytes if !bytes.iter().copied().all(is_good) => {
-            let name = name.escape_debug();
-            format!("'{name}': the name of a secret is made of letters, digits and - _ . / alone")
+            "the name of a secret is made of letters, digits and - _ . / alone".to_owned()
         }
         _ => return Ok(()),
     };

@@ -104,8 +104,9 @@ pub(crate) fn boolean(text: &str) -> Option<bool> {
 
 /// A number of seconds, or numbers with units, as Go writes them: `90`, `1m30s`, `500ms`.
 pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let within_reason = |time: &Duration| !time.is_zero() && *time <= TIMEOUT_MAX;
     if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds)).filter(|time| !time.is_zero());
+        return Some(Duration::from_secs(seconds)).filter(within_reason);
     }
     let mut total = Duration::ZERO;
     let mut rest = text;
@@ -124,13 +125,16 @@ pub(crate) fn duration(text: &str) -> Option<Duration> {
         total = total.checked_add(Duration::try_from_secs_f64(number * seconds).ok()?)?;
         rest = &unit[unit_end..];
     }
-    Some(total).filter(|time| !time.is_zero())
+    Some(total).filter(within_reason)
 }
 
 /// Within the time of a fetch there is no room for more.
 pub(crate) fn tries(text: &str) -> Option<u32> {
     text.parse().ok().filter(|tries| *tries <= 100)
 }
+
+/// Nobody waits longer for an answer, and no clock overflows.
+const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3600);
 
 /// Less than the 60 s of Vault's own client: whoever waits for a connection does not wait that long.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(15);

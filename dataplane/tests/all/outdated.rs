@@ -11,6 +11,7 @@ use crate::support::{Bed, Options, accept, await_that, connect, target};
 
 on_both_drivers! {
     sessions_of_an_earlier_credential_end_as_they_are_told_and_others_go_on,
+    a_session_that_is_still_logging_in_is_told_as_well,
 }
 
 /// A session that begins with this generation.
@@ -59,4 +60,21 @@ fn sessions_of_an_earlier_credential_end_as_they_are_told_and_others_go_on(io: I
     drop((first, second, third));
     await_that("all to end", || bed.plane.connections() == 0);
     assert_eq!(bed.runtime.totals().recycled, 3);
+}
+
+fn a_session_that_is_still_logging_in_is_told_as_well(io: IoChoice) {
+    let (listener, address) = target();
+    // Its dial takes as long as nobody takes what is queued.
+    let queued = crate::support::fill(&listener, address);
+    let bed = Bed::new(address, Options::on(io));
+    bed.publish_generation(Some(Generation(1)));
+    let mut client = connect(&bed, b"");
+    await_that("it dials", || bed.runtime.totals().opened == 1 && bed.plane.connections() == 1);
+    bed.plane.outdate(ServiceId(1), Generation(2), OnRotation::Close { within: Duration::ZERO });
+    crate::support::take_all(&listener);
+    drop(queued);
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest, b"");
+    await_that("it is counted", || bed.runtime.totals().recycled == 1);
 }

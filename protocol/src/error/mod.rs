@@ -213,6 +213,13 @@ pub enum BrokerFailed {
         /// Since when it does not.
         since: Arc<str>,
     },
+    /// There is no credential, because its store does not give it.
+    NotGiven {
+        /// What the configuration calls the store.
+        store: Arc<str>,
+        /// Since when it does not.
+        since: Arc<str>,
+    },
     /// The service's credential never will come: its provider is none of ours, or will never have it.
     CredentialUnobtainable,
     /// A value that the protocol cannot do without is not in the credential: its name.
@@ -264,9 +271,11 @@ impl Error {
             Self::Target(TargetFailed::DialTimeout { .. } | TargetFailed::Silent { .. }) => "dial_timeout",
             Self::Target(TargetFailed::TlsNotOffered | TargetFailed::Tls(_)) => "tls",
             Self::Target(TargetFailed::Field { .. }) => "credential_field",
-            Self::Broker(BrokerFailed::CredentialMissing | BrokerFailed::CredentialUnobtainable) => {
-                "credential_missing"
-            }
+            Self::Broker(
+                BrokerFailed::CredentialMissing
+                | BrokerFailed::NotGiven { .. }
+                | BrokerFailed::CredentialUnobtainable,
+            ) => "credential_missing",
             Self::Broker(BrokerFailed::StoreUnreachable { .. }) => "store_unreachable",
             Self::Broker(
                 BrokerFailed::FieldMissing(_)
@@ -350,7 +359,7 @@ mod tests {
 
     #[test]
     fn every_label_is_in_the_list_and_the_list_has_no_other() {
-        let errors: [Error; 40] = [
+        let errors: [Error; 41] = [
             ClientMisbehaved::BytesBehindTlsRequest.into(),
             ClientMisbehaved::Closed.into(),
             ClientMisbehaved::HandshakeTimeout.into(),
@@ -385,6 +394,7 @@ mod tests {
             TargetFailed::Field { name: "port", reason: "r".into() }.into(),
             BrokerFailed::CredentialMissing.into(),
             BrokerFailed::StoreUnreachable { store: "vault".into(), since: "noon".into() }.into(),
+            BrokerFailed::NotGiven { store: "vault".into(), since: "noon".into() }.into(),
             BrokerFailed::CredentialUnobtainable.into(),
             BrokerFailed::FieldMissing("username").into(),
             BrokerFailed::ParameterUnusable.into(),

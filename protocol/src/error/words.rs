@@ -139,6 +139,9 @@ impl fmt::Display for Error {
                 BrokerFailed::StoreUnreachable { store, since } => {
                     write!(f, "there is no credential: store '{store}' has been unreachable since {since}")
                 }
+                BrokerFailed::NotGiven { store, since } => {
+                    write!(f, "there is no credential: store '{store}' has not given it since {since}")
+                }
                 BrokerFailed::CredentialUnobtainable => {
                     f.write_str("the credential cannot be had: its provider is not supported, or does not have it")
                 }

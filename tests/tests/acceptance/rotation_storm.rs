@@ -3,14 +3,18 @@
 //! The Go broker fails 378 of 2,125 such connects in fifteen changes.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tests::broker::{Broker, File, Listen, Value, pg};
-use tests::postgres::{Cluster, Login, Major, Options};
+use tests::broker::{Broker, File, Listen, Service, Value, mysql, pg};
+use tests::failure::{Doing, Result};
+use tests::mysql::wire::Wire as MysqlWire;
+use tests::mysql::{Options as MariaDbOptions, Plugin, Which};
+use tests::postgres::{Cluster, Major, Options};
 use tests::wire::Wire;
 
 use crate::support::started;
@@ -21,12 +25,69 @@ const CLIENTS: usize = 64;
 /// How often the password changes.
 const PERIOD: Duration = Duration::from_secs(1);
 
+/// Once the broker learns of a change by a refusal alone, and once it sees each in the store, before the server or after it.
+const LEARNING: [&str; 2] = ["refresh: off", "refresh: 50ms"];
+
 #[test]
-fn clients_connect_through_changes_and_notice_nothing() {
-    // Once the broker learns of a change by a refusal alone, and once it sees each in the store, before the server or after it.
-    for how_the_broker_learns in ["refresh: off", "refresh: 50ms"] {
-        storm(how_the_broker_learns);
+fn clients_of_postgresql_connect_through_changes_and_notice_nothing() {
+    for learning in LEARNING {
+        let installation = Major::Distribution.installation().unwrap();
+        // Sessions that have ended count for a moment.
+        let settings = vec!["max_connections = 300".to_owned(), "fsync = off".to_owned()];
+        let cluster = Cluster::start(&installation, &Options { settings, ..Options::default() }).unwrap();
+        let login = cluster.user(None).unwrap();
+        let service = pg("db", &cluster, &login).literal("sslmode", "disable").line(learning);
+        let listen = service.listen.clone();
+        let changes = storm(
+            service,
+            &login.password,
+            &|| connect(&listen, &login.name).doing("connect"),
+            &|password| cluster.sql(&format!("ALTER ROLE {} PASSWORD '{password}'", login.name)).map(drop),
+        );
+        let words = format!("password authentication failed for user \"{}\"", login.name);
+        let refused = cluster.log().lines().filter(|line| line.contains(&words)).count();
+        // Those in flight at a change cannot be called back.
+        assert!(refused < changes * (CLIENTS + 2), "{refused} refused logins in {changes} changes");
+        #[expect(
+            clippy::print_stdout,
+            reason = "the figures of the long run, which the harness keeps to itself otherwise"
+        )]
+        {
+            let connects = connects();
+            println!(
+                "{learning}: {connects} connects, {changes} changes, {refused} logins that the server refused"
+            );
+        }
     }
+}
+
+#[test]
+fn clients_of_mariadb_connect_through_changes_and_notice_nothing() {
+    let server = Which::Distribution.start(&MariaDbOptions::default()).unwrap().unwrap();
+    for learning in LEARNING {
+        let account = server.user(Plugin::NativePassword).unwrap();
+        let service = mysql("db", &server, &account).literal("sslmode", "disable").line(learning);
+        let listen = service.listen.clone();
+        storm(
+            service,
+            &account.password,
+            &|| {
+                let mut wire = MysqlWire::session(&listen, &account.name)?;
+                // COM_QUIT.
+                wire.send(0, &[1])
+            },
+            &|password| {
+                let alter = format!("ALTER USER {}@'%' IDENTIFIED BY '{password}'", account.name);
+                server.sql(&alter).map(drop)
+            },
+        );
+    }
+}
+
+fn connect(listen: &Listen, database: &str) -> io::Result<()> {
+    let mut wire = Wire::connect(listen)?;
+    wire.log_in(database)?;
+    wire.send(&[b'X', 0, 0, 0, 4])
 }
 
 /// So many connects, or as many as the variable says: the long test makes 100,000.
@@ -34,23 +95,18 @@ fn connects() -> usize {
     std::env::var("ROTATION_CONNECTS").map_or(5_000, |number| number.parse().expect("a number"))
 }
 
+/// Lets many clients connect to `service`, whose password changes all the time: how often it has changed.
 #[track_caller]
-fn storm(how_the_broker_learns: &str) {
-    let installation = Major::Distribution.installation().unwrap();
-    // Sessions that have ended count for a moment.
-    let settings = vec!["max_connections = 300".to_owned(), "fsync = off".to_owned()];
-    let cluster = Cluster::start(&installation, &Options { settings, ..Options::default() }).unwrap();
-    let login = cluster.user(None).unwrap();
+fn storm(
+    service: Service,
+    first: &str,
+    connect: &(dyn Fn() -> Result<()> + Sync),
+    alter: &(dyn Fn(&str) -> Result<()> + Sync),
+) -> usize {
     let mut file = File::new().unwrap();
-    let password = file.secret("password", &login.password).unwrap();
+    let password = file.secret("password", first).unwrap();
     file.providers.push("reader: {type: command, run: [cat]}".to_owned());
-    let stored = Value::From("reader", password.display().to_string());
-    let service = pg("db", &cluster, &login)
-        .credential("password", stored)
-        .literal("sslmode", "disable")
-        .line(how_the_broker_learns);
-    let listen = service.listen.clone();
-    file.services.push(service);
+    file.services.push(service.credential("password", Value::From("reader", password.display().to_string())));
     let broker = started(Broker::start(&file));
 
     let connects = connects();
@@ -58,12 +114,12 @@ fn storm(how_the_broker_learns: &str) {
     let is_over = AtomicBool::new(false);
     let done = || taken.load(Ordering::Relaxed);
     let changes = thread::scope(|scope| {
-        let changes = scope.spawn(|| change_every_second(&cluster, &login, &password, &done, &is_over));
+        let changes = scope.spawn(|| change_every_second(alter, &password, &done, &is_over));
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
                 scope.spawn(|| {
                     while taken.fetch_add(1, Ordering::Relaxed) < connects {
-                        if let Err(error) = connect(&listen, &login) {
+                        if let Err(error) = connect() {
                             failures.lock().unwrap().push(error.to_string());
                         }
                     }
@@ -74,35 +130,16 @@ fn storm(how_the_broker_learns: &str) {
         is_over.store(true, Ordering::Relaxed);
         changes.join().unwrap()
     });
-
-    let words = format!("password authentication failed for user \"{}\"", login.name);
-    let refused = cluster.log().lines().filter(|line| line.contains(&words)).count();
-    let figures = format!("{connects} connects, {changes} changes, {refused} logins that the server refused");
-    #[expect(
-        clippy::print_stdout,
-        reason = "the figures of the long run, which the harness keeps to itself otherwise"
-    )]
-    {
-        println!("{how_the_broker_learns}: {figures}");
-    }
-    assert_eq!(failures.into_inner().unwrap(), [""; 0], "{figures}\n{}", broker.said());
+    assert_eq!(failures.into_inner().unwrap(), [""; 0], "{changes} changes\n{}", broker.said());
     assert!(changes >= 3, "{changes}");
-    // Those in flight at a change cannot be called back.
-    assert!(refused < changes * (CLIENTS + 2), "{figures}");
-    assert!(!broker.said().contains(&login.password), "{}", broker.said());
-}
-
-fn connect(listen: &Listen, login: &Login) -> std::io::Result<()> {
-    let mut wire = Wire::connect(listen)?;
-    wire.log_in(&login.name)?;
-    wire.send(&[b'X', 0, 0, 0, 4])
+    assert!(!broker.said().contains(first), "{}", broker.said());
+    changes
 }
 
 /// Changes the password in the store first, in the server first, and in both at once, with up to half a second in between.
 /// A machine that has too much to do gets a change only for every other connect of each client.
 fn change_every_second(
-    cluster: &Cluster,
-    login: &Login,
+    alter: &(dyn Fn(&str) -> Result<()> + Sync),
     store: &Path,
     done: &(dyn Fn() -> usize + Sync),
     is_over: &AtomicBool,
@@ -115,9 +152,7 @@ fn change_every_second(
             let beside = store.with_extension("next");
             fs::write(&beside, &next).and_then(|()| fs::rename(&beside, store)).unwrap();
         };
-        let in_server = || {
-            cluster.sql(&format!("ALTER ROLE {} PASSWORD '{next}'", login.name)).unwrap();
-        };
+        let in_server = || alter(&next).unwrap();
         let done_before = done();
         let gap = Duration::from_millis(round as u64 * 179 % 501);
         match round % 3 {

@@ -32,7 +32,7 @@ orders (pg)
   port         6432
   sslmode      verify-full
   username     in the file
-  fetches      when a value changes, else every 30 s; none serves longer than it is fresh
+  values are   read when they change; the last ones serve on while they cannot be
   rotation     open sessions end when they are idle for 30 s, at the latest after 10 min
   sessions     at most 10000; dial 10 s, handshake 30 s, idle without a limit
 
@@ -51,7 +51,7 @@ vague (pg)
   application_name in the file
   host         from env: DB_HOST
   token        from keychain, which is not supported yet
-  fetches      when a value changes, else every 5 min; the last ones serve 1 h longer while the store fails
+  values are   read once
   rotation     open sessions end within 5 s
   sessions     at most 10000; dial 10 s, handshake 30 s, idle without a limit
 ";

@@ -5,7 +5,7 @@
 //! held.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
@@ -19,7 +19,7 @@ use super::said::Said;
 use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
-use super::token::{GIVEN, Token, TokenFrom};
+use super::token::{Token, TokenFrom, given, is_given, number_of};
 use crate::clock;
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Request, Settings};
@@ -103,7 +103,7 @@ impl Asking {
             let Known { token, is_fresh, note } = self.token().await?;
             let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
             let (request, deadline, shown) = (request.clone(), self.deadline, Arc::clone(&token));
-            let asked = Instant::now();
+            let asked = clock::now();
             let read = move || store.read(&site, (&shown, is_fresh), &request, deadline);
             match (self.blocking(&work, read).await?, token.login()) {
                 (Ok(mut fetched), _) => {
@@ -111,13 +111,20 @@ impl Asking {
                     return Ok(self.bounded(fetched, asked).await);
                 }
                 (Err(Failed::Fetch(error)), _) => return Err(untold(error, &token)),
-                (Err(Failed::Token(_)), Some(number)) if !has_been_refused => {
+                (Err(Failed::Token(words)), Some(number)) if !has_been_refused => {
+                    let mut session = self.session().await?;
+                    if self.store.is_mute() && session.is_young(number, clock::now()) {
+                        let words = format!(
+                            "{words}; whether it knows the token cannot be told: its policies do not allow auth/token/lookup-self"
+                        );
+                        return Err(untold(FetchError::Failing(words), &token));
+                    }
                     has_been_refused = true;
-                    self.session().await?.on_token_refused(number);
+                    session.on_token_refused(number);
                 }
                 (Err(Failed::Token(words)), _) => {
-                    let words = format!("{words}; the store does not know the token, or not any more");
-                    return Err(untold(FetchError::Unavailable(words), &token));
+                    let help = "the store does not know our token, or not any more: get another one";
+                    return Err(untold(FetchError::Failing(format!("{words}; {help}")), &token));
                 }
             }
         }
@@ -126,25 +133,28 @@ impl Asking {
     /// A lease ends with the token that it hangs on. `asked` is before the store was asked for it.
     async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Fetched {
         if let Some(lease) = &mut fetched.lease
-            && let Some(end) = self.end_of(lease.login).await
+            && let Some((left, can_renew)) = self.left_of(lease.login, asked).await
         {
-            let left = end.saturating_duration_since(asked);
-            // Another login comes first, and then another lease.
-            lease.renewable &= lease.duration <= left;
+            // Where the token is not renewed, another login comes first, and then another lease.
+            lease.renewable &= can_renew || lease.duration <= left;
             lease.duration = lease.duration.min(left);
         }
         fetched
     }
 
-    /// When the token of `login` ends, if it is not renewed any more.
-    pub(super) async fn end_of(&self, login: u64) -> Option<Instant> {
-        self.store.session.lock().await.end_of(login)
+    /// How long the token of `login` lives from `asked` on, as of now, and whether that may be more.
+    pub(super) async fn left_of(&self, login: u64, asked: Instant) -> Option<(Duration, bool)> {
+        let (end, can_renew) = self.store.session.lock().await.end_of(login)?;
+        Some((end.saturating_duration_since(asked), can_renew))
     }
 
     /// The token of `login`, if it may live.
     pub(super) async fn token_of(&self, login: u64) -> Result<Arc<Token>, FetchError> {
-        if login == GIVEN {
-            return self.token().await.map(|known| known.token);
+        if is_given(login) {
+            let token = self.token().await?.token;
+            let is_it = given(&token.secret) == login;
+            let other = || FetchError::Denied("the token that it hangs on is not the present one".to_owned());
+            return is_it.then_some(token).ok_or_else(other);
         }
         let token = self.session().await?.token_of(login);
         token.ok_or_else(|| FetchError::Denied("the login that it hangs on is over".to_owned()))
@@ -186,6 +196,10 @@ impl Asking {
                 }
                 (Err(error), None) => Err(error),
             },
+            // What has changed since is another matter.
+            Step::Rest(_) if !session.has_refused(self.proof().await?) => {
+                self.log_in(&mut session).await.map(|token| Known { is_fresh: true, ..Known::by(token) })
+            }
             Step::Rest(time) => Err(FetchError::Denied(format!(
                 "the store has refused three logins in a row: the next is tried in {} s, for it locks accounts",
                 time.as_secs() + 1
@@ -194,10 +208,17 @@ impl Asking {
         }
     }
 
+    /// What a login would show now, as a number that tells it from others.
+    async fn proof(&self) -> Result<u64, FetchError> {
+        let values = values(&self.store.settings, self.method.takes()).await?;
+        Ok(number_of(values.iter().map(|(name, value)| (*name, value))))
+    }
+
     async fn log_in(&self, session: &mut Session) -> Result<Arc<Token>, FetchError> {
         let values = values(&self.store.settings, self.method.takes()).await?;
         let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
         let (method, deadline) = (self.method, self.deadline);
+        let proof = number_of(values.iter().map(|(name, value)| (*name, value)));
         let asked = clock::now();
         let granted = self.blocking("login", move || log_in(&store, &site, method, &values, deadline));
         match granted.await? {
@@ -207,7 +228,7 @@ impl Asking {
                 Ok(token)
             }
             Err(Denial::Refused(words)) => {
-                session.on_login_refused(clock::now());
+                session.on_login_refused(proof, clock::now());
                 Err(FetchError::Denied(words))
             }
             Err(Denial::Failing(words)) => Err(FetchError::Unavailable(words)),

@@ -13,6 +13,7 @@ use super::client::Client;
 use super::site::Site;
 use super::store::Store;
 use super::token::Token;
+use crate::clock;
 use crate::providers::{FetchError, Granted, Lease, Renewing, Revoking};
 use crate::web::client::Answer;
 use crate::web::json::Json;
@@ -22,15 +23,15 @@ pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing
     Box::pin(async move {
         let asking = Asking::of(store).await?;
         let token = asking.token_of(lease.login).await?;
-        let asked = Instant::now();
+        let asked = clock::now();
         let body = json!({"lease_id": lease.id, "increment": time.as_secs()}).to_string();
         let answer = asking.put("renew a lease", "sys/leases/renew", token, body).await?;
         let found = Json::parse(&answer.body).and_then(Leased::of);
         let found =
             found.ok_or_else(|| FetchError::Failing("renew a lease: the answer has none in it".into()))?;
-        let end = asking.end_of(lease.login).await.map(|end| end.saturating_duration_since(asked));
-        let duration = end.map_or(found.lasts, |end| end.min(found.lasts));
-        Ok(Granted { duration, renewable: found.is_renewable && duration == found.lasts })
+        let (left, can_renew) = asking.left_of(lease.login, asked).await.unwrap_or((found.lasts, true));
+        let renewable = found.is_renewable && (can_renew || found.lasts <= left);
+        Ok(Granted { duration: found.lasts.min(left), renewable })
     })
 }
 
@@ -38,8 +39,12 @@ pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing
 pub(super) fn revoke(store: Arc<Store>, lease: Lease) -> Revoking {
     Box::pin(async move {
         let asking = Asking::of(store).await?;
-        // What hangs on a token has ended with it.
-        let Ok(token) = asking.token_of(lease.login).await else { return Ok(()) };
+        let token = match asking.token_of(lease.login).await {
+            Ok(token) => token,
+            // What hangs on a token has ended with it, or ends with it.
+            Err(FetchError::Denied(_)) => return Ok(()),
+            Err(error) => return Err(error),
+        };
         let body = json!({"lease_id": lease.id}).to_string();
         asking.put("give a lease back", "sys/leases/revoke", token, body).await.map(drop)
     })

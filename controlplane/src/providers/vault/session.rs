@@ -29,6 +29,8 @@ pub(super) struct Session {
     logins: u64,
     /// In a row.
     refusals: u32,
+    /// What the last of them had shown, as a number that tells it from others.
+    refused_proof: Option<u64>,
     rest_until: Option<Instant>,
     is_over: bool,
 }
@@ -37,6 +39,7 @@ pub(super) struct Session {
 struct Login {
     token: Arc<Token>,
     number: u64,
+    began: Instant,
     /// How long it was to live at first.
     lasts: Option<Duration>,
     ends_at: Option<Instant>,
@@ -93,6 +96,7 @@ impl Session {
     /// A login that was asked for at `asked` has worked.
     pub(super) fn on_login(&mut self, grant: Grant, site: Arc<Site>, asked: Instant) -> Arc<Token> {
         self.refusals = 0;
+        self.refused_proof = None;
         self.rest_until = None;
         self.logins += 1;
         let Grant { token: secret, lasts, renewable, is_revocable } = grant;
@@ -103,6 +107,7 @@ impl Session {
         let mut login = Login {
             token: Arc::clone(&token),
             number,
+            began: asked,
             lasts,
             ends_at: None,
             due_at: None,
@@ -117,16 +122,18 @@ impl Session {
     }
 
     /// The store has refused a login.
-    pub(super) fn on_login_refused(&mut self, now: Instant) {
+    pub(super) fn on_login_refused(&mut self, proof: u64, now: Instant) {
         self.refusals = self.refusals.saturating_add(1);
-        if self.refusals >= REFUSALS_MAX {
-            self.rest_until = Some(now + REST);
+        self.refused_proof = Some(proof);
+        if let Some(more) = self.refusals.checked_sub(REFUSALS_MAX) {
+            self.rest_until = Some(now + (REST * (1 << more.min(8))).min(REST_MAX));
         }
     }
 
     /// The store does not know the token of this login any more.
     pub(super) fn on_token_refused(&mut self, number: u64) {
-        self.present.take_if(|login| login.number == number);
+        // It may live all the same, and leases hang on it.
+        self.past.extend(self.present.take_if(|login| login.number == number));
     }
 
     /// What to do for this login now.
@@ -157,9 +164,20 @@ impl Session {
         }
     }
 
-    /// When the token of this login ends, if it is not renewed any more: what hangs on it ends with it.
-    pub(super) fn end_of(&self, number: u64) -> Option<Instant> {
-        self.find(number).filter(|login| !login.can_renew)?.ends_at
+    /// When the token of this login ends as of now, and whether that may be put off: what hangs on it ends with it.
+    pub(super) fn end_of(&self, number: u64) -> Option<(Instant, bool)> {
+        let login = self.find(number)?;
+        Some((login.ends_at?, login.can_renew))
+    }
+
+    /// Whether this login is so young that another one would hardly fare better.
+    pub(super) fn is_young(&self, number: u64, now: Instant) -> bool {
+        self.find(number).is_some_and(|login| now < login.began + YOUTH)
+    }
+
+    /// Whether the store has refused exactly this.
+    pub(super) fn has_refused(&self, proof: u64) -> bool {
+        self.refused_proof == Some(proof)
     }
 
     /// The token of this login, if it may live.
@@ -189,8 +207,14 @@ impl Login {
 /// In a row. A store locks an account after five, or what its operator has set.
 const REFUSALS_MAX: u32 = 3;
 
-/// Without a login after that.
+/// Without a login after that; then twice as long each time.
 const REST: Duration = Duration::from_secs(60);
+
+/// More than the quarter of an hour in which stores count failures.
+const REST_MAX: Duration = Duration::from_secs(16 * 60);
+
+/// Of a login.
+const YOUTH: Duration = Duration::from_secs(60);
 
 /// Between two tries of a renewal.
 const RETRY_MIN: Duration = Duration::from_secs(1);

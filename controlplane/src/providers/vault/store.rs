@@ -4,6 +4,7 @@
 //! runs on threads that may. Knows nothing of logins.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -15,9 +16,10 @@ use super::id::{Id, Place};
 use super::read::{Reader, Routes, Trouble};
 use super::session::Session;
 use super::site::Site;
-use super::token::{GIVEN, Token};
+use super::token::{Token, given};
 use crate::clock;
 use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
+use crate::web::json::Json;
 use crate::web::tries::Rest;
 
 /// One store.
@@ -27,6 +29,8 @@ pub(super) struct Store {
     pub(super) session: tokio::sync::Mutex<Session>,
     routes: Routes,
     suspects: Suspects,
+    /// Whether it has told nothing about a token that it had just given.
+    is_mute: AtomicBool,
     pub(super) rest: Rest,
 }
 
@@ -44,7 +48,35 @@ impl Store {
             session: tokio::sync::Mutex::default(),
             routes: Routes::default(),
             suspects: Suspects::default(),
+            is_mute: AtomicBool::new(false),
             rest: Rest::default(),
+        }
+    }
+
+    /// Whether it does not say which tokens it knows.
+    pub(super) fn is_mute(&self) -> bool {
+        self.is_mute.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the secret that this token may not have, or the token that nobody knows: the store says "permission
+    /// denied" to both. A token `is_fresh` that a login has given a moment ago: it is known.
+    fn judge(
+        &self,
+        client: &Client,
+        (token, is_fresh): (&Token, bool),
+        words: String,
+    ) -> Result<Trouble, Failed> {
+        match client.get("auth/token/lookup-self", "", &token.secret) {
+            Ok(answer) if answer.status == 200 => Ok(Trouble::Forbidden(words)),
+            Ok(answer) if answer.status == 403 && is_fresh => {
+                self.is_mute.store(true, Ordering::Relaxed);
+                Ok(Trouble::Forbidden(words))
+            }
+            Ok(answer) if answer.status == 403 => Err(Failed::Token(words)),
+            Ok(answer) => {
+                Ok(Trouble::Outage(format!("{words}; about the token it answers {}", answer.status)))
+            }
+            Err(reason) => Ok(Trouble::Outage(reason)),
         }
     }
 
@@ -59,7 +91,7 @@ impl Store {
         let ids = request.items.iter().map(|item| Id::parse(&item.id)).collect::<Result<Vec<_>, _>>();
         let ids = ids.map_err(|words| Failed::Fetch(FetchError::Unusable(words)))?;
         let client = Client::new(site, deadline);
-        let client = client.map_err(|words| Failed::Fetch(FetchError::Unavailable(words)))?;
+        let client = client.map_err(|words| Failed::Fetch(FetchError::Failing(words)))?;
         let reader = Reader { client: &client, token: &token.secret, routes: &self.routes };
 
         let mut places: BTreeMap<Place<'_>, Vec<usize>> = BTreeMap::new();
@@ -79,7 +111,7 @@ impl Store {
                     }
                     continue;
                 }
-                Err(Trouble::Forbidden(words)) if !is_fresh => judge(&client, &token.secret, words)?,
+                Err(Trouble::Forbidden(words)) => self.judge(&client, (token, is_fresh), words)?,
                 Err(trouble) => trouble,
             };
             self.rest.begin(client.rest());
@@ -87,26 +119,24 @@ impl Store {
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
         fetched.refetch_at = outlook.refetch_after().map(|after| clock::now() + after);
+        let is_given = token.login().is_none();
         fetched.lease = outlook.lease.map(|Leased { id, lasts, is_renewable }| Lease {
             id,
-            duration: lasts,
+            // Whoever has got the token for us may put another in its place, but what hangs on this one ends with it.
+            duration: if is_given { lasts.min(life_of(&client, token).unwrap_or(lasts)) } else { lasts },
             renewable: is_renewable,
-            login: token.login().unwrap_or(GIVEN),
+            login: token.login().unwrap_or_else(|| given(&token.secret)),
             revoke: site.revoke,
         });
         Ok(fetched)
     }
 }
 
-/// Whether it is the secret that this token may not have, or the token that nobody knows: the store says "permission
-/// denied" to both.
-fn judge(client: &Client, token: &Secret, words: String) -> Result<Trouble, Failed> {
-    match client.get("auth/token/lookup-self", "", token) {
-        Ok(answer) if answer.status == 200 => Ok(Trouble::Forbidden(words)),
-        Ok(answer) if answer.status == 403 => Err(Failed::Token(words)),
-        Ok(answer) => Ok(Trouble::Outage(format!("{words}; about the token it answers {}", answer.status))),
-        Err(reason) => Ok(Trouble::Outage(reason)),
-    }
+/// How long a token lives that we know nothing else about, if the store tells.
+fn life_of(client: &Client, token: &Token) -> Option<Duration> {
+    let answer = client.get("auth/token/lookup-self", "", &token.secret).ok()?;
+    let seconds = Json::parse(&answer.body)?.member("data")?.member("ttl")?.number()?;
+    (seconds > 0).then(|| Duration::from_secs(seconds.min(YEAR_SECONDS)))
 }
 
 /// How long all values of a fetch are good for.

@@ -4,8 +4,9 @@
 //! when one is renewed.
 
 use std::fs;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use dataplane::SecretArena;
 use protocol::Secret;
@@ -23,8 +24,30 @@ pub(super) struct Token {
     pub(super) origin: Origin,
 }
 
-/// In the place of a login's number, for a token that somebody else has got for us.
-pub(super) const GIVEN: u64 = 0;
+/// What stands for a token that somebody else has got for us where a login's number would: another one for each token.
+pub(super) fn given(token: &Secret) -> u64 {
+    GIVEN | token.expose(|bytes| KEYS.hash_one(bytes))
+}
+
+/// Whether this stands for such a token.
+pub(super) fn is_given(login: u64) -> bool {
+    login & GIVEN != 0
+}
+
+/// No login of ours gets that far.
+const GIVEN: u64 = 1 << 63;
+
+static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+
+/// A number that tells these secrets from others.
+pub(super) fn number_of<'a>(secrets: impl Iterator<Item = (&'static str, &'a Secret)>) -> u64 {
+    let mut hasher = KEYS.build_hasher();
+    for (name, secret) in secrets {
+        name.hash(&mut hasher);
+        secret.expose(|bytes| bytes.hash(&mut hasher));
+    }
+    hasher.finish()
+}
 
 /// Whose a token is.
 pub(super) enum Origin {

@@ -137,6 +137,24 @@ impl Handshake for OneByteHandshake {
     }
 }
 
+/// Leaves `listener` no room: the kernel answers nobody who connects to it from now on.
+pub(crate) fn fill(listener: &TcpListener, address: SocketAddr) -> Vec<TcpStream> {
+    rustix::net::listen(listener, 0).unwrap();
+    let mut queued = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(100)) {
+        queued.push(stream);
+    }
+    queued
+}
+
+/// Gives it room again.
+pub(crate) fn take_all(listener: &TcpListener) {
+    rustix::net::listen(listener, 128).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    while listener.accept().is_ok() {}
+    listener.set_nonblocking(false).unwrap();
+}
+
 /// A data plane with one service on a free loopback port.
 pub(crate) struct Bed {
     pub(crate) plane: Dataplane,
