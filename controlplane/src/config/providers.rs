@@ -132,11 +132,11 @@ fn is_consistent<'d>(
     // Those whose value is wrong have their error already, and are there.
     let keys = section.keys().map(|(key, _)| key).filter(|key| *key != "type");
     let written = keys.map(|key| {
-        let value = settings.iter().find_map(|setting| match &setting.source {
+        let values = settings.iter().filter_map(|setting| match &setting.source {
             Source::Literal(secret) if setting.name == key => Some(secret),
             _ => None,
         });
-        (key, value)
+        (key, values.collect())
     });
     let conflicts = kind.check_settings(&Written(written.collect()));
     for Conflict { setting, words, help } in &conflicts {

@@ -100,8 +100,8 @@ impl KnownSetting {
     }
 }
 
-/// The settings of one store as they stand in the file, each with its value if that stands there, too.
-pub struct Written<'a>(pub Vec<(&'a str, Option<&'a Secret>)>);
+/// The settings of one store as they stand in the file, each with those of its values that stand there, too.
+pub struct Written<'a>(pub Vec<(&'a str, Vec<&'a Secret>)>);
 
 impl Written<'_> {
     /// Whether it is there, wherever its value comes from.
@@ -111,8 +111,12 @@ impl Written<'_> {
 
     /// Its value, if that stands in the file and is text. Not for secrets.
     pub fn word(&self, name: &str) -> Option<String> {
-        let (_, value) = self.0.iter().find(|(known, _)| *known == name)?;
-        value.as_ref()?.expose(|bytes| String::from_utf8(bytes.to_vec()).ok())
+        self.values(name).next()?.expose(|bytes| String::from_utf8(bytes.to_vec()).ok())
+    }
+
+    /// Those of its values that stand in the file.
+    pub fn values(&self, name: &str) -> impl Iterator<Item = &Secret> {
+        self.0.iter().filter(move |(known, _)| *known == name).flat_map(|(_, values)| values.iter().copied())
     }
 }
 

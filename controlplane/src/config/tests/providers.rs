@@ -205,6 +205,10 @@ fn settings_of_a_web_server_are_judged() {
         ),
         (", url: https://h, username: a", "there is `username` and no `password`"),
         (", url: https://h, bearer: a, username: a, password: hunter2", "username: `bearer` says it already"),
+        (
+            ", url: https://h, headers: ['A: b', 'Authorization: hunter2'], bearer: x",
+            "bearer: a header of `headers` says it already",
+        ),
         (", url: http://h, caCert: /c", "caCert: `url` is in clear, where it means nothing"),
     ] {
         let said = report(&with_http(Some(settings), "a"));

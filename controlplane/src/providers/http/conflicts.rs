@@ -2,7 +2,10 @@
 //!
 //! Owns the rules between settings, and the remedies.
 
+use ureq::http::header::AUTHORIZATION;
+
 use super::keys::{BEARER, HEADERS, PASSWORD, URL, USERNAME};
+use super::proof::header;
 use crate::providers::{Conflict, Written};
 use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, SKIP_VERIFY, TLS_SERVER_NAME};
 use crate::web::line::boolean;
@@ -14,6 +17,16 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
     for (one, other) in [(CA_CERT, CA_PATH), (BEARER, USERNAME)] {
         if written.has(one) && written.has(other) {
             wrong(other, format!("`{one}` says it already"), format!("remove `{one}` or `{other}`"));
+        }
+    }
+    let is_proof = |line: &[u8]| header(line).is_ok_and(|(name, _)| name == AUTHORIZATION);
+    if written.values(HEADERS).any(|line| line.expose(is_proof)) {
+        for name in [BEARER, USERNAME].into_iter().filter(|name| written.has(name)) {
+            wrong(
+                name,
+                format!("a header of `{HEADERS}` says it already: Authorization"),
+                "remove one of them".to_owned(),
+            );
         }
     }
     let present = |names: &'static [&'static str]| names.iter().copied().filter(|name| written.has(name));
@@ -62,7 +75,7 @@ mod tests {
     fn found(entry: &[(&str, &str)]) -> String {
         let values: Vec<_> =
             entry.iter().map(|(_, value)| Secret::from_heap(value.as_bytes().to_vec())).collect();
-        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, Some(value))).collect();
+        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, vec![value])).collect();
         let all = of(&Written(written)).into_iter();
         let all = all.map(|Conflict { setting, words, help }| format!("{setting}: {words}; {help}"));
         all.collect::<Vec<_>>().join("\n")
@@ -78,6 +91,10 @@ mod tests {
                 "caPath: `caCert` says it already; remove `caCert` or `caPath`",
             ),
             (&[url, ("bearer", "a"), ("username", "b")], "username: `bearer` says it already"),
+            (
+                &[url, ("headers", "A: b"), ("headers", "authorization: x"), ("bearer", "a")],
+                "bearer: a header of `headers` says it already: Authorization; remove one of them",
+            ),
             (&[("headers", "A: b")], &format!("headers: {homeless}")),
             (&[("bearer", "a")], &format!("bearer: {homeless}")),
             (&[("password", "a")], &format!("password: {homeless}")),

@@ -84,7 +84,7 @@ mod tests {
     fn found(entry: &[(&str, &str)]) -> String {
         let values: Vec<_> =
             entry.iter().map(|(_, value)| Secret::from_heap(value.as_bytes().to_vec())).collect();
-        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, Some(value))).collect();
+        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, vec![value])).collect();
         let all = of(&Written(written)).into_iter();
         let all = all.map(|Conflict { setting, words, help }| format!("{setting}: {words}; {help}"));
         all.collect::<Vec<_>>().join("\n")
