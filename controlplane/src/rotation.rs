@@ -172,13 +172,19 @@ impl<S: Copy + PartialEq> Rotation<S> {
             // While another one stands in. A session whose trial took too long has the current one already.
             let may_try = self.trial.is_none() && !self.pauses.refusals.holds(now);
             if in_force != current && may_try && (has_it || !self.pauses.retries.holds(now)) {
-                self.trial = Some(Trial::begin(session, now));
+                self.trial = Some(Trial::begin(session, now, now));
                 self.pauses.retries.start(now);
                 let answer = if has_it { Answer::Proceed } else { Answer::Retry(current) };
                 return actions.push(Action::Answer(session, answer));
             }
         }
-        self.waiting.push(Waiting { session, generation, since: now, refused: Refused::No });
+        self.waiting.push(Waiting {
+            session,
+            generation,
+            since: now,
+            waits_since: now,
+            refused: Refused::No,
+        });
         self.go_on(now, actions);
     }
 
@@ -191,7 +197,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
         certain: bool,
         actions: &mut Vec<Action<S>>,
     ) {
-        self.trial.take_if(|trial| trial.session == session);
+        let tried = self.trial.take_if(|trial| trial.session == session);
+        let waits_since = tried.map_or(now, |trial| trial.waits_since);
         let Some(current) = &mut self.current else {
             return actions.push(Action::Answer(session, Answer::GiveUp));
         };
@@ -211,7 +218,13 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 self.pauses.refusals = Backoff::default();
                 self.pauses.retries = Backoff::default();
             }
-            self.waiting.push(Waiting { session, generation, since: now, refused: Refused::Certainly });
+            self.waiting.push(Waiting {
+                session,
+                generation,
+                since: now,
+                waits_since,
+                refused: Refused::Certainly,
+            });
             return self.go_on(now, actions);
         }
         let pause = if certain { &mut self.pauses.refusals } else { &mut self.pauses.doubts };
@@ -225,7 +238,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
         if may_ask || stands_in || (certain && !self.grace().is_zero()) {
             let refused = if certain { Refused::Certainly } else { Refused::Perhaps };
-            self.waiting.push(Waiting { session, generation, since: now, refused });
+            self.waiting.push(Waiting { session, generation, since: now, waits_since, refused });
         } else {
             actions.push(Action::Answer(session, Answer::GiveUp));
         }

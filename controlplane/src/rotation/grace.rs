@@ -44,6 +44,6 @@ impl<S: Copy + PartialEq> Rotation<S> {
             Refused::Perhaps if waiting.generation == current => false,
             _ => self.pauses.refusals.until.is_some(),
         };
-        self.waiting.iter().filter(is_watched).map(|waiting| waiting.since + self.grace()).min()
+        self.waiting.iter().filter(is_watched).map(|waiting| waiting.waits_since + self.grace()).min()
     }
 }

@@ -17,6 +17,8 @@ pub(super) struct Waiting<S> {
     /// What it was refused with, or asks about.
     pub(super) generation: Generation,
     pub(super) since: Instant,
+    /// When it began to wait, whatever it has tried since.
+    pub(super) waits_since: Instant,
     pub(super) refused: Refused,
 }
 
@@ -88,11 +90,13 @@ impl<S: Copy + PartialEq> Queue<S> {
 pub(super) struct Trial<S> {
     pub(super) session: S,
     pub(super) until: Instant,
+    /// When it began to wait for its turn.
+    pub(super) waits_since: Instant,
 }
 
 impl<S> Trial<S> {
-    pub(super) fn begin(session: S, now: Instant) -> Self {
-        Self { session, until: now + TRIAL_MAX }
+    pub(super) fn begin(session: S, waits_since: Instant, now: Instant) -> Self {
+        Self { session, until: now + TRIAL_MAX, waits_since }
     }
 }
 

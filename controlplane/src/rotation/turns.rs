@@ -32,7 +32,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             return;
         }
         let grace = self.grace();
-        let has_time = |waiting: &Waiting<S>| now < waiting.since + grace;
+        let has_time = |waiting: &Waiting<S>| now < waiting.waits_since + grace;
         let (answered_until, rests) = (self.answered_until, is_refused && self.pauses.refusals.holds(now));
         // Those who were refused with this generation, and those who have proven nothing yet.
         let is_newcomer =
@@ -53,10 +53,12 @@ impl<S: Copy + PartialEq> Rotation<S> {
             let may_try = |waiting: &Waiting<S>| {
                 is_newcomer(waiting) || (is_refused && waiting.refused == Refused::Certainly)
             };
-            let Some(Waiting { session, generation, refused, .. }) = self.waiting.take_first(may_try) else {
+            let Some(Waiting { session, generation, refused, waits_since, .. }) =
+                self.waiting.take_first(may_try)
+            else {
                 return;
             };
-            self.trial = Some(Trial::begin(session, now));
+            self.trial = Some(Trial::begin(session, waits_since, now));
             // Whoever was refused needs a new connection to try it again.
             let answer = if generation == in_force && refused == Refused::No {
                 Answer::Proceed

@@ -53,7 +53,7 @@ fn nobody_waits_longer_than_the_grace() {
             ref other => panic!("{other:?}"),
         }
     }
-    let refused_at = scene.now;
+    // What it has tried in between gives it no more time.
     while scene.until_something() != [give_up(1)] {
         scene.fetched(Outcome::Unchanged);
     }

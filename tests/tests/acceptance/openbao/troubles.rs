@@ -74,7 +74,8 @@ fn a_token_that_the_store_does_not_know_is_an_outage_and_a_new_one_ends_it() {
     // A token that is revoked withdraws nothing.
     store.write("auth/token/revoke", &json!({"token": token})).unwrap();
     broker.process().signal(rustix::process::Signal::USR1);
-    let words = "the store does not know our token, or not any more: get another one; the last value stays in use";
+    let words =
+        "the store does not know our token, or not any more: get another one; the last value stays in use";
     broker.process().wait_for_words(words, |said| said.contains(words)).unwrap();
     session(&service.listen, &login);
     assert!(!broker.said().contains(&token) && !broker.said().contains("NobodyKnows"), "{}", broker.said());
