@@ -177,6 +177,17 @@ impl OpenBao {
         }
     }
 
+    /// Kills it.
+    pub fn kill(&self) -> Result<()> {
+        match self.process().take() {
+            Some(server) => {
+                server.signal(Signal::KILL);
+                server.wait().map(drop)
+            }
+            None => Ok(()),
+        }
+    }
+
     /// Starts a server on raft storage again, on the same ports. It is sealed.
     pub fn resume(&self) -> Result<()> {
         if self.storage == Storage::Memory {

@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use tests::broker::{Broker, File, Service, Value, command, pg};
-use tests::postgres::{Cluster, Login, Major, shared};
+use tests::postgres::{Cluster, Login, Major, shared, unguessable};
 use tests::process;
 use tests::vault::Vault;
 use tests::wait;
 
+use crate::memory::{edges, look};
 use crate::support::{psql, refusal, session, started};
 
 /// A service whose password is `shop-password` of a vault.
@@ -325,4 +326,34 @@ fn a_value_is_in_no_argument_and_no_error() {
         assert!(!refused.status.success() && !refused.to_string().contains("hunter2"), "{refused}");
     }
     assert_eq!(vault.get("name").unwrap(), "1");
+}
+
+#[test]
+fn no_password_old_or_new_is_left_in_memory_and_no_key() {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let vault = Vault::new().unwrap();
+    vault.set("shop-password", &login.password).unwrap();
+    let service = service("db", cluster, &login);
+    let file = File::with([service.clone()]).unwrap();
+    let broker = launched(&file, |command| _ = vault.tell(command));
+    broker.wait_until_ready().unwrap();
+    let mut forms = edges("first", login.password.as_bytes());
+    for rotation in 0..10 {
+        let password = unguessable();
+        forms.extend(edges(&format!("rotation-{rotation}"), password.as_bytes()));
+        cluster.sql(&format!("ALTER ROLE {} PASSWORD '{password}'", login.name)).unwrap();
+        vault.set("shop-password", &password).unwrap();
+        for _ in 0..20 {
+            session(&service.listen, &login);
+        }
+    }
+    let key = fs::read_to_string(&vault.key).unwrap();
+    let key = key.lines().find(|line| line.starts_with("AGE-SECRET-KEY-")).unwrap();
+    // What all keys begin with is no secret.
+    forms.extend(edges("key", &key.as_bytes()[20..]));
+    wait::until("they are nowhere but where secrets lie", || {
+        look(&broker, &forms).is_none_or(|found| found.elsewhere.is_empty())
+    });
+    assert!(broker.stop().unwrap().success(), "{}", broker.said());
 }

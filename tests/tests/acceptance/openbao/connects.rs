@@ -1,10 +1,13 @@
 //! What clients have to do with a store: nothing, unless its value is refused.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 
 use serde_json::json;
 use tests::broker::Value;
+use tests::openbao::{OpenBao, Options, Storage};
+use tests::postgres::{Major, shared as postgres, unguessable};
 use tests::pretend::Pretender;
 use tests::{ports, wait};
 
@@ -83,4 +86,47 @@ fn clients_are_told_since_when_a_store_has_been_away_and_not_what_it_was_asked_f
     assert!(!words.contains("kv/db") && !words.contains("127.0.0.1"), "{words}");
     assert_eq!(broker.metric("secretless_store_breaker_open", &["team"]).unwrap(), 1.0);
     assert!(broker.said().contains("kv/db"), "the log says what was asked for: {}", broker.said());
+}
+
+#[test]
+fn clients_connect_while_their_store_is_killed_sealed_and_given_another_password() {
+    let store = OpenBao::start(&Options { storage: Storage::Raft, ..Options::default() }).unwrap();
+    let (login, service) = service_of_team();
+    let set = |password: &str| store.write("kv/db", &json!({"password": password})).unwrap();
+    set(&login.password);
+    let (url, token) = (store.url(), store.reader(&["kv/db"]).unwrap());
+    let service = service.line("refresh: 200ms");
+    let entry = [("address", url.as_str()), ("token", token.as_str()), ("retries", "0")];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    broker.wait_until_ready().unwrap();
+    let is_over = AtomicBool::new(false);
+    let connects = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                while !is_over.load(Ordering::Relaxed) {
+                    session(&service.listen, &login);
+                    connects.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+        }
+        let breaker_is = |state: f64| {
+            broker.metric("secretless_store_breaker_open", &["team"]).is_ok_and(|found| found == state)
+        };
+        for _ in 0..3 {
+            store.kill().unwrap();
+            wait::until("it is left alone", || breaker_is(1.0));
+            store.resume().unwrap();
+            store.unseal().unwrap();
+            wait::until("it answers again", || breaker_is(0.0));
+            let password = unguessable();
+            let alter = format!("ALTER ROLE {} PASSWORD '{password}'", login.name);
+            postgres(Major::Distribution).sql(&alter).unwrap();
+            set(&password);
+            let before = connects.load(Ordering::Relaxed);
+            wait::until("clients go on", || connects.load(Ordering::Relaxed) > before + 16);
+        }
+        is_over.store(true, Ordering::Relaxed);
+    });
+    assert!(broker.stop().unwrap().success(), "{}", broker.said());
 }
