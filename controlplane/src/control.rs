@@ -275,7 +275,7 @@ impl Control {
         let missing: Vec<&str> = self.missing().map(|(name, _)| name).collect();
         if !missing.is_empty() {
             let names = missing[..missing.len().min(NAMES_SAID)].join(", ");
-            info!("still waiting for the credentials of {} services: {names}", missing.len());
+            info!("still waiting for credentials, of {} in all: {names}", missing.len());
         }
     }
 

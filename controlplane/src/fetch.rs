@@ -249,7 +249,11 @@ fn value(secret: Secret, is_public: bool) -> Value {
 pub(crate) fn describe(failures: &[Failure]) -> String {
     let mut by_provider: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for failure in failures {
-        by_provider.entry(&failure.provider).or_default().push(failure.error.to_string());
+        let words: &mut Vec<String> = by_provider.entry(&failure.provider).or_default();
+        let error = failure.error.to_string();
+        if !words.contains(&error) {
+            words.push(error);
+        }
     }
     let lines = by_provider.iter().map(|(provider, errors)| {
         format!("Resolving credentials from provider '{provider}' failed: {}", errors.join(", "))

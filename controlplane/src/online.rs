@@ -28,15 +28,27 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Report>
             let sources = Arc::new(Sources::new(credentials, service.protocol, None, &stores));
             asked.push(tokio::spawn(sources.fetch(watcher.watch(), Vec::new(), false)));
         }
-        let mut answers = Vec::new();
-        for answer in asked {
-            answers.push(answer.await.map(Told::of).ok());
-        }
+        let all = async {
+            let mut answers = Vec::new();
+            for answer in asked {
+                answers.push(answer.await.map(Told::of).ok());
+            }
+            answers
+        };
+        // Whoever grows impatient leaves no account behind.
+        let answers = tokio::select! {
+            answers = all => answers,
+            _ = tokio::signal::ctrl_c() => Vec::new(),
+        };
         stores.leases().give_all_back(RETURN_MAX).await;
         stores.close(&Stores::default(), RETURN_MAX).join_all().await;
         answers
     });
     let mut report = Report::default();
+    if answers.len() < config.services.len() {
+        report =
+            Report::of_error(Some(&config.path), "it was interrupted before all stores had answered", "");
+    }
     for (service, told) in config.services.iter().zip(answers) {
         let told =
             told.unwrap_or_else(|| Told::Failed("asking its stores broke down: this is a bug".to_owned()));

@@ -177,7 +177,8 @@ impl ServiceState {
         };
         self.is_hopeless = false;
         if self.failure.take().is_some() {
-            info!(service = self.options.name, "the credential was fetched again");
+            let again = if self.credential.is_some() { " again" } else { "" };
+            info!(service = self.options.name, "the credential was fetched{again}");
         }
         for note in round.notes {
             self.say(note);

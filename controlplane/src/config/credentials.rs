@@ -219,7 +219,12 @@ fn read_provider<'d>(
             let word = word.to_string();
             let message =
                 format!("the provider `{word}` is not supported yet: connections to this service will fail");
-            reader.warn(place, path, message, "take the value from `file` or `env` until it is");
+            reader.warn(
+                place,
+                path,
+                message,
+                "take the value from a store that is supported until then, such as `local`, `file` or `env`",
+            );
             Some(Named::NotBuilt(word))
         }
         Word::Unknown(help) => {

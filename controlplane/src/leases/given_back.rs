@@ -120,7 +120,7 @@ impl Leases {
         let all = under_way.wait_for(|count| *count == 0);
         if tokio::time::timeout(patience, all).await.is_err() {
             let left = *self.0.under_way.borrow();
-            warn!("{left} leases could not be given back in time: they end by themselves");
+            warn!("not every lease could be given back in time: the {left} that are left end by themselves");
         }
     }
 

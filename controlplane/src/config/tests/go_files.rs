@@ -159,8 +159,8 @@ fn providers_of_the_go_broker_that_are_not_built_fail_at_use() {
             loaded.warnings.to_string(),
             format!(
                 "secretless.yml:6:36: warning: services.pg.credentials.password.from: the provider `{word}` is not \
-                 supported yet: connections to this service will fail\n  help: take the value from `file` or `env` \
-                 until it is\n"
+                 supported yet: connections to this service will fail\n  help: take the value from a store that is \
+                 supported until then, such as `local`, `file` or `env`\n"
             )
         );
     }

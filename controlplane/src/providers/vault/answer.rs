@@ -107,7 +107,9 @@ pub(super) fn refusal(answer: &Answer, what: &str) -> String {
     for error in errors.into_iter().filter_map(Json::text) {
         words.push_str(" * ");
         let printable = |c: char| if c.is_control() { ' ' } else { c };
-        words.extend(error.chars().take(ERROR_CHARS_SHOWN).map(printable));
+        let error: String = error.chars().take(ERROR_CHARS_SHOWN).map(printable).collect();
+        // The store sets its lists in columns.
+        words.push_str(&error.split_whitespace().collect::<Vec<_>>().join(" "));
     }
     words
 }

@@ -200,9 +200,11 @@ impl Asking {
             Step::Rest(_) if !session.has_refused(self.proof().await?) => {
                 self.log_in(&mut session).await.map(|token| Known { is_fresh: true, ..Known::by(token) })
             }
+            // In minutes, so that the same is not said anew all the time.
             Step::Rest(time) => Err(FetchError::Denied(format!(
-                "the store has refused three logins in a row: the next is tried in {} s, for it locks accounts",
-                time.as_secs() + 1
+                "the store has refused our logins in a row and is left alone for up to {} min, for it locks accounts; it said: {}",
+                time.as_secs() / 60 + 1,
+                session.refused_words()
             ))),
             Step::Over => Err(FetchError::Unavailable("the store is not asked any more".into())),
         }
@@ -228,7 +230,7 @@ impl Asking {
                 Ok(token)
             }
             Err(Denial::Refused(words)) => {
-                session.on_login_refused(proof, clock::now());
+                session.on_login_refused(proof, &words, clock::now());
                 Err(FetchError::Denied(words))
             }
             Err(Denial::Failing(words)) => Err(FetchError::Unavailable(words)),

@@ -31,6 +31,8 @@ pub(super) struct Session {
     refusals: u32,
     /// What the last of them had shown, as a number that tells it from others.
     refused_proof: Option<u64>,
+    /// What the store said to it.
+    refused_words: String,
     rest_until: Option<Instant>,
     is_over: bool,
 }
@@ -122,9 +124,10 @@ impl Session {
     }
 
     /// The store has refused a login.
-    pub(super) fn on_login_refused(&mut self, proof: u64, now: Instant) {
+    pub(super) fn on_login_refused(&mut self, proof: u64, words: &str, now: Instant) {
         self.refusals = self.refusals.saturating_add(1);
         self.refused_proof = Some(proof);
+        words.clone_into(&mut self.refused_words);
         if let Some(more) = self.refusals.checked_sub(REFUSALS_MAX) {
             self.rest_until = Some(now + (REST * (1 << more.min(8))).min(REST_MAX));
         }
@@ -173,6 +176,11 @@ impl Session {
     /// Whether this login is so young that another one would hardly fare better.
     pub(super) fn is_young(&self, number: u64, now: Instant) -> bool {
         self.find(number).is_some_and(|login| now < login.began + YOUTH)
+    }
+
+    /// What the store said to the last login that it has refused.
+    pub(super) fn refused_words(&self) -> &str {
+        &self.refused_words
     }
 
     /// Whether the store has refused exactly this.

@@ -153,22 +153,22 @@ fn three_refused_logins_in_a_row_are_a_pause_that_doubles() {
     let mut scene = Scene::new();
     for _ in 0..3 {
         assert_eq!(scene.next(), "log in");
-        scene.session.on_login_refused(1, scene.now);
+        scene.session.on_login_refused(1, "no", scene.now);
     }
     assert_eq!((scene.next(), scene.at(59).next()), ("rest 60".into(), "rest 1".into()));
     // One more, and the next pause.
     assert_eq!(scene.at(60).next(), "log in");
-    scene.session.on_login_refused(1, scene.now);
+    scene.session.on_login_refused(1, "no", scene.now);
     assert_eq!(scene.next(), "rest 120");
     assert_eq!(scene.at(180).next(), "log in");
     for _ in 0..9 {
-        scene.session.on_login_refused(2, scene.now);
+        scene.session.on_login_refused(2, "no", scene.now);
     }
     assert_eq!(scene.next(), "rest 960", "stores count failures within a quarter of an hour");
     assert!(scene.session.has_refused(2) && !scene.session.has_refused(1));
     scene.log_in(90, true);
     scene.session.on_token_refused(1);
-    scene.session.on_login_refused(1, scene.now);
+    scene.session.on_login_refused(1, "no", scene.now);
     assert_eq!(scene.next(), "log in", "a login that works begins a new row");
 }
 
@@ -177,7 +177,7 @@ fn a_token_that_lives_serves_through_a_pause() {
     let mut scene = Scene::new();
     scene.log_in(90, false);
     scene.at(60);
-    (0..3).for_each(|_| scene.session.on_login_refused(1, scene.now));
+    (0..3).for_each(|_| scene.session.on_login_refused(1, "no", scene.now));
     assert_eq!((scene.next(), scene.at(90).next()), ("use 1".into(), "rest 30".into()));
 }
 
