@@ -37,6 +37,8 @@ pub(crate) struct Rotation<S> {
     stand_in: Option<StandIn>,
     /// Since when a fetch is owed for a certain refusal of the current generation, whoever still waits for it.
     owed: Option<Instant>,
+    /// When the target has refused what stood in for the current generation: what it said of that one before is out of date.
+    moved_at: Option<Instant>,
     waiting: Queue<S>,
     trial: Option<Trial<S>>,
     pauses: Pauses,
@@ -58,6 +60,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             current: None,
             stand_in: None,
             owed: None,
+            moved_at: None,
             waiting: Queue::new(),
             trial: None,
             pauses: Pauses::default(),
@@ -198,7 +201,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         actions: &mut Vec<Action<S>>,
     ) {
         let tried = self.trial.take_if(|trial| trial.session == session);
-        let waits_since = tried.map_or(now, |trial| trial.waits_since);
+        let waits_since = tried.as_ref().map_or(now, |trial| trial.waits_since);
         let Some(current) = &mut self.current else {
             return actions.push(Action::Answer(session, Answer::GiveUp));
         };
@@ -214,17 +217,19 @@ impl<S: Copy + PartialEq> Rotation<S> {
             if is_stand_in {
                 // The target has followed the store: whatever it said of the current generation is out of date.
                 self.stand_in = None;
+                self.moved_at = Some(now);
                 current.refused_at = None;
                 self.pauses.refusals = Backoff::default();
                 self.pauses.retries = Backoff::default();
             }
-            self.waiting.push(Waiting {
-                session,
-                generation,
-                since: now,
-                waits_since,
-                refused: Refused::Certainly,
-            });
+            self.waiting.push(Waiting::refused(session, generation, now, waits_since));
+            return self.go_on(now, actions);
+        }
+        // This trial began before the target has followed: it is repeated at once.
+        let moved_at = self.moved_at.take_if(|_| certain && tried.is_some());
+        if tried.is_some_and(|trial| moved_at.is_some_and(|moved_at| trial.began <= moved_at)) {
+            current.refused_at = Some(now);
+            self.waiting.push(Waiting::refused(session, generation, now, waits_since));
             return self.go_on(now, actions);
         }
         let pause = if certain { &mut self.pauses.refusals } else { &mut self.pauses.doubts };
@@ -330,6 +335,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 }
                 self.stand_in.take_if(|_| !same_target);
                 self.trial = None;
+                self.moved_at = None;
                 self.grace = Grace::default();
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();

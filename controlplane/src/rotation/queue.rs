@@ -22,6 +22,13 @@ pub(super) struct Waiting<S> {
     pub(super) refused: Refused,
 }
 
+impl<S> Waiting<S> {
+    /// One whose credential the target has blamed.
+    pub(super) fn refused(session: S, generation: Generation, since: Instant, waits_since: Instant) -> Self {
+        Self { session, generation, since, waits_since, refused: Refused::Certainly }
+    }
+}
+
 /// What happened to a session that waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refused {
@@ -90,13 +97,14 @@ impl<S: Copy + PartialEq> Queue<S> {
 pub(super) struct Trial<S> {
     pub(super) session: S,
     pub(super) until: Instant,
+    pub(super) began: Instant,
     /// When it began to wait for its turn.
     pub(super) waits_since: Instant,
 }
 
 impl<S> Trial<S> {
     pub(super) fn begin(session: S, waits_since: Instant, now: Instant) -> Self {
-        Self { session, until: now + TRIAL_MAX, waits_since }
+        Self { session, until: now + TRIAL_MAX, began: now, waits_since }
     }
 }
 

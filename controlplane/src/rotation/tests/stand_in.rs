@@ -129,3 +129,23 @@ fn other_sources_have_nothing_to_stand_in_for_them() {
     scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Values);
     assert_eq!(scene.rotation.stand_in(), None);
 }
+
+#[test]
+fn a_trial_that_began_before_the_target_has_followed_is_repeated_at_once() {
+    let mut scene = Scene::replaced();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    // The server changes its mind in the middle: the old one is refused, and so is the trial, which was too early.
+    assert_eq!(scene.refused_as(1, 2, true), []);
+    assert_eq!(scene.refused(1), [retry(2, 2)]);
+    assert_eq!(scene.accepted(), [retry(1, 2)]);
+    assert_eq!(scene.in_force(), (2, Some(2)));
+
+    // Once is enough: what is refused then rests.
+    let mut scene = Scene::replaced();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    assert_eq!(scene.refused_as(1, 2, true), []);
+    assert_eq!(scene.refused(1), [retry(2, 2)]);
+    assert_eq!(scene.refused(2), [Fetch]);
+    assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2)]);
+    assert_eq!(scene.asks(3), [give_up(3)]);
+}
