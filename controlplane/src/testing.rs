@@ -5,6 +5,10 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use protocol::Secret;
+
+use crate::providers::{Conflict, Written};
+
 /// A fresh directory, removed with everything in it when dropped.
 pub(crate) struct TempDir(PathBuf);
 
@@ -50,4 +54,14 @@ pub(crate) fn each_prefix_of_seeds(target: &str, mut play: impl FnMut(&[u8])) {
         seeds += 1;
     }
     assert!(seeds > 1);
+}
+
+/// What `of` finds wrong with an entry of these settings, a line each.
+pub(crate) fn conflicts(entry: &[(&str, &str)], of: impl Fn(&Written<'_>) -> Vec<Conflict>) -> String {
+    let values: Vec<_> =
+        entry.iter().map(|(_, value)| Secret::from_heap(value.as_bytes().to_vec())).collect();
+    let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, vec![value])).collect();
+    let all = of(&Written(written)).into_iter();
+    let all = all.map(|Conflict { setting, words, help }| format!("{setting}: {words}; {help}"));
+    all.collect::<Vec<_>>().join("\n")
 }

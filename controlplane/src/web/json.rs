@@ -196,7 +196,7 @@ fn unescaped(quoted: &str) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// The letter that `text` begins with, written as `\uXXXX` or as a pair of these, and how long that is. Half a pair is
+/// The letter that `text` begins with, written as `\u` and four hexadecimal digits or as a pair of these, and how long that is. Half a pair is
 /// U+FFFD, as for Go.
 fn unicode(text: &str) -> (char, usize) {
     let unit = |at: usize| {

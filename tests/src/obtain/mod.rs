@@ -16,6 +16,7 @@ mod python;
 mod release;
 mod router;
 mod suites;
+mod wheels;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};

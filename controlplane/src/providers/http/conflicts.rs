@@ -68,17 +68,11 @@ const OF_TLS: [&str; 6] = [CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, TLS_SERVER
 
 #[cfg(test)]
 mod tests {
-    use protocol::Secret;
-
     use super::*;
+    use crate::testing::conflicts;
 
     fn found(entry: &[(&str, &str)]) -> String {
-        let values: Vec<_> =
-            entry.iter().map(|(_, value)| Secret::from_heap(value.as_bytes().to_vec())).collect();
-        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, vec![value])).collect();
-        let all = of(&Written(written)).into_iter();
-        let all = all.map(|Conflict { setting, words, help }| format!("{setting}: {words}; {help}"));
-        all.collect::<Vec<_>>().join("\n")
+        conflicts(entry, of)
     }
 
     #[test]

@@ -77,17 +77,11 @@ fn taker_of(name: &str) -> Option<Method> {
 
 #[cfg(test)]
 mod tests {
-    use protocol::Secret;
-
     use super::*;
+    use crate::testing::conflicts;
 
     fn found(entry: &[(&str, &str)]) -> String {
-        let values: Vec<_> =
-            entry.iter().map(|(_, value)| Secret::from_heap(value.as_bytes().to_vec())).collect();
-        let written = entry.iter().zip(&values).map(|((name, _), value)| (*name, vec![value])).collect();
-        let all = of(&Written(written)).into_iter();
-        let all = all.map(|Conflict { setting, words, help }| format!("{setting}: {words}; {help}"));
-        all.collect::<Vec<_>>().join("\n")
+        conflicts(entry, of)
     }
 
     #[test]
