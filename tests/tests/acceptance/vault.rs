@@ -33,6 +33,28 @@ fn launched(file: &File, tell: impl FnOnce(&mut Command)) -> Broker {
     started(Broker::launch_with(&mut command, file.admin(), config))
 }
 
+/// A broker whose one service takes its password from a vault.
+struct Shop {
+    cluster: &'static Cluster,
+    login: Login,
+    vault: Vault,
+    service: Service,
+    broker: Broker,
+}
+
+#[track_caller]
+fn shop() -> Shop {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let vault = Vault::new().unwrap();
+    vault.set("shop-password", &login.password).unwrap();
+    let service = service("db", cluster, &login);
+    let file = File::with([service.clone()]).unwrap();
+    let broker = launched(&file, |command| _ = vault.tell(command));
+    broker.wait_until_ready().unwrap();
+    Shop { cluster, login, vault, service, broker }
+}
+
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
 }
@@ -75,14 +97,7 @@ fn the_first_secret_makes_a_vault_and_says_what_that_protects() {
 
 #[test]
 fn a_password_is_rotated_by_one_command_while_clients_connect() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let vault = Vault::new().unwrap();
-    vault.set("shop-password", &login.password).unwrap();
-    let service = service("db", cluster, &login);
-    let file = File::with([service.clone()]).unwrap();
-    let broker = launched(&file, |command| _ = vault.tell(command));
-    broker.wait_until_ready().unwrap();
+    let Shop { cluster, login, vault, service, broker } = shop();
     let mut open = session(&service.listen, &login);
     let pid = open.query("SELECT pg_backend_pid()").unwrap();
 
@@ -330,14 +345,7 @@ fn a_value_is_in_no_argument_and_no_error() {
 
 #[test]
 fn no_password_old_or_new_is_left_in_memory_and_no_key() {
-    let cluster = shared(Major::Distribution);
-    let login = cluster.user(None).unwrap();
-    let vault = Vault::new().unwrap();
-    vault.set("shop-password", &login.password).unwrap();
-    let service = service("db", cluster, &login);
-    let file = File::with([service.clone()]).unwrap();
-    let broker = launched(&file, |command| _ = vault.tell(command));
-    broker.wait_until_ready().unwrap();
+    let Shop { cluster, login, vault, service, broker } = shop();
     let mut forms = edges("first", login.password.as_bytes());
     for rotation in 0..10 {
         let password = unguessable();
