@@ -13,6 +13,7 @@ mod decision;
 mod grace;
 mod lifetime;
 mod queue;
+mod stand_in;
 mod state;
 mod turns;
 
@@ -26,7 +27,8 @@ use grace::Grace;
 use lifetime::Lifetime;
 pub(crate) use lifetime::Rules;
 use queue::{Queue, Refused, Trial, Waiting};
-use state::{Current, Fetching, StandIn};
+use stand_in::Earlier;
+use state::{Current, Fetching};
 
 /// One service's rotation. `S` names a session.
 pub(crate) struct Rotation<S> {
@@ -34,7 +36,7 @@ pub(crate) struct Rotation<S> {
     is_fixed: bool,
     fetching: Fetching,
     current: Option<Current>,
-    stand_in: Option<StandIn>,
+    earlier: Earlier,
     /// Since when a fetch is owed for a certain refusal of the current generation, whoever still waits for it.
     owed: Option<Instant>,
     /// When the target has refused what stood in for the current generation: what it said of that one before is out of date.
@@ -58,7 +60,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             is_fixed,
             fetching: Fetching::Idle,
             current: None,
-            stand_in: None,
+            earlier: Earlier::default(),
             owed: None,
             moved_at: None,
             waiting: Queue::new(),
@@ -107,11 +109,6 @@ impl<S: Copy + PartialEq> Rotation<S> {
         self.lifetime.is_stale()
     }
 
-    /// The generation that may stand in for the current one.
-    pub(crate) fn stand_in(&self) -> Option<Generation> {
-        self.stand_in.as_ref().map(|stand_in| stand_in.generation)
-    }
-
     /// The configuration may name other sources: what was under way counts no more.
     pub(crate) fn on_sources_replaced(&mut self, is_fixed: bool, rules: Rules, replaced: Replaced) {
         self.is_fixed = is_fixed;
@@ -120,7 +117,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         self.failures = Backoff::default();
         if replaced != Replaced::Nothing {
             self.lifetime = Lifetime::default();
-            self.stand_in = None;
+            self.earlier = Earlier::default();
         }
         if replaced == Replaced::All {
             self.current = None;
@@ -202,21 +199,20 @@ impl<S: Copy + PartialEq> Rotation<S> {
     ) {
         let tried = self.trial.take_if(|trial| trial.session == session);
         let waits_since = tried.as_ref().map_or(now, |trial| trial.waits_since);
+        let is_stand_in = self.stand_in() == Some(generation);
         let Some(current) = &mut self.current else {
             return actions.push(Action::Answer(session, Answer::GiveUp));
         };
         // A client can provoke an uncertain refusal with a database that it may not use.
         let is_current = generation == current.generation;
-        let is_stand_in = self.stand_in.as_ref().is_some_and(|stand_in| stand_in.generation == generation);
         let has_worked = is_stand_in || (is_current && current.proven);
         if !certain && (self.is_fixed || has_worked) {
             actions.push(Action::Answer(session, Answer::GiveUp));
             return self.go_on(now, actions);
         }
         if !is_current {
-            if is_stand_in {
+            if certain && self.earlier.on_refused(generation) {
                 // The target has followed the store: whatever it said of the current generation is out of date.
-                self.stand_in = None;
                 self.moved_at = Some(now);
                 current.refused_at = None;
                 self.pauses.refusals = Backoff::default();
@@ -234,7 +230,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         }
         let pause = if certain { &mut self.pauses.refusals } else { &mut self.pauses.doubts };
         let may_ask = !self.is_fixed && !pause.holds(now);
-        let stands_in = certain && self.stand_in.is_some();
+        let stands_in = certain && self.earlier.stand_in.is_some();
         if (stands_in || self.is_fixed) && !pause.holds(now) {
             pause.start(now);
         }
@@ -266,6 +262,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         actions: &mut Vec<Action<S>>,
     ) {
         self.trial.take_if(|trial| trial.session == session);
+        self.earlier.on_proven(generation);
         if let Some(current) = self.current.as_mut().filter(|current| current.generation == generation) {
             current.proven = true;
             // A success says nothing about what happened after its attempt began.
@@ -275,7 +272,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 self.grace = Grace::default();
                 self.owed = None;
                 self.trial = None;
-                self.stand_in = None;
+                self.earlier = Earlier::default();
                 let is_outdated = |waiting: &Waiting<S>| {
                     waiting.refused == Refused::Certainly
                         && waiting.generation == generation
@@ -329,17 +326,17 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 let was_refused = self.owed.take().is_some()
                     || self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly);
                 let last = self.current.replace(Current { generation, proven: false, refused_at: None });
-                if let Some(last) = last.filter(Current::is_good) {
-                    let usable_until = last_usable_until;
-                    self.stand_in = Some(StandIn { generation: last.generation, usable_until });
+                self.earlier.follow(now, last, last_usable_until, self.trial.is_some());
+                if !same_target {
+                    self.earlier = Earlier::default();
                 }
-                self.stand_in.take_if(|_| !same_target);
                 self.trial = None;
                 self.moved_at = None;
                 self.grace = Grace::default();
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();
-                if was_refused {
+                // Two values in a moment are one change.
+                if was_refused && !self.pauses.refusals.holds(now) {
                     self.pauses.refusals.start(now);
                 }
             }

@@ -4,6 +4,7 @@
 
 mod place;
 mod snapshot;
+mod trouble;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,8 +14,10 @@ use dataplane::{Outage, ServiceId, ServiceRuntime, SessionRef};
 use protocol::{Credential, Generation};
 use tracing::{info, warn};
 
+use trouble::Trouble;
+
 use crate::endpoints::{Endpoints, Place};
-use crate::fetch::{Answer, Sources, describe};
+use crate::fetch::{Answer, Failure, Sources, describe};
 use crate::leases::{self, Holds, Leased, Replacing};
 use crate::options::Options;
 use crate::providers::FetchError;
@@ -58,8 +61,8 @@ pub(crate) struct ServiceState {
     is_rejected: bool,
     /// What the target said when it refused the newest one.
     refusal: Option<Arc<[u8]>>,
-    /// Why the last fetch failed, if it did.
-    failure: Option<String>,
+    /// Why its values do not come, if they do not.
+    trouble: Trouble,
     /// The store that does not answer, if that is why.
     outage: Option<Arc<Outage>>,
     /// Whether the next one will fail too.
@@ -99,7 +102,7 @@ impl ServiceState {
             is_rejected: false,
             came: Vec::new(),
             refusal: None,
-            failure: None,
+            trouble: Trouble::default(),
             outage: None,
             is_hopeless: false,
             said: BTreeSet::new(),
@@ -126,7 +129,9 @@ impl ServiceState {
         self.epoch += 1;
         if replaced == Replaced::All {
             self.forget();
-            self.failure = None;
+        }
+        if replaced != Replaced::Nothing {
+            self.trouble.end();
         }
         self.is_hopeless = false;
         self.options = options;
@@ -171,12 +176,15 @@ impl ServiceState {
             Err(failures) => {
                 self.is_hopeless = self.sources.is_hopeless(&failures);
                 let is_gone = failures.iter().any(|failure| matches!(failure.error, FetchError::Gone(_)));
-                self.on_failure(describe(&failures), is_gone);
+                let is_silent = |failure: &Failure| matches!(failure.error, FetchError::Unavailable(_));
+                // Else its breaker has spoken for a store that nobody has asked.
+                let is_word = !answer.asked.is_empty() || !failures.iter().all(is_silent);
+                self.on_failure(&describe(&failures), is_word, is_gone);
                 return (if is_gone { Outcome::Gone } else { Outcome::Failed }, Schedule::default());
             }
         };
         self.is_hopeless = false;
-        if self.failure.take().is_some() {
+        if self.trouble.end() {
             let again = if self.credential.is_some() { " again" } else { "" };
             info!(service = self.options.name, "the credential was fetched{again}");
         }
@@ -226,9 +234,9 @@ impl ServiceState {
     pub(crate) fn settle(&mut self, now: Instant) -> bool {
         self.runtime.set_open(self.rotation.open(now));
         let stand_in = self.rotation.stand_in();
-        self.older.retain(|older| Some(older.generation()) == stand_in);
+        self.older.retain(|older| self.rotation.keeps(older.generation()));
         let newest = self.credential.as_ref().map(|newest| newest.generation());
-        self.came.retain(|(generation, _)| Some(*generation) == newest || Some(*generation) == stand_in);
+        self.came.retain(|(known, _)| Some(*known) == newest || self.rotation.keeps(*known));
         if let Some(newest) = newest.filter(|newest| self.came.iter().all(|(known, _)| known != newest)) {
             self.came.push((newest, now));
         }
@@ -279,18 +287,15 @@ impl ServiceState {
         self.is_rejected = is_rejected || self.is_rejected && !works;
     }
 
-    fn on_failure(&mut self, reason: String, is_gone: bool) {
-        let has_value = self.credential.is_some();
-        if self.failure.as_ref() == Some(&reason) && !(is_gone && has_value) {
-            return;
+    fn on_failure(&mut self, reason: &str, is_word: bool, is_gone: bool) {
+        let service = &self.options.name;
+        let is_news = self.trouble.on_failure(reason, is_word);
+        match self.credential.is_some() {
+            true if is_gone => warn!(service, "{reason}; the store has withdrawn the value"),
+            true if is_news => warn!(service, "{reason}; the last value stays in use"),
+            false if is_news => warn!(service, "{reason}"),
+            _ => {}
         }
-        let remedy = match (has_value, is_gone) {
-            (true, true) => "; the store has withdrawn the value",
-            (true, false) => "; the last value stays in use",
-            (false, _) => "",
-        };
-        warn!(service = self.options.name, "{reason}{remedy}");
-        self.failure = Some(reason);
     }
 
     fn say(&mut self, words: String) {
@@ -302,7 +307,7 @@ impl ServiceState {
 
     /// The values must not be used any more.
     pub(crate) fn withdraw(&mut self) {
-        let reason = self.failure.as_deref().unwrap_or("no other has come");
+        let reason = self.trouble.reason().unwrap_or("no other has come");
         warn!(service = self.options.name, "the credential's time is over: {reason}");
         self.forget();
     }
@@ -324,7 +329,7 @@ impl ServiceState {
     pub(crate) fn missing(&self) -> Option<&str> {
         match &self.credential {
             Some(_) => None,
-            None => Some(self.failure.as_deref().unwrap_or("it is being fetched")),
+            None => Some(self.trouble.reason().unwrap_or("it is being fetched")),
         }
     }
 

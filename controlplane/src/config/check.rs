@@ -9,15 +9,21 @@ use protocol::{Credential, Doubt, Excluded, Generation, Secret};
 
 use super::model::{Config, CredentialConfig, ListenOn, ServiceConfig, Source};
 use super::nearest::nearest;
+use super::needs::{self, Need};
 use super::{Place, transport};
 use crate::diagnostics::{Finding, Report, Severity, printable};
 use crate::providers::{Flaw, Item};
 use crate::stores::Stores;
 
-/// Adds findings about the values and files that `config` names; how many services cannot work as they are.
-pub(super) fn add_findings(config: &Config, stores: &Stores, report: &mut Report) -> usize {
+/// Adds findings about the values and files that `config` names, and its stores need; how many services cannot work as they are.
+pub(super) fn add_findings(config: &Config, needs: &[Need], stores: &Stores, report: &mut Report) -> usize {
     let mut seen = BTreeSet::new();
     let mut doubtful = 0;
+    let unusable = needs::unmet(needs, stores, |need, Flaw { words, help, .. }| {
+        if seen.insert(words.clone()) {
+            add(report, config, (Severity::Warning, need.place, need.key.clone()), words, &help);
+        }
+    });
     for service in &config.services {
         let mut about = About { config, service, report, fails: false };
         about.add_missing();
@@ -28,6 +34,11 @@ pub(super) fn add_findings(config: &Config, stores: &Stores, report: &mut Report
             about.add_name(credential);
             about.add_rewriting(credential);
             about.add_source(credential, stores, &mut seen);
+            let is_unusable = |source: &Source| match source {
+                Source::Provider { store, .. } => unusable.contains(&**store),
+                Source::Literal(_) | Source::Unknown(_) => false,
+            };
+            about.fails |= is_unusable(&credential.source);
         }
         doubtful += usize::from(about.fails);
     }
@@ -189,15 +200,19 @@ impl About<'_> {
     }
 
     fn add(&mut self, severity: Severity, place: Place, key: String, message: String, help: &str) {
-        self.report.push(Finding {
-            severity,
-            file: Some(self.config.path.clone()),
-            place: Some(place),
-            key,
-            message,
-            help: help.to_owned(),
-        });
+        add(self.report, self.config, (severity, place, key), message, help);
     }
+}
+
+fn add(
+    report: &mut Report,
+    config: &Config,
+    (severity, place, key): (Severity, Place, String),
+    message: String,
+    help: &str,
+) {
+    let (file, place) = (Some(config.path.clone()), Some(place));
+    report.push(Finding { severity, file, place, key, message, help: help.to_owned() });
 }
 
 /// What a value is called here that has this name in clients of databases.

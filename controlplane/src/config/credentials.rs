@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::Place;
 use super::findings::list_of;
-use super::literals::{LiteralSecrets, names_variable};
+use super::literals::{LiteralSecrets, VARIABLE_IS_TEXT, names_variable};
 use super::model::{CredentialConfig, Source};
 use super::nearest::nearest;
 use super::section::{Field, Reader, Section};
@@ -106,7 +106,7 @@ pub(super) fn read_literal<'d>(
         reader.warn(
             field.place,
             &field.path,
-            "`${…}` is taken as it is written: variables are read where services are a list",
+            VARIABLE_IS_TEXT,
             "write `{from: env, get: NAME}` for a value that is a variable's",
         );
     }

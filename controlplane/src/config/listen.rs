@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 
 use super::Place;
+use super::literals::{VARIABLE_IS_TEXT, names_variable};
 use super::model::{ListenOn, SocketAccess};
 use super::section::{Field, Reader, Section, Unknown};
 use super::system::System;
@@ -27,6 +28,9 @@ pub(super) fn read<'d>(
         return None;
     };
     let found = reader.text(&field, EXPECTED, HELP)?;
+    if names_variable(found.as_bytes()) {
+        reader.warn(field.place, &field.path, VARIABLE_IS_TEXT, "write the address itself");
+    }
     let address = match parse(found, reader.system()) {
         Ok(address) => address,
         Err(fault) => {

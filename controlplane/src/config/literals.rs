@@ -41,6 +41,10 @@ impl LiteralSecrets {
     }
 }
 
+/// What is said of `${…}` where it means nothing.
+pub(super) const VARIABLE_IS_TEXT: &str =
+    "`${…}` is taken as it is written: variables are read where services are a list";
+
 /// Whether a value looks as if a variable were to stand in it.
 pub(super) fn names_variable(value: &[u8]) -> bool {
     let mut starts = value.windows(3).enumerate().filter(|(_, found)| found.starts_with(b"${"));

@@ -19,6 +19,7 @@ mod listen;
 mod literals;
 mod model;
 mod nearest;
+mod needs;
 mod place;
 mod providers;
 mod section;
@@ -43,6 +44,7 @@ use self::claims::Claims;
 pub use self::explain::explain;
 use self::findings::Findings;
 use self::literals::LiteralSecrets;
+use self::needs::Need;
 use self::section::{Reader, Section, Unknown};
 use self::service::Shared;
 use self::services::Services;
@@ -114,8 +116,9 @@ fn load_for(purpose: Purpose, request: &LoadRequest) -> Result<Loaded, Report> {
 /// protocol cannot use, files of secrets that are missing or open to others.
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
     let mut loaded = inspect(request)?;
+    let needs = Need::all(&loaded.config.stores);
     let stores = Stores::open(std::mem::take(&mut loaded.config.stores), &Stores::default());
-    loaded.doubtful = check::add_findings(&loaded.config, &stores, &mut loaded.warnings);
+    loaded.doubtful = check::add_findings(&loaded.config, &needs, &stores, &mut loaded.warnings);
     loaded.warnings.sort();
     Ok(loaded)
 }

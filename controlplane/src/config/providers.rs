@@ -55,6 +55,12 @@ fn describe<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Described>
         Some(kind) => (reader.text(&kind, EXPECTED, HELP)?, kind.place),
         None => (field.key, field.key_place),
     };
+    // Whoever reads `from: file` means files.
+    if providers::by_name(field.key).is_some() && word != field.key {
+        let message = format!("{} is a kind of provider itself", quoted(field.key));
+        reader.error(field.key_place, &field.path, message, "give the store another name");
+        return None;
+    }
     if let Some(kind) = providers::by_name(word) {
         let settings = section.keys().map(|(key, _)| key.to_owned()).collect();
         return Some(Described { kind, settings });

@@ -8,7 +8,8 @@ use super::Rotation;
 use super::decision::Action;
 use super::lifetime::Lifetime;
 use super::queue::Refused;
-use super::state::{Fetching, StandIn};
+use super::stand_in::Earlier;
+use super::state::Fetching;
 
 impl<S: Copy + PartialEq> Rotation<S> {
     /// When [`Rotation::on_time`] wants to be called.
@@ -18,8 +19,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             Fetching::UnderWay { .. } => None,
         };
         let trial_until = self.trial.as_ref().map(|trial| trial.until);
-        let stand_in_until = self.stand_in.as_ref().and_then(|stand_in| stand_in.usable_until);
-        let pauses = [self.pauses.next_end(), stand_in_until, self.grace_ends_at()];
+        let pauses = [self.pauses.next_end(), self.earlier.next_end(), self.grace_ends_at()];
         [fetch_at, trial_until, self.lifetime.usable_until(self.rules)]
             .into_iter()
             .chain(pauses)
@@ -32,7 +32,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if self.lifetime.usable_until(self.rules).is_some_and(|at| at <= now) {
             self.lifetime = Lifetime::default();
             self.current = None;
-            self.stand_in = None;
+            self.earlier = Earlier::default();
             self.trial = None;
             self.owed = None;
             actions.push(Action::Withdraw);
@@ -45,8 +45,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
             self.on_changed(now, actions);
         }
         self.pauses.settle(now);
-        let is_over = |stand_in: &mut StandIn| stand_in.usable_until.is_some_and(|at| at <= now);
-        self.stand_in.take_if(is_over);
+        self.earlier.settle(now);
         // A target that hangs says nothing about the credential.
         self.trial.take_if(|trial| trial.until <= now);
         self.go_on(now, actions);

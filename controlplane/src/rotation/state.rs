@@ -16,13 +16,6 @@ pub(super) enum Fetching {
     },
 }
 
-/// The last generation that the target accepted, while the current one is not proven.
-pub(super) struct StandIn {
-    pub(super) generation: Generation,
-    /// The end of its own lease.
-    pub(super) usable_until: Option<Instant>,
-}
-
 /// The generation that the store gave last.
 pub(super) struct Current {
     pub(super) generation: Generation,

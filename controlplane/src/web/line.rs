@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
 };
-use super::proxy::Proxying;
+use super::proxy::{Proxying, is_here};
 use super::said::Wrong;
 use super::wire::server_name;
 
@@ -80,6 +80,11 @@ impl Line {
     /// Whether there is TLS on it.
     pub(crate) fn is_encrypted(&self) -> bool {
         self.address.scheme_str() == Some("https")
+    }
+
+    /// Whether it does not leave this machine.
+    pub(crate) fn stays_here(&self) -> bool {
+        is_here(self.address.host().unwrap_or_default())
     }
 }
 

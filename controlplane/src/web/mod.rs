@@ -8,6 +8,7 @@ pub(crate) mod header;
 pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod line;
+pub(crate) mod look;
 mod proxy;
 pub(crate) mod quote;
 pub(crate) mod said;

@@ -41,11 +41,11 @@ impl Proxying {
 
 /// Whether no proxy may be asked for `host`: those of this machine are never, as in Go.
 fn is_exempt(host: &str, port: Option<u16>, list: &str) -> bool {
-    let host = host.trim_matches(['[', ']']).to_lowercase();
-    let ip: Option<IpAddr> = host.parse().ok();
-    if host == "localhost" || ip.is_some_and(|ip| ip.is_loopback()) {
+    if is_here(host) {
         return true;
     }
+    let host = host.trim_matches(['[', ']']).to_lowercase();
+    let ip: Option<IpAddr> = host.parse().ok();
     list.split(',').map(|entry| entry.trim().to_lowercase()).filter(|entry| !entry.is_empty()).any(|entry| {
         if entry == "*" {
             return true;
@@ -68,6 +68,12 @@ fn is_exempt(host: &str, port: Option<u16>, list: &str) -> bool {
             false => host == name || host.strip_suffix(name).is_some_and(|before| before.ends_with('.')),
         }
     })
+}
+
+/// Whether `host` is this machine, by its name or address.
+pub(super) fn is_here(host: &str) -> bool {
+    let host = host.trim_matches(['[', ']']);
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }
 
 /// Whether `ip` is in `network/bits`.

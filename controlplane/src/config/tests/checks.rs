@@ -63,3 +63,19 @@ fn connectors_are_known_by_their_servers_names() {
         assert!(said.contains(&format!("did you mean `{meant}`?")), "{said}");
     }
 }
+
+#[test]
+fn what_a_store_needs_and_cannot_have_is_named_where_it_stands_and_breaks_whoever_needs_the_store() {
+    let stores = "providers:\n  a: {type: http, url: 'https://a.test/', bearer: {from: env, get: NOT_THERE_A}}\n  \
+                  b: {type: http, url: 'https://b.test/', bearer: {from: a, get: token}}\n";
+    for (from, is_broken) in [("a", 1), ("b", 1), ("file", 0)] {
+        let dir = TempDir::new();
+        let id = if from == "file" { dir.file("password", "x").display().to_string() } else { "x".into() };
+        let password = format!("{{host: db, username: me, password: {{from: {from}, get: '{id}'}}}}");
+        let text = format!("{}{stores}", with_service("").replace("{host: db}", &password));
+        let (said, doubtful) = checked(&text);
+        let expected = ("providers.a.bearer".to_owned(), "'a' cannot be asked without it".to_owned());
+        assert!(said.contains(&expected), "{said:?}");
+        assert_eq!(doubtful, is_broken, "{from}: {said:?}");
+    }
+}

@@ -47,6 +47,7 @@ fn what_is_wrong_with_a_store_is_named() {
             "providers.team.mode: unknown setting\n  help: `file` has no settings",
         ),
         ("  literal: {type: file}\n", "file", "`literal` cannot be the name of a store"),
+        ("  env: {type: file}\n", "file", "providers.env: `env` is a kind of provider itself"),
         ("  team: file\n", "file", "expected a mapping"),
         ("  pass: {type: command}\n", "pass", "providers.pass: there is no `run`"),
         (

@@ -17,8 +17,8 @@ use std::sync::Arc;
 use super::{Conflict, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Written};
 use crate::environment;
 use crate::web::client::Answer;
+use crate::web::look;
 use crate::web::said::literals;
-use crate::web::tls;
 use fetch::Store;
 use id::Id;
 use keys::{OF_LINE, SETTINGS, URL};
@@ -83,14 +83,10 @@ impl Provider for Opened {
         }
         let values = literals(settings, &OF_LINE);
         let line = question::line_to(self.place(&item.id), settings, &values, environment::text);
-        let (words, help) = match line {
-            Err(wrong) => (wrong.0, "correct it: a variable is one of the broker's environment"),
-            Ok(line) if line.is_encrypted() => {
-                (tls::config(&line).err()?, "name files of PEM that the broker can read")
-            }
-            Ok(_) => return None,
-        };
-        Some(Flaw { words, help: help.to_owned(), is_fatal: true })
+        match line {
+            Err(wrong) => Some(look::wrong(wrong)),
+            Ok(line) => look::broken(&line).or_else(|| look::open(&line)),
+        }
     }
 
     fn fetch(&self, request: Request) -> Fetching {

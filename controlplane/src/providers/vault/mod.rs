@@ -31,8 +31,8 @@ use super::{
     Revoking, Settings, Written,
 };
 use crate::web::client::Answer;
+use crate::web::look;
 use crate::web::said::literals;
-use crate::web::tls;
 use asking::Way;
 use id::Id;
 use keys::{OF_THE_WAY, SETTINGS};
@@ -82,11 +82,10 @@ impl Provider for Opened {
         if !settings.are_literal() {
             return None;
         }
-        let (words, help) = match Way::of(settings, &literals(settings, &OF_THE_WAY)) {
-            Err(wrong) => (wrong.0, "correct it: a variable is one of the broker's environment"),
-            Ok(way) => way.flaw(settings)?,
-        };
-        Some(Flaw { words, help: help.to_owned(), is_fatal: true })
+        match Way::of(settings, &literals(settings, &OF_THE_WAY)) {
+            Err(wrong) => Some(look::wrong(wrong)),
+            Ok(way) => way.flaw(settings),
+        }
     }
 
     fn fetch(&self, request: Request) -> Fetching {
@@ -107,17 +106,17 @@ impl Provider for Opened {
 }
 
 impl Way {
-    /// What is wrong with the files that it needs, and the remedy.
-    fn flaw(&self, settings: &Settings) -> Option<(String, &'static str)> {
+    /// What is wrong with it, and with what a login needs.
+    fn flaw(&self, settings: &Settings) -> Option<Flaw> {
+        let (proof, help) = if self.method == Method::Token {
+            (self.token.read().err(), "the broker needs a token when it starts")
+        } else {
+            let values = literals(settings, self.method.takes());
+            (self.method.proof(&values).err(), "the broker needs it when it logs in")
+        };
         let line = &self.site.line;
-        if let Some(Err(words)) = line.is_encrypted().then(|| tls::config(line)) {
-            return Some((words, "name files of PEM that the broker can read"));
-        }
-        if self.method == Method::Token {
-            return Some((self.token.read().err()?, "the broker needs a token when it starts"));
-        }
-        let values = literals(settings, self.method.takes());
-        Some((self.method.proof(&values).err()?, "the broker needs it when it logs in"))
+        let flaw = look::broken(line).or_else(|| Some(look::fatal(proof?, help)));
+        flaw.or_else(|| look::open(line))
     }
 }
 

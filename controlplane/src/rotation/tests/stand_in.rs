@@ -149,3 +149,75 @@ fn a_trial_that_began_before_the_target_has_followed_is_repeated_at_once() {
     assert_eq!(scene.fetched(Outcome::Unchanged), [give_up(1), give_up(2)]);
     assert_eq!(scene.asks(3), [give_up(3)]);
 }
+
+#[test]
+fn a_generation_that_is_overtaken_in_its_trial_stands_in_once_it_was_accepted() {
+    for newer_is_refused_first in [true, false] {
+        let mut scene = Scene::with_grace(Duration::from_secs(2));
+        scene.changed();
+        scene.fetched_new();
+        scene.accepted();
+        // The server has followed, and the store changes once more while the second value is tried.
+        assert_eq!(scene.refused(1), [Fetch]);
+        assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+        assert_eq!(scene.asks(1), [proceed(1)]);
+        assert_eq!(scene.refused_as(1, 2, true), []);
+        scene.changed();
+        assert_eq!(scene.fetched_new(), [retry(2, 3)]);
+        assert_eq!(scene.asks(2), [proceed(2)]);
+        assert!(scene.rotation.keeps(Generation(2)));
+        let proven = |scene: &mut Scene| {
+            scene.act(|rotation, now, actions| rotation.on_proven(now, Generation(2), 1, now, actions))
+        };
+        if newer_is_refused_first {
+            assert_eq!(scene.refused(2), []);
+            assert_eq!(proven(&mut scene), [retry(2, 2)]);
+        } else {
+            assert_eq!(proven(&mut scene), []);
+            assert_eq!(scene.refused(2), [retry(2, 2)]);
+        }
+        assert_eq!(scene.in_force().0, 2);
+        // The server follows again.
+        assert_eq!(scene.refused_as(2, 3, true), [retry(3, 3)]);
+        assert_eq!(scene.accepted(), []);
+        assert_eq!(scene.in_force(), (3, Some(3)));
+    }
+}
+
+#[test]
+fn one_that_is_overtaken_before_or_long_after_its_trial_is_not_kept() {
+    let mut scene = Scene::replaced();
+    scene.changed();
+    scene.fetched_new();
+    assert!(!scene.rotation.keeps(Generation(2)), "nobody has tried it");
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    scene.changed();
+    scene.fetched_new();
+    assert!(scene.rotation.keeps(Generation(3)));
+    scene.wait(10_000);
+    scene.time();
+    assert!(!scene.rotation.keeps(Generation(3)), "its session is gone");
+}
+
+#[test]
+fn two_values_in_a_moment_are_one_change_and_the_second_rests_no_longer_for_it() {
+    let mut scene = Scene::with_grace(Duration::from_secs(2));
+    scene.changed();
+    scene.fetched_new();
+    scene.accepted();
+    assert_eq!(scene.refused(1), [Fetch]);
+    let began = scene.now;
+    assert_eq!(scene.fetched_new(), [retry(1, 2)]);
+    assert_eq!(scene.refused_as(1, 2, true), []);
+    scene.changed();
+    assert_eq!(scene.fetched_new(), [retry(2, 3)]);
+    assert_eq!(scene.refused(2), []);
+    loop {
+        match scene.until_something()[..] {
+            [Fetch] => assert_eq!(scene.fetched(Outcome::Unchanged), []),
+            [Action::Answer(2, Answer::Retry(Generation(3)))] => break,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((scene.now - began).as_secs_f64().round(), 1.0);
+}
