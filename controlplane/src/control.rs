@@ -74,7 +74,7 @@ impl Control {
     pub(crate) fn present(&self) -> Present {
         let service = |(place, id): (ListenOn, ServiceId)| {
             let service = self.store.get(id)?;
-            Some((place, (Arc::clone(&service.sources), service.holds.clone())))
+            Some((place, (Arc::clone(&service.sources), service.holds.clone(), service.answers)))
         };
         let services = self.listening.open().into_iter().filter_map(service).collect();
         Present { stores: self.stores.clone(), services }

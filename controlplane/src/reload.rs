@@ -32,15 +32,15 @@ pub(crate) struct Prepared {
 /// What is in force while a file is prepared.
 pub(crate) struct Present {
     pub stores: Stores,
-    /// What each service is asked for, and the leases that it has.
-    pub services: HashMap<ListenOn, (Arc<Sources>, Holds)>,
+    /// What each service is asked for, the leases that it has, and how many answers it has had.
+    pub services: HashMap<ListenOn, (Arc<Sources>, Holds, u64)>,
 }
 
 impl Present {
-    /// The leases of the service at `place`, if it asks for the same.
-    fn holds(&self, place: &ListenOn, sources: &Sources) -> Holds {
-        let known = self.services.get(place).filter(|(known, _)| known.is_same(sources));
-        known.map(|(_, holds)| holds.clone()).unwrap_or_default()
+    /// The leases of the service at `place`, if it asks for the same, and how many answers it has had.
+    fn holds(&self, place: &ListenOn, sources: &Sources) -> (Holds, u64) {
+        let known = self.services.get(place).filter(|(known, ..)| known.is_same(sources));
+        known.map(|(_, holds, answers)| (holds.clone(), *answers)).unwrap_or_default()
     }
 }
 
@@ -56,7 +56,7 @@ impl Prepared {
         let service = |mut config: config::ServiceConfig| {
             let credentials = std::mem::take(&mut config.credentials);
             let sources = Arc::new(Sources::new(credentials, config.protocol, config.refresh, &stores));
-            let entry = Entry { options: Options::of(&config), sources, answer: None };
+            let entry = Entry { options: Options::of(&config), sources, answer: None, after: 0 };
             PreparedService { listen_on: config.listen_on, entry }
         };
         let services = config.services.into_iter().map(service).collect();
@@ -73,13 +73,15 @@ impl Prepared {
         };
         let mut prepared = Self::new(loaded.config, &present.stores);
         let until = tokio::time::Instant::now() + PATIENCE;
-        let fetch = |service: &PreparedService| {
+        let watch = prepared.watcher.watch();
+        let fetch = |service: &mut PreparedService| {
             let sources = Arc::clone(&service.entry.sources);
-            let watch = prepared.watcher.watch();
-            let holds = present.holds(&service.listen_on, &sources);
+            let watch = watch.clone();
+            let (holds, answers) = present.holds(&service.listen_on, &sources);
+            service.entry.after = answers;
             tokio::spawn(async move { timeout_at(until, sources.fetch(watch, holds, false)).await })
         };
-        let answers: Vec<_> = prepared.services.iter().map(fetch).collect();
+        let answers: Vec<_> = prepared.services.iter_mut().map(fetch).collect();
         for (service, answer) in prepared.services.iter_mut().zip(answers) {
             // Whoever is slower is asked again once the file is in force.
             service.entry.answer = answer.await.ok().and_then(Result::ok);

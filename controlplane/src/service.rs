@@ -32,6 +32,8 @@ pub(crate) struct ServiceState {
     pub sources: Arc<Sources>,
     /// Counts the sources: an answer to an earlier one's question is none.
     pub epoch: u64,
+    /// Counts the answers that were taken.
+    pub answers: u64,
     pub rotation: Rotation<SessionRef>,
     pub runtime: Arc<ServiceRuntime>,
     /// The newest values, and what was made of them.
@@ -85,6 +87,7 @@ impl ServiceState {
             id,
             options,
             epoch: 0,
+            answers: 0,
             rotation,
             sources,
             runtime,
@@ -168,6 +171,7 @@ impl ServiceState {
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
     pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
+        self.answers += 1;
         let over_at = leases::over_at(&answer.holds);
         let hold = leases::hold(&answer.holds);
         self.holds = answer.holds;

@@ -82,7 +82,17 @@ impl Ask {
             values.into_iter().zip(items).map(|(it, item)| value(it, item.is_public)).collect();
         let said = Schedule { refetch_at, due_at: None, usable_until };
         if let Some(lease) = lease {
+            let lasts = lease.duration;
             let held = leases.take((&self.store, &self.provider), lease, values, began);
+            if lasts < LEASE_MIN {
+                // Each would be a new account at the target, hardly used before the next. This one goes back with `held`.
+                return Err(FetchError::Unusable(format!(
+                    "{}: its values live for {} s, which is less than the {} s that a login may take: give its role a longer time",
+                    self.place,
+                    lasts.as_secs(),
+                    LEASE_MIN.as_secs()
+                )));
+            }
             let piece = Piece::of_lease(held, Some("ok"));
             return Ok(Piece { schedule: piece.schedule.earlier(said), notes, ..piece });
         }
@@ -94,10 +104,71 @@ impl Ask {
     }
 }
 
+/// A lease that ends earlier is no use.
+const LEASE_MIN: Duration = Duration::from_secs(2);
+
 impl Piece {
     fn of_lease(held: Held, outcome: Option<&'static str>) -> Self {
         let due = Some(held.term.due_at());
         let schedule = Schedule { refetch_at: due, due_at: due, usable_until: Some(held.term.over_at().0) };
         Self { values: Arc::clone(&held.values), schedule, held: Some(held), notes: Vec::new(), outcome }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use protocol::Secret;
+
+    use super::*;
+    use crate::providers::{Fetching, Item, Lease, Revoke, Revoking};
+    use crate::testing::block_on;
+
+    /// A store whose leases are short, and how many of them have been given back.
+    struct Short(Duration, Arc<AtomicU32>);
+
+    impl Provider for Short {
+        fn fetch(&self, _request: Request) -> Fetching {
+            let lease =
+                Lease { id: "a".into(), duration: self.0, renewable: true, login: 0, revoke: Revoke::Unused };
+            let value = Secret::from_heap(b"s3".to_vec());
+            let fetched = Fetched { lease: Some(lease), ..Fetched::new(vec![value]) };
+            Box::pin(std::future::ready(Ok(fetched)))
+        }
+
+        fn revoke(&self, _lease: &Lease) -> Revoking {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            Box::pin(std::future::ready(Ok(())))
+        }
+    }
+
+    #[test]
+    fn a_lease_that_ends_before_anybody_could_log_in_is_given_back_and_said() {
+        for (millis, is_taken) in [(1_999, false), (2_000, true)] {
+            let returned = Arc::new(AtomicU32::new(0));
+            let provider: Arc<dyn Provider> =
+                Arc::new(Short(Duration::from_millis(millis), Arc::clone(&returned)));
+            let mut ask = Ask::new(&"vault".into(), &provider, "database/creds/app");
+            ask.request.items.push(Item {
+                id: "database/creds/app#password".into(),
+                raw: false,
+                is_public: false,
+            });
+            let leases = Leases::default();
+            block_on(async {
+                let piece = ask.obtain(None, false, None, &leases, clock::now()).await;
+                let words = piece.as_ref().err().map(ToString::to_string);
+                assert_eq!(words.is_none(), is_taken, "{words:?}");
+                assert!(
+                    words
+                        .is_none_or(|words| words.starts_with("database/creds/app: its values live for 1 s"))
+                );
+                assert_eq!(leases.count(), usize::from(is_taken));
+                drop(piece);
+                leases.give_all_back(Duration::from_secs(5)).await;
+            });
+            assert_eq!(returned.load(Ordering::Relaxed), 1);
+        }
     }
 }
