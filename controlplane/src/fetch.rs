@@ -4,6 +4,7 @@
 //! when to fetch or what changed.
 
 mod ask;
+mod parameters;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -69,6 +70,9 @@ pub(crate) struct Failure {
     pub provider: Arc<str>,
     pub error: FetchError,
 }
+
+/// What came of one ask, and how long that took.
+type Answered = (Result<Piece, FetchError>, Duration);
 
 /// One question, for the metrics.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,29 +194,40 @@ impl Sources {
         if !paths.is_empty() {
             watch.attach(paths).await;
         }
-        // A task each: they run side by side, and a provider that panics fails alone.
-        let rounds: Vec<_> = (0..self.asks.len())
-            .map(|index| {
-                let (sources, held) = (Arc::clone(&self), holds.get(index).cloned().flatten());
-                tokio::spawn(async move {
-                    let began = clock::now();
-                    let Sources { asks, refresh, leases, .. } = &*sources;
-                    let piece = asks[index].obtain(held, is_refused, *refresh, leases, began).await;
-                    (piece, clock::now().duration_since(began))
+        let mut answers: Vec<_> = self.asks.iter().map(|_| None).collect();
+        let is_first = |ask: &Ask| ask.provider.parameters().is_empty();
+        for round in [true, false] {
+            let asks = (0..self.asks.len()).filter(|index| is_first(&self.asks[*index]) == round);
+            // A task each: they run side by side, and a provider that panics fails alone.
+            let asks: Vec<_> = asks
+                .map(|index| {
+                    let (sources, held) = (Arc::clone(&self), holds.get(index).cloned().flatten());
+                    let parameters = self.parameters(&self.asks[index], &answers);
+                    let task = tokio::spawn(async move {
+                        let began = clock::now();
+                        let Sources { asks, refresh, leases, .. } = &*sources;
+                        let obtain =
+                            |parameters| asks[index].obtain(held, is_refused, *refresh, leases, parameters);
+                        let piece = match parameters {
+                            Ok(parameters) => obtain(parameters).await,
+                            Err(error) => Err(error),
+                        };
+                        (piece, clock::now().duration_since(began))
+                    });
+                    (index, task)
                 })
-            })
-            .collect();
-        let mut answers = Vec::with_capacity(rounds.len());
-        for round in rounds {
-            answers.push(round.await.unwrap_or_else(|_| {
-                let words = "the provider broke down: this is a bug".to_owned();
-                (Err(FetchError::Failing(words)), Duration::ZERO)
-            }));
+                .collect();
+            for (index, task) in asks {
+                answers[index] = Some(task.await.unwrap_or_else(|_| {
+                    let words = "the provider broke down: this is a bug".to_owned();
+                    (Err(FetchError::Failing(words)), Duration::ZERO)
+                }));
+            }
         }
-        self.join(answers, holds)
+        self.join(answers.into_iter().flatten().collect(), holds)
     }
 
-    fn join(&self, answers: Vec<(Result<Piece, FetchError>, Duration)>, mut holds: Holds) -> Answer {
+    fn join(&self, answers: Vec<Answered>, mut holds: Holds) -> Answer {
         holds.resize(self.asks.len(), None);
         let mut round =
             Round { values: self.literals.clone(), schedule: Schedule::default(), notes: Vec::new() };

@@ -55,7 +55,12 @@ impl Settings {
 
     /// The value of `name` that stands in the file.
     pub(crate) fn fixed(&self, name: &str) -> Option<&impl SecretMemory> {
-        self.0.get(name).into_iter().flatten().find_map(|setting| match setting {
+        self.all_fixed(name).next()
+    }
+
+    /// Those values of the list `name` that stand in the file.
+    pub(crate) fn all_fixed(&self, name: &str) -> impl Iterator<Item = &Value> {
+        self.0.get(name).into_iter().flatten().filter_map(|setting| match setting {
             Setting::Literal(value) => Some(value),
             Setting::From { .. } => None,
         })
@@ -68,7 +73,7 @@ impl Settings {
             match setting {
                 Setting::Literal(value) => values.push(Secret::new(value.clone())),
                 Setting::From { provider, item } => {
-                    let fetched = provider.fetch(Request { items: vec![item.clone()] }).await?;
+                    let fetched = provider.fetch(Request::of(vec![item.clone()])).await?;
                     values.extend(fetched.values.into_iter().next());
                 }
             }

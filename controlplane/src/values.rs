@@ -48,6 +48,10 @@ impl Values {
         self.0.insert(name.into(), value);
     }
 
+    pub(crate) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
     /// Whether both have the same values under the same names. Takes as long for a wrong value as for the right one
     /// of its length.
     pub(crate) fn is_same(&self, other: &Self) -> bool {

@@ -20,6 +20,7 @@ mod literals;
 mod model;
 mod nearest;
 mod needs;
+mod parameters;
 mod place;
 mod providers;
 mod section;
@@ -223,9 +224,10 @@ impl Reading<'_> {
         let services = services::read(reader, &root, &mut shared);
         let Shared { literals, .. } = shared;
         literals.warn_if_shared(reader, self.path, self.is_shared);
-        let Services { served, unserved } = services?;
+        let (Services { served, unserved }, stores) = (services?, stores?);
+        parameters::check(reader, &stores, &served);
         let path = self.path.to_owned();
-        Some(Config { path, services: served, unserved, stores: stores?, broker: broker.config })
+        Some(Config { path, services: served, unserved, stores, broker: broker.config })
     }
 }
 

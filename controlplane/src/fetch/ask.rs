@@ -2,6 +2,7 @@
 //!
 //! Owns the choice between another answer, more time for a lease, and what is there already.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,7 +42,7 @@ impl Ask {
             store: Arc::clone(store),
             provider: Arc::clone(provider),
             place: place.to_owned(),
-            request: Request { items: Vec::new() },
+            request: Request::of(Vec::new()),
             names: Vec::new(),
         }
     }
@@ -53,8 +54,9 @@ impl Ask {
         is_refused: bool,
         refresh: Option<Duration>,
         leases: &Leases,
-        began: Instant,
+        parameters: BTreeMap<&'static str, String>,
     ) -> Result<Piece, FetchError> {
+        let began = clock::now();
         if let Some(held) = held {
             match held.term.step(began, is_refused) {
                 Step::Keep => return Ok(Piece::of_lease(held, None)),
@@ -71,7 +73,7 @@ impl Ask {
             }
         }
         let began = clock::now();
-        let fetched = self.provider.fetch(self.request.clone()).await?;
+        let fetched = self.provider.fetch(Request { parameters, ..self.request.clone() }).await?;
         let items = &self.request.items;
         if fetched.values.len() != items.len() {
             let words = "the provider gave another number of values: this is a bug".to_owned();
@@ -157,7 +159,7 @@ mod tests {
             });
             let leases = Leases::default();
             block_on(async {
-                let piece = ask.obtain(None, false, None, &leases, clock::now()).await;
+                let piece = ask.obtain(None, false, None, &leases, BTreeMap::new()).await;
                 let words = piece.as_ref().err().map(ToString::to_string);
                 assert_eq!(words.is_none(), is_taken, "{words:?}");
                 assert!(

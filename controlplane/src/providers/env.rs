@@ -70,7 +70,7 @@ mod tests {
 
     fn fetch(ids: &[&str]) -> Result<Fetched, FetchError> {
         let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false, is_public: false }).collect();
-        crate::testing::block_on(Env.fetch(Request { items }))
+        crate::testing::block_on(Env.fetch(Request::of(items)))
     }
 
     #[test]

@@ -236,7 +236,7 @@ mod tests {
     use crate::testing::TempDir;
 
     fn fetch(path: &Path, raw: bool) -> Result<Fetched, FetchError> {
-        let request = Request { items: vec![Item { id: path.display().to_string(), raw, is_public: false }] };
+        let request = Request::of(vec![Item { id: path.display().to_string(), raw, is_public: false }]);
         crate::testing::block_on(File.fetch(request))
     }
 

@@ -174,7 +174,7 @@ mod tests {
         for name in ["one", "two"] {
             set(&dir, name, name);
             let store = opened(&dir, name);
-            let fetched = block_on(store.fetch(Request { items: vec![item("pw")] }));
+            let fetched = block_on(store.fetch(Request::of(vec![item("pw")])));
             let fetched = fetched.unwrap_or_else(|error| panic!("{error}"));
             assert_eq!(fetched.values[0].expose(<[u8]>::to_vec), name.as_bytes());
             assert_eq!(store.watch_path("pw"), Some(dir.path().join(name).join("data/v.age")));

@@ -10,6 +10,7 @@ mod http;
 mod local;
 mod vault;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
@@ -68,6 +69,12 @@ pub trait Kind: Send + Sync {
 
     /// What is wrong with settings that are right each for itself: one that needs another, two that cannot both be.
     fn check_settings(&self, written: &Written<'_>) -> Vec<Conflict> {
+        let _ = written;
+        Vec::new()
+    }
+
+    /// What a store with these settings must be told of a service before it can answer: names of values that are no secrets.
+    fn parameters(&self, written: &Written<'_>) -> Vec<&'static str> {
         let _ = written;
         Vec::new()
     }
@@ -135,6 +142,11 @@ pub trait Provider: Send + Sync {
     /// Fetches every value of `request` in one round: what comes back belongs together. It either has all values
     /// or fails, within a time that the provider bounds itself.
     fn fetch(&self, request: Request) -> Fetching;
+
+    /// What it must be told with each request: see [`Kind::parameters`].
+    fn parameters(&self) -> &[&'static str] {
+        &[]
+    }
 
     /// What of `id` is asked for at once: values whose ids have the same place belong together and come in one request, those
     /// of others do not, and may have leases of their own.
@@ -211,6 +223,15 @@ pub type Revoking = Pin<Box<dyn Future<Output = Result<(), FetchError>> + Send>>
 pub struct Request {
     /// The values, each once.
     pub items: Vec<Item>,
+    /// What [`Provider::parameters`] names, as the service has it now.
+    pub parameters: BTreeMap<&'static str, String>,
+}
+
+impl Request {
+    /// A request of a store that need not be told anything.
+    pub fn of(items: Vec<Item>) -> Self {
+        Self { items, parameters: BTreeMap::new() }
+    }
 }
 
 /// One value of a [`Request`].

@@ -69,3 +69,30 @@ fn a_program_is_asked_again_and_its_last_word_serves_while_it_fails_for_as_long_
     waiting.join().unwrap();
     assert!(!broker.said().contains("another"), "{}", broker.said());
 }
+
+/// As the tokens of clouds are made: for a host, a port and a user, and for a while.
+#[test]
+fn a_program_is_told_whom_its_token_is_for_and_the_token_ends() {
+    let cluster = shared(Major::Distribution);
+    let login = cluster.user(None).unwrap();
+    let token = format!("token-of-{}-for-127.0.0.1:{}", login.name, cluster.port);
+    cluster.sql(&format!("ALTER USER {} PASSWORD '{token}'", login.name)).unwrap();
+    let mut file = File::new().unwrap();
+    file.providers.push(
+        "tokens: {type: command, run: [printf, 'token-of-%s-for-{host}:{port}'], lifetime: 15m}".to_owned(),
+    );
+    file.providers.push("told: {type: command, run: [cat]}".to_owned());
+    let name = file.secret("name", &login.name).unwrap();
+    // One of the values that it is told comes from a store itself.
+    file.providers[0] = file.providers[0].replace("'token-of-%s", "'token-of-{username}%.0s");
+    file.services.push(
+        pg("db", cluster, &login)
+            .credential("username", Value::From("told", name.display().to_string()))
+            .credential("password", Value::From("tokens", "eu-central-1".to_owned()))
+            .line("refresh: off"),
+    );
+    let listen = file.services[0].listen.clone();
+    let broker = started(Broker::start(&file));
+    session(&listen, &login);
+    assert!(!broker.said().contains(&token), "{}", broker.said());
+}

@@ -233,3 +233,34 @@ fn a_query_and_what_is_sent_are_not_explained() {
     assert!(said.starts_with(store), "{said}");
     assert!(said.contains("  password     from web: a?...#/b\n") && !said.contains("hunter2"), "{said}");
 }
+
+#[test]
+fn what_a_store_must_be_told_is_there_and_comes_from_elsewhere() {
+    let rds = "  rds: {type: command, run: [token, '{host}:{port}', '{username}']}\n";
+    let with = |credentials: &str, more: &str| {
+        let text = with_service("").replace("{host: db}", &format!("{{{credentials}}}"));
+        format!("{text}providers:\n{rds}{more}")
+    };
+    let password = "password: {from: rds, get: eu}";
+    for (credentials, more, expected) in [
+        (
+            format!("host: db, username: me, {password}"),
+            "",
+            "services.pg.credentials.password: `rds` must be told the service's `port`, and there is none",
+        ),
+        (
+            format!("host: db, port: '1', username: {{from: rds, get: name}}, {password}"),
+            "",
+            "`rds` must be told the service's `username`, which comes late itself",
+        ),
+        (
+            format!("host: db, port: '1', username: me, {password}"),
+            "  v: {type: http, url: 'https://v.test/', bearer: {from: rds, get: x}}\n",
+            "providers.v.bearer: `rds` must be told of a service, and is asked for none here",
+        ),
+    ] {
+        let said = report(&with(&credentials, more));
+        assert!(said.contains(expected), "{said}");
+    }
+    loaded(&with(&format!("host: db, port: '1', username: {{from: env, get: U}}, {password}"), ""));
+}

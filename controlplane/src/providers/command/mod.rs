@@ -1,8 +1,11 @@
 //! `command`: values that a program prints.
 //!
-//! Owns the running of the program: what it is given, how long it may take, and how much it may say. No shell is asked. What it
-//! says on stderr is thrown away: nobody knows whether a secret is in there.
+//! Owns what the program is given, and what its end means. No shell is asked. What it says on stderr is thrown away: nobody knows
+//! whether a secret is in there.
 
+mod running;
+
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::process::CommandExt;
@@ -10,31 +13,41 @@ use std::process::Stdio;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use dataplane::{SecretArena, SecretBytes};
+use dataplane::SecretArena;
 use protocol::{Secret, SecretMemory};
-use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::AsyncReadExt;
-use tokio::process::{Child, Command as Program};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::process::Command as Program;
+use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
+use running::{OUTPUT_MAX, Running};
+
 use super::file::trim_newline;
-use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings};
+use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings, Written};
+use crate::clock;
 use crate::os_words::words;
+use crate::web::line::duration;
 
 /// The kind `command`.
 pub(super) struct Command;
 
 /// One program.
-struct Asked(Settings);
+struct Asked {
+    settings: Settings,
+    parameters: Vec<&'static str>,
+}
 
-const SETTINGS: [KnownSetting; 2] = [
+const SETTINGS: [KnownSetting; 3] = [
     KnownSetting { is_required: true, is_list: true, check: check_word, ..KnownSetting::new(RUN) },
     KnownSetting { check: check_timeout, ..KnownSetting::new(TIMEOUT) },
+    KnownSetting { check: check_lifetime, ..KnownSetting::new(LIFETIME) },
 ];
 
 const RUN: &str = "run";
 const TIMEOUT: &str = "timeout";
+const LIFETIME: &str = "lifetime";
+
+/// What may stand in a command line as `{host}`, and is no secret there.
+const PARAMETERS: [&str; 3] = ["host", "port", "username"];
 
 impl Kind for Command {
     fn name(&self) -> &'static str {
@@ -59,9 +72,27 @@ impl Kind for Command {
         &SETTINGS
     }
 
-    fn open(&self, settings: Settings) -> Arc<dyn Provider> {
-        Arc::new(Asked(settings))
+    fn parameters(&self, written: &Written<'_>) -> Vec<&'static str> {
+        let words: Vec<Vec<u8>> = written.values(RUN).map(|word| word.expose(<[u8]>::to_vec)).collect();
+        parameters(&words)
     }
+
+    fn open(&self, settings: Settings) -> Arc<dyn Provider> {
+        let words: Vec<&[u8]> = settings.all_fixed(RUN).map(SecretMemory::bytes).collect();
+        let parameters = parameters(&words);
+        Arc::new(Asked { settings, parameters })
+    }
+}
+
+/// Those that one of these words has in it.
+fn parameters(words: &[impl AsRef<[u8]>]) -> Vec<&'static str> {
+    let has = |word: &[u8], name: &str| word.windows(name.len()).any(|part| part == name.as_bytes());
+    let is_named = |name: &&str| words.iter().any(|word| has(word.as_ref(), &placeholder(name)));
+    PARAMETERS.into_iter().filter(is_named).collect()
+}
+
+fn placeholder(name: &str) -> String {
+    format!("{{{name}}}")
 }
 
 fn check_word(word: &[u8]) -> Result<(), &'static str> {
@@ -76,20 +107,36 @@ fn check_timeout(text: &[u8]) -> Result<(), &'static str> {
     }
 }
 
+fn check_lifetime(text: &[u8]) -> Result<(), &'static str> {
+    lifetime(text).map(drop).ok_or("expected a time like `15m`")
+}
+
+fn lifetime(text: &[u8]) -> Option<Duration> {
+    duration(std::str::from_utf8(text).ok()?)
+}
+
 impl Provider for Asked {
     fn must_be_asked(&self) -> bool {
         true
     }
 
+    fn parameters(&self) -> &[&'static str] {
+        &self.parameters
+    }
+
     fn fetch(&self, request: Request) -> Fetching {
-        let settings = self.0.clone();
+        let settings = self.settings.clone();
         Box::pin(async move {
-            let command = CommandLine::of(&settings).await?;
+            let command = CommandLine::of(&settings, &request.parameters).await?;
+            let lifetime = settings.value(LIFETIME).await?.and_then(|text| text.expose(lifetime));
+            let asked = clock::now();
             let mut values = Vec::with_capacity(request.items.len());
             for item in &request.items {
                 values.push(command.ask(item).await?);
             }
-            Ok(Fetched::new(values))
+            let refetch_at = lifetime.map(|lifetime| asked + lifetime * 2 / 3);
+            let usable_until = lifetime.map(|lifetime| asked + lifetime);
+            Ok(Fetched { refetch_at, usable_until, ..Fetched::new(values) })
         })
     }
 }
@@ -101,9 +148,13 @@ struct CommandLine {
 }
 
 impl CommandLine {
-    async fn of(settings: &Settings) -> Result<Self, FetchError> {
-        let word = |secret: Secret| OsString::from_vec(secret.expose(<[u8]>::to_vec));
-        let words: Vec<OsString> = settings.values(RUN).await?.into_iter().map(word).collect();
+    async fn of(
+        settings: &Settings,
+        parameters: &BTreeMap<&'static str, String>,
+    ) -> Result<Self, FetchError> {
+        let word = |secret: Secret| with_parameters(secret.expose(<[u8]>::to_vec), parameters);
+        let words: Vec<OsString> =
+            settings.values(RUN).await?.into_iter().map(word).collect::<Result<_, _>>()?;
         if words.is_empty() {
             return Err(FetchError::Unusable(
                 "there is no program to run: give the provider a name and `run:` in the section `providers`"
@@ -142,7 +193,7 @@ impl CommandLine {
         let end = Instant::now() + self.timeout;
         // The kernel says only when it has found the program whether it could: a file system may be dead.
         let starting = tokio::task::spawn_blocking(move || {
-            Program::from(command).spawn().map(|child| Running { child, _turn: turn })
+            Program::from(command).spawn().map(|child| Running::new(child, turn))
         });
         let started = timeout_at(end.into(), starting).await.map_err(late)?;
         let started = started.map_err(|_| unavailable("starting it broke down: this is a bug".into()))?;
@@ -167,50 +218,29 @@ impl CommandLine {
     }
 }
 
-/// A program that runs. It ends with this, and with it whatever it has started.
-struct Running {
-    child: Child,
-    _turn: SemaphorePermit<'static>,
-}
-
-impl Running {
-    /// What it prints, or `None` if that is more than may be, and how it ends.
-    async fn output(&mut self) -> std::io::Result<(Option<SecretBytes>, std::process::ExitStatus)> {
-        // The kernel writes it where it stays, so no copy stays behind elsewhere.
-        let mut output = SecretArena::of_process().zeroed(OUTPUT_MAX);
-        let mut filled = 0;
-        let mut is_more = false;
-        if let Some(mut stdout) = self.child.stdout.take() {
-            loop {
-                let mut beyond = [0];
-                is_more = filled == OUTPUT_MAX;
-                let room = if is_more { &mut beyond[..] } else { &mut output.bytes_mut()[filled..] };
-                let len = stdout.read(room).await?;
-                if is_more || len == 0 {
-                    is_more &= len > 0;
-                    break;
-                }
-                filled += len;
-            }
+/// `word` with the values in place of their names.
+fn with_parameters(
+    word: Vec<u8>,
+    parameters: &BTreeMap<&'static str, String>,
+) -> Result<OsString, FetchError> {
+    let Ok(text) = std::str::from_utf8(&word) else { return Ok(OsString::from_vec(word)) };
+    let (mut whole, mut rest) = (String::new(), text);
+    loop {
+        let next =
+            parameters.iter().filter_map(|(name, value)| Some((rest.find(&placeholder(name))?, name, value)));
+        let Some((at, name, value)) = next.min() else { break };
+        whole.push_str(&rest[..at]);
+        // What comes from elsewhere must not become an option.
+        if whole.is_empty() && value.starts_with('-') {
+            return Err(FetchError::Unusable(format!(
+                "the service's `{name}` would be an option of the program"
+            )));
         }
-        output.truncate(filled);
-        if is_more {
-            self.kill();
-        }
-        Ok(((!is_more).then_some(output), self.child.wait().await?))
+        whole.push_str(value);
+        rest = &rest[at + placeholder(name).len()..];
     }
-
-    fn kill(&self) {
-        let group = self.child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
-        // It may be gone already.
-        let _ = group.map(|group| kill_process_group(group, Signal::KILL));
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.kill();
-    }
+    whole.push_str(rest);
+    Ok(whole.into())
 }
 
 /// Programs take what others need, too: some at a time.
@@ -219,9 +249,6 @@ static TURNS: Semaphore = Semaphore::const_new(8);
 /// Variables that a program is given: where programs are, whose home it is, and the words it speaks. None that may hold a
 /// secret.
 const KEPT: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "XDG_RUNTIME_DIR"];
-
-/// As for a file's value.
-const OUTPUT_MAX: usize = 64 * 1024;
 
 /// In seconds.
 const TIMEOUT_DEFAULT: u64 = 10;
@@ -241,7 +268,7 @@ mod tests {
 
     fn ask(pairs: &[(&str, &str)], ids: &[&str]) -> Result<Vec<Vec<u8>>, FetchError> {
         let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false, is_public: false }).collect();
-        let fetched = block_on(Command.open(settings(pairs)).fetch(Request { items }))?;
+        let fetched = block_on(Command.open(settings(pairs)).fetch(Request::of(items)))?;
         Ok(fetched.values.iter().map(|value| value.expose(<[u8]>::to_vec)).collect())
     }
 
@@ -303,6 +330,44 @@ mod tests {
     fn a_program_that_prints_without_end_is_ended() {
         let failed = script("yes", "x");
         assert_eq!(failed, Err(FetchError::Unusable("/bin/sh x: it printed more than 64 KiB".into())));
+    }
+
+    #[test]
+    fn a_program_is_told_what_its_command_line_names() {
+        let run = ["printf", "{port}{host}:%s {username}\\n", "{database}"];
+        let settings = settings(&run.map(|word| (RUN, word)));
+        let store = Command.open(settings.clone());
+        assert_eq!(store.parameters(), ["host", "port", "username"]);
+        let line = |host: &str| {
+            let parameters = [("host", host), ("port", "5432"), ("username", "me")]
+                .map(|(name, value)| (name, value.to_owned()));
+            block_on(CommandLine::of(&settings, &parameters.into())).map(|line| line.words)
+        };
+        // A value is no command line itself.
+        assert_eq!(
+            line("{username}"),
+            Ok(["printf", "5432{username}:%s me\\n", "{database}"].map(Into::into).into())
+        );
+        let item = Item { id: "x".into(), raw: false, is_public: false };
+        let parameters = [("host", "db"), ("port", "-5"), ("username", "me")]
+            .map(|(name, value)| (name, value.to_owned()));
+        let refused = block_on(store.fetch(Request { items: vec![item], parameters: parameters.into() }));
+        let words = "the service's `port` would be an option of the program";
+        assert_eq!(refused.err(), Some(FetchError::Unusable(words.into())));
+        assert!(Command.open(Settings::default()).parameters().is_empty());
+    }
+
+    #[test]
+    fn what_a_program_prints_may_have_a_lifetime() {
+        let settings = settings(&[(RUN, "echo"), (LIFETIME, "15m")]);
+        let item = Item { id: "x".into(), raw: false, is_public: false };
+        let before = clock::now();
+        let fetched = block_on(Command.open(settings).fetch(Request::of(vec![item])));
+        let fetched = fetched.unwrap_or_else(|error| panic!("{error}"));
+        let asked = fetched.usable_until.map(|at| at - Duration::from_secs(900));
+        assert!(asked.is_some_and(|asked| before <= asked && asked <= clock::now()));
+        assert_eq!(fetched.refetch_at, asked.map(|asked| asked + Duration::from_secs(600)));
+        assert!(check_lifetime(b"soon").is_err());
     }
 
     #[test]
