@@ -8,6 +8,7 @@ use std::thread;
 
 use rustix::fs::inotify::{self, CreateFlags, Reader, WatchFlags};
 use tests::broker::binary;
+use tests::mysql::not_run;
 use tests::process;
 use tests::vault::Vault;
 
@@ -44,6 +45,36 @@ fn a_full_disk_leaves_the_old_vault_whole() {
     assert_eq!(names_beside(&vault.vault), ["vault.age", "vault.age.lock"], "nothing is left of it");
     assert_eq!(names_beside(&vault.key), ["vault.key"]);
     assert_eq!(vault.get("name").unwrap(), "old");
+}
+
+/// In a mount namespace of its own: sets a secret on a small disk, fills the disk, sets the secret again, frees what was taken, and
+/// shows what is there.
+const ON_A_SMALL_DISK: &str = r#"
+    mkdir "$1" && mount -t tmpfs -o size=64k,mode=700 tmpfs "$1" || exit 77
+    printf old | "$2" secret set name || exit 1
+    head -c 1000000 /dev/zero >"$1/rest" 2>/dev/null
+    if printf new | "$2" secret set name; then exit 2; fi
+    if "$2" secret rotate-key; then exit 3; fi
+    "$2" secret get name --reveal && echo && rm "$1/rest" && ls "$1"
+    printf new | "$2" secret set name >/dev/null && "$2" secret get name --reveal
+"#;
+
+#[test]
+fn a_disk_without_a_free_block_leaves_the_old_vault_whole() {
+    let vault = Vault::new().unwrap();
+    let disk = vault.vault.parent().unwrap();
+    fs::create_dir_all(disk.parent().unwrap()).unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", ON_A_SMALL_DISK, "sh"]).arg(disk);
+    command.arg(binary().unwrap());
+    let done = process::run(vault.tell(&mut command)).unwrap();
+    if done.stderr.contains("unshare:") || done.status.code() == Some(77) {
+        return not_run("namespaces for users");
+    }
+    assert!(done.status.success(), "{done}");
+    assert_eq!(done.stderr.matches("no space left on device").count(), 2, "{done}");
+    let shown = done.stdout.lines().rev().take(4).collect::<Vec<_>>();
+    assert_eq!(shown, ["new", "vault.age.lock", "vault.age", "old"], "{done}");
 }
 
 #[test]
