@@ -47,6 +47,15 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let Ok(_turn) = TURNS.acquire().await else { return Err(Lost::Died) };
+    run(name, patience, work).await
+}
+
+/// The same for whoever has a bound of its own on how much runs at a time.
+pub(crate) async fn run<T, F>(name: &str, patience: Duration, work: F) -> Result<T, Lost>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
     if STUCK.holds(name) {
         return Err(Lost::StillStuck);
     }

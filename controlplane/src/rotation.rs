@@ -235,6 +235,9 @@ impl<S: Copy + PartialEq> Rotation<S> {
             pause.start(now);
         }
         if certain {
+            if !current.proven && current.refused_at.is_none() {
+                self.pauses.on_fresh_refused();
+            }
             current.refused_at = Some(now);
         }
         if may_ask || stands_in || (certain && !self.grace().is_zero()) {
@@ -332,12 +335,16 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 }
                 self.trial = None;
                 self.moved_at = None;
-                self.grace = Grace::default();
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();
                 // Two values in a moment are one change.
                 if was_refused && !self.pauses.refusals.holds(now) {
                     self.pauses.refusals.start(now);
+                }
+                if self.pauses.hold_fresh(now) {
+                    self.current = Some(Current { generation, proven: false, refused_at: Some(now) });
+                } else {
+                    self.grace = Grace::default();
                 }
             }
             // Nothing better is to be had for those whom this fetch was for.

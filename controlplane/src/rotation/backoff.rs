@@ -52,9 +52,24 @@ pub(super) struct Pauses {
     pub(super) retries: Backoff,
     /// After fetches for refusals that may have meant the session: a client can provoke those, so they hold up nobody.
     pub(super) doubts: Backoff,
+    /// How many generations in a row the target has refused that nobody had tried before.
+    fresh_refused: u32,
 }
 
+/// A store and its target may be so many changes apart. Whoever gives another wrong value each time is not believed for ever.
+const FRESH_REFUSED_MAX: u32 = 3;
+
 impl Pauses {
+    /// The target has refused a generation at its first trial.
+    pub(super) fn on_fresh_refused(&mut self) {
+        self.fresh_refused = self.fresh_refused.saturating_add(1);
+    }
+
+    /// Whether also a generation that nobody has tried rests as long as those before it.
+    pub(super) fn hold_fresh(&self, now: Instant) -> bool {
+        self.fresh_refused >= FRESH_REFUSED_MAX && self.refusals.holds(now)
+    }
+
     /// When the next one ends.
     pub(super) fn next_end(&self) -> Option<Instant> {
         [self.refusals.until, self.retries.until, self.doubts.until].into_iter().flatten().min()

@@ -16,7 +16,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let fetch_at = match self.fetching {
             Fetching::Idle => self.fetch_at().into_iter().chain(self.grace.ask_at).min(),
-            Fetching::UnderWay { .. } => None,
+            Fetching::UnderWay { began, .. } => self.lifetime.overdue_at(began),
         };
         let trial_until = self.trial.as_ref().map(|trial| trial.until);
         let pauses = [self.pauses.next_end(), self.earlier.next_end(), self.grace_ends_at()];
@@ -29,6 +29,11 @@ impl<S: Copy + PartialEq> Rotation<S> {
 
     /// Does what is due.
     pub(crate) fn on_time(&mut self, now: Instant, actions: &mut Vec<Action<S>>) {
+        if let Fetching::UnderWay { began, .. } = self.fetching
+            && self.lifetime.overdue_at(began).is_some_and(|at| at <= now)
+        {
+            self.lifetime.on_failure(now);
+        }
         if self.lifetime.usable_until(self.rules).is_some_and(|at| at <= now) {
             self.lifetime = Lifetime::default();
             self.current = None;

@@ -48,6 +48,12 @@ impl Lifetime {
         }
     }
 
+    /// When a store that was asked at `began` has failed as far as the present values are concerned, though it may still answer.
+    pub(super) fn overdue_at(&self, began: Instant) -> Option<Instant> {
+        let due = self.schedule.due_at.filter(|_| self.stale_since.is_none())?;
+        Some(due.max(began + SLOW_AFTER))
+    }
+
     /// The store has withdrawn them.
     pub(super) fn end(&mut self, now: Instant) {
         self.schedule.usable_until = Some(now);
@@ -69,3 +75,6 @@ impl Lifetime {
         self.stale_since.is_some()
     }
 }
+
+/// As long as stores are waited for that have not been told otherwise.
+const SLOW_AFTER: Duration = Duration::from_secs(15);

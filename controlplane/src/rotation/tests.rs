@@ -251,8 +251,11 @@ fn values_that_change_with_every_fetch_and_are_always_refused_do_not_make_a_loop
         scene.wait(10);
         if scene.refused(2) == [Fetch] {
             fetches += 1;
-            assert_eq!(scene.fetched_new(), [retry(2, scene.generation)]);
-            assert_eq!(scene.refused(2), [give_up(2)]);
+            // Only the first of them are tried before they have rested.
+            match scene.fetched_new()[..] {
+                [Action::Answer(2, Answer::Retry(_))] => assert_eq!(scene.refused(2), [give_up(2)]),
+                ref other => assert_eq!(other, [give_up(2)]),
+            }
         }
     }
     assert!((10..=15).contains(&fetches), "{fetches}");

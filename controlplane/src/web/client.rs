@@ -4,14 +4,14 @@
 //! and a bound on the answer. Its errors hold never a byte of an answer. Knows nothing of what answers mean.
 
 use std::cell::Cell;
-use std::io::Read;
+use std::io::{self, Read};
 use std::time::{Duration, Instant};
 
-use ureq::http::header::{LOCATION, RETRY_AFTER};
-use ureq::http::{Request, StatusCode, Uri};
+use ureq::http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
+use ureq::http::{HeaderMap, Request, StatusCode, Uri};
 use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector};
-use ureq::{Agent, AsSendBody, Error, Timeout};
+use ureq::{Agent, AsSendBody, Error, ProxyProtocol, Timeout};
 use zeroize::Zeroizing;
 
 use super::line::Line;
@@ -39,13 +39,21 @@ pub(crate) enum Sent {
     Answer(Answer),
     /// Another address, if it can be read. It is not followed here.
     Redirect(Option<Uri>),
+    /// An answer in a coding that was not asked for: its bytes are not what they stand for.
+    Coded,
 }
 
 impl Client {
     /// A client for what is at the end of `line`, or why there can be none: a file that is missing, say.
     pub(crate) fn new(line: &Line, deadline: Instant) -> Result<Self, String> {
+        let proxy = match &line.proxy.0 {
+            Some(proxy) if proxy.protocol() == ProxyProtocol::Https => Some(tls::proxy_config()?),
+            _ => None,
+        };
         let encryption = Encryption {
             config: if line.is_encrypted() { Some(tls::config(line)?) } else { None },
+            is_proxied: line.proxy.0.is_some(),
+            proxy,
             server_name: line.server_name.clone(),
             host: line.address.host().unwrap_or_default().to_owned(),
         };
@@ -57,7 +65,8 @@ impl Client {
             .proxy(line.proxy.0.clone())
             .max_response_header_size(BUFFER_BYTES / 2)
             .build();
-        let connector = ().chain(ConnectProxyConnector::default()).chain(Sockets).chain(encryption);
+        let connector =
+            ().chain(ConnectProxyConnector::default()).chain(Sockets { deadline }).chain(encryption);
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
         Ok(Self { agent, deadline, rest: Cell::new(None) })
     }
@@ -87,13 +96,31 @@ impl Client {
                 response.headers().get(LOCATION).and_then(|value| value.to_str().ok()?.parse().ok());
             return Ok(Sent::Redirect(location));
         }
-        if let Some(seconds) = response.headers().get(RETRY_AFTER).filter(|_| !status.is_success()) {
+        // Beside another status it is about what was asked for, and not about the store.
+        let is_about_all = matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if let Some(seconds) = response.headers().get(RETRY_AFTER).filter(|_| is_about_all) {
             let seconds = seconds.to_str().ok().and_then(|seconds| seconds.parse().ok());
             self.rest.set(seconds.map(Duration::from_secs));
+        }
+        if is_coded(response.headers()) {
+            return Ok(Sent::Coded);
         }
         let body = read(response.body_mut().as_reader())?;
         Ok(Sent::Answer(Answer { status: status.as_u16(), body }))
     }
+}
+
+/// Whether a body is something else than its bytes (RFC 9110, section 8.4, and RFC 9112, section 6.1). We accept no coding.
+fn is_coded(headers: &HeaderMap) -> bool {
+    let is_other = |name, known: &str| {
+        headers.get_all(name).iter().any(|value| {
+            let codings = value.to_str().unwrap_or("?").split(',').map(str::trim);
+            codings
+                .into_iter()
+                .any(|coding| !["", "identity", known].iter().any(|known| coding.eq_ignore_ascii_case(known)))
+        })
+    };
+    is_other(CONTENT_ENCODING, "identity") || is_other(TRANSFER_ENCODING, "chunked")
 }
 
 /// The whole body. Its memory does not grow, so that nothing of it is left behind.
@@ -123,10 +150,17 @@ fn read(mut source: impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
 /// What went wrong on the way, without a byte of what came.
 fn describe(error: &Error) -> String {
     match error {
-        Error::Io(error) => match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(error) => format!("tls: {error}"),
-            None => words(error),
-        },
+        Error::Io(error) => {
+            let inner = error.get_ref();
+            match (
+                inner.and_then(|it| it.downcast_ref()),
+                inner.and_then(|it| it.downcast_ref::<io::Error>()),
+            ) {
+                (Some(error), _) => format!("tls: {}", tls::words(error)),
+                (None, Some(error)) => words(error),
+                (None, None) => words(error),
+            }
+        }
         Error::Timeout(Timeout::Resolve) => "lookup: i/o timeout".to_owned(),
         Error::Timeout(_) => "i/o timeout".to_owned(),
         Error::HostNotFound => "no such host".to_owned(),
@@ -136,6 +170,9 @@ fn describe(error: &Error) -> String {
         _ => "the request failed".to_owned(),
     }
 }
+
+/// What is said of [`Sent::Coded`].
+pub(crate) const CODED: &str = "the answer is compressed, which was not asked for";
 
 /// A secret of Vault has 1 MiB at most in stores as they are set up usually.
 const BODY_BYTES_MAX: usize = 1024 * 1024;

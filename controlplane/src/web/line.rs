@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
 };
+use super::pem::Pem;
 use super::proxy::{Proxying, is_here};
 use super::said::Wrong;
 use super::wire::server_name;
@@ -42,12 +43,6 @@ pub(crate) enum Roots {
     Folder(PathBuf),
 }
 
-/// PEM, or the path of a file of it.
-pub(crate) enum Pem {
-    File(PathBuf),
-    Text(Zeroizing<String>),
-}
-
 impl Line {
     /// The way to `address`: `said` has what is said under a setting's name, and `variable` a variable of the environment, which
     /// may name a proxy.
@@ -57,7 +52,7 @@ impl Line {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Wrong> {
         let roots = match said(CA_CERT)? {
-            Some(pem) => Some(Roots::Pem(Pem::of(pem))),
+            Some(pem) => Some(Roots::Pem(Pem::of(CA_CERT, pem)?)),
             None => said(CA_PATH)?.map(|path| Roots::Folder(path.as_str().into())),
         };
         Ok(Self {
@@ -67,9 +62,12 @@ impl Line {
             },
             address,
             roots,
-            identity: said(CLIENT_CERT)?
-                .zip(said(CLIENT_KEY)?)
-                .map(|(certificate, key)| (Pem::of(certificate), Pem::of(key))),
+            identity: match said(CLIENT_CERT)?.zip(said(CLIENT_KEY)?) {
+                Some((certificate, key)) => {
+                    Some((Pem::of(CLIENT_CERT, certificate)?, Pem::of(CLIENT_KEY, key)?))
+                }
+                None => None,
+            },
             server_name: said(TLS_SERVER_NAME)?.and_then(|name| server_name(&name)),
             skip_verify: said(SKIP_VERIFY)?.and_then(|word| boolean(&word)).unwrap_or_default(),
             timeout: said(TIMEOUT)?.and_then(|time| duration(&time)).unwrap_or(TIMEOUT_DEFAULT),
@@ -85,16 +83,6 @@ impl Line {
     /// Whether it does not leave this machine.
     pub(crate) fn stays_here(&self) -> bool {
         is_here(self.address.host().unwrap_or_default())
-    }
-}
-
-impl Pem {
-    fn of(text: Zeroizing<String>) -> Self {
-        if text.trim_start().starts_with("-----BEGIN ") {
-            Self::Text(text)
-        } else {
-            Self::File(text.as_str().into())
-        }
     }
 }
 

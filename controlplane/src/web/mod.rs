@@ -9,6 +9,7 @@ pub(crate) mod json;
 pub(crate) mod keys;
 pub(crate) mod line;
 pub(crate) mod look;
+pub(crate) mod pem;
 mod proxy;
 pub(crate) mod quote;
 pub(crate) mod said;

@@ -9,14 +9,24 @@ use std::sync::{Arc, OnceLock};
 use rustls::client::Resumption;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::line::{Line, Pem, Roots};
-use crate::os_words::words;
+use super::keys::CA_PATH;
+use super::line::{Line, Roots};
+use super::pem::Pem;
 
-/// What `line` says about TLS.
+/// With the proxy: nothing is shown to it, and it is who it says.
+pub(super) fn proxy_config() -> Result<Arc<ClientConfig>, String> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    let mut config = builder.with_root_certificates(system_roots()).with_no_client_auth();
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// What `line` says about TLS with the store.
 pub(crate) fn config(line: &Line) -> Result<Arc<ClientConfig>, String> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
@@ -32,14 +42,8 @@ pub(crate) fn config(line: &Line) -> Result<Arc<ClientConfig>, String> {
     };
     let mut config = match &line.identity {
         Some((certificate, key)) => {
-            let chain = certificates(certificate)?;
-            let key_der = match key {
-                Pem::File(path) => PrivateKeyDer::from_pem_file(path),
-                Pem::Text(text) => PrivateKeyDer::from_pem_slice(text.as_bytes()),
-            };
-            let key_der = key_der.map_err(|error| unusable(key, &error))?;
-            let shown = builder.with_client_auth_cert(chain, key_der);
-            shown.map_err(|error| format!("{} and {}: {error}", name(certificate), name(key)))?
+            let shown = builder.with_client_auth_cert(certificate.certificates()?, key.key()?);
+            shown.map_err(|error| format!("{} and {}: {error}", certificate.name(), key.name()))?
         }
         None => builder.with_no_client_auth(),
     };
@@ -54,7 +58,7 @@ impl Roots {
         match self {
             Self::Pem(pem) => add(&mut store, pem)?,
             Self::Folder(folder) => {
-                let failed = |error| format!("open {}: {}", folder.display(), words(&error));
+                let failed = |error| format!("open {}: {}", folder.display(), crate::os_words::words(&error));
                 let mut paths = Vec::new();
                 for entry in fs::read_dir(folder).map_err(failed)? {
                     let path = entry.map_err(failed)?.path();
@@ -63,7 +67,7 @@ impl Roots {
                     }
                 }
                 for path in paths {
-                    add(&mut store, &Pem::File(path))?;
+                    add(&mut store, &Pem::file(CA_PATH, path))?;
                 }
                 if store.is_empty() {
                     return Err(format!("{} holds no certificate", folder.display()));
@@ -75,39 +79,19 @@ impl Roots {
 }
 
 fn add(store: &mut RootCertStore, pem: &Pem) -> Result<(), String> {
-    for certificate in certificates(pem)? {
-        store.add(certificate).map_err(|error| format!("{}: {error}", name(pem)))?;
+    for certificate in pem.certificates()? {
+        store.add(certificate).map_err(|error| format!("{}: {error}", pem.name()))?;
     }
     Ok(())
 }
 
-fn certificates(pem: &Pem) -> Result<Vec<CertificateDer<'static>>, String> {
-    let found: Result<Vec<_>, _> = match pem {
-        Pem::File(path) => {
-            CertificateDer::pem_file_iter(path).map_err(|error| unusable(pem, &error))?.collect()
-        }
-        Pem::Text(text) => CertificateDer::pem_slice_iter(text.as_bytes()).collect(),
-    };
-    match found {
-        Ok(certificates) if certificates.is_empty() => Err(format!("{} holds no certificate", name(pem))),
-        Ok(certificates) => Ok(certificates),
-        Err(error) => Err(unusable(pem, &error)),
-    }
-}
-
-/// The error may quote the file, and the file may be a key's.
-fn unusable(pem: &Pem, error: &rustls::pki_types::pem::Error) -> String {
+/// What is wrong with a line in TLS, without a word of the peer's: its certificate may name anything.
+pub(super) fn words(error: &rustls::Error) -> String {
     match error {
-        rustls::pki_types::pem::Error::Io(error) => format!("open {}: {}", name(pem), words(error)),
-        _ => format!("{} is no PEM of what it should hold", name(pem)),
-    }
-}
-
-/// How errors call it.
-fn name(pem: &Pem) -> String {
-    match pem {
-        Pem::File(path) => path.display().to_string(),
-        Pem::Text(_) => "the PEM of a setting".to_owned(),
+        rustls::Error::InvalidCertificate(
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+        ) => "invalid peer certificate: it is for another name".to_owned(),
+        error => error.to_string(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! The bounds on asking stores.
 //!
-//! Owns how many fetches may block at a time, how long one may take, how often it is tried again, and the wish of a store to be left
-//! alone. Knows nothing of what is asked.
+//! Owns how many fetches may block at a time, of one host and of all, how long one may take, how often it is tried again, and the wish
+//! of a host to be left alone. Knows nothing of what is asked.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout_at;
 
 use super::client::GRACE;
-use crate::offload::offload;
+use crate::offload::run;
 use crate::providers::FetchError;
 
 /// What is left of a fetch.
@@ -26,9 +26,9 @@ impl Tries {
     }
 
     /// Whether there is to be another one after `outcome`. Waits until it is time for it.
-    pub(crate) async fn another<T>(&mut self, outcome: &Result<T, FetchError>, rest: &Rest) -> bool {
+    pub(crate) async fn another<T>(&mut self, outcome: &Result<T, FetchError>, host: &Host) -> bool {
         let now = Instant::now();
-        let again_at = rest.until(now).into_iter().fold(now + PAUSE, Instant::max);
+        let again_at = host.until(now).into_iter().fold(now + PAUSE, Instant::max);
         let is_final = outcome.as_ref().err().is_none_or(|error| !error.is_for_now());
         if is_final || self.left == 0 || again_at >= self.deadline {
             return false;
@@ -39,25 +39,34 @@ impl Tries {
     }
 }
 
-/// Until when a store wants to be left alone.
-#[derive(Default)]
-pub(crate) struct Rest(Mutex<Option<Instant>>);
+/// One host of stores, as those see it who ask it.
+pub(crate) struct Host {
+    /// Until when it wants to be left alone.
+    rest_until: Mutex<Option<Instant>>,
+    turns: Semaphore,
+}
 
-impl Rest {
+impl Default for Host {
+    fn default() -> Self {
+        Self { rest_until: Mutex::default(), turns: Semaphore::new(AT_ONCE_EACH) }
+    }
+}
+
+impl Host {
     /// The store has asked for this.
-    pub(crate) fn begin(&self, time: Option<Duration>) {
+    pub(crate) fn rest(&self, time: Option<Duration>) {
         if let Some(time) = time {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            *self.rest_until.lock().unwrap_or_else(PoisonError::into_inner) =
                 Some(Instant::now() + time.min(REST_MAX));
         }
     }
 
-    /// Its end, if that has not come.
-    fn until(&self, now: Instant) -> Option<Instant> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| now < *until)
+    /// When it may be asked again, if that has not come.
+    pub(crate) fn until(&self, now: Instant) -> Option<Instant> {
+        self.rest_until.lock().unwrap_or_else(PoisonError::into_inner).filter(|until| now < *until)
     }
 
-    /// Waits for its end, if there is the time.
+    /// Waits until it may be asked again, if there is the time.
     pub(crate) async fn wait(&self, deadline: Instant) -> Result<(), FetchError> {
         let now = Instant::now();
         match self.until(now) {
@@ -74,22 +83,36 @@ impl Rest {
     }
 }
 
-/// Runs `work`, which asks a store, on a thread that may block; `None` if that takes too long. `name` tells it from all other work.
+/// Runs `work`, which asks `host`, on a thread that may block, and tells it its deadline: the wait for its turn is not the host's fault.
+/// `name` tells it from all other work, and is what errors begin with.
 pub(crate) async fn blocking<T: Send + 'static>(
+    host: &Host,
     name: &str,
     deadline: Instant,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Option<T> {
-    // A store that hangs must not hold all threads that files need, too.
-    let _turn = timeout_at(deadline.into(), TURNS.acquire()).await.ok()?.ok()?;
-    let patience = deadline.saturating_duration_since(Instant::now()) + GRACE;
-    offload(name, patience, work).await.ok()
+    work: impl FnOnce(Instant) -> T + Send + 'static,
+) -> Result<T, FetchError> {
+    let began = Instant::now();
+    let turns = async {
+        // First its own: whoever waits for a host that hangs holds up nobody else.
+        let turn = host.turns.acquire().await?;
+        TURNS.acquire().await.map(|all| (turn, all))
+    };
+    let Ok(Ok(_turns)) = timeout_at(deadline.into(), turns).await else {
+        return Err(FetchError::Failing(format!("{name}: too much else is asked at the moment")));
+    };
+    let now = Instant::now();
+    let deadline = deadline + (now - began);
+    let patience = deadline.saturating_duration_since(now) + GRACE;
+    let done = run(name, patience, move || work(deadline)).await;
+    done.map_err(|_| FetchError::Unavailable(format!("{name}: i/o timeout")))
 }
 
+/// Of all hosts. A thread costs its stack and the buffers of one request.
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
+const AT_ONCE: usize = 128;
 
-/// Half of what may block at a time.
-const AT_ONCE: usize = 8;
+/// Of one host.
+const AT_ONCE_EACH: usize = 8;
 
 /// As Vault's own client, at the least.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -18,9 +18,11 @@ use ureq::unversioned::transport::{
 use ureq::{Error, Timeout};
 use zeroize::Zeroizing;
 
-/// Opens sockets.
+/// Opens sockets, none of which is waited for beyond `deadline`: whoever asks bit by bit has as many times as there are bits.
 #[derive(Debug)]
-pub(crate) struct Sockets;
+pub(crate) struct Sockets {
+    pub(crate) deadline: Instant,
+}
 
 impl<In: Transport> Connector<In> for Sockets {
     type Out = Either<In, Socket>;
@@ -33,7 +35,7 @@ impl<In: Transport> Connector<In> for Sockets {
         if tunnel.is_some() {
             return Ok(tunnel.map(Either::A));
         }
-        let patience = left(details.timeout)?.map_or(CONNECT_MAX, |left| left.min(CONNECT_MAX));
+        let patience = left(details.timeout, self.deadline)?.min(CONNECT_MAX);
         let end = Instant::now() + patience;
         let mut failure = Error::HostNotFound;
         for address in &details.addrs {
@@ -44,7 +46,11 @@ impl<In: Transport> Connector<In> for Sockets {
             match TcpStream::connect_timeout(address, left) {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
-                    return Ok(Some(Either::B(Socket { stream, buffers: Wiped::new() })));
+                    return Ok(Some(Either::B(Socket {
+                        stream,
+                        deadline: self.deadline,
+                        buffers: Wiped::new(),
+                    })));
                 }
                 Err(error) => failure = said(error, Timeout::Connect),
             }
@@ -56,6 +62,7 @@ impl<In: Transport> Connector<In> for Sockets {
 /// A connection in clear.
 pub(crate) struct Socket {
     stream: TcpStream,
+    deadline: Instant,
     buffers: Wiped,
 }
 
@@ -65,12 +72,12 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(left(timeout)?)?;
+        self.stream.set_write_timeout(Some(left(timeout, self.deadline)?))?;
         self.stream.write_all(&self.buffers.output[..amount]).map_err(|error| said(error, timeout.reason))
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
-        self.stream.set_read_timeout(left(timeout)?)?;
+        self.stream.set_read_timeout(Some(left(timeout, self.deadline)?))?;
         self.buffers.fill_from(&mut self.stream).map_err(|error| said(error, timeout.reason))
     }
 
@@ -82,8 +89,12 @@ impl Transport for Socket {
 
 /// Puts TLS on connections to addresses that want it.
 pub(crate) struct Encryption {
-    /// How; `None` for a store in clear.
+    /// How with the store; `None` for one in clear.
     pub(crate) config: Option<Arc<ClientConfig>>,
+    /// Whether there is a proxy in between.
+    pub(crate) is_proxied: bool,
+    /// How with the proxy; `None` for one in clear.
+    pub(crate) proxy: Option<Arc<ClientConfig>>,
     /// The name that the store's certificate has, if that is not its host.
     pub(crate) server_name: Option<ServerName<'static>>,
     /// The store's host, which that name is for. A proxy has its own.
@@ -95,13 +106,16 @@ impl<In: Transport> Connector<In> for Encryption {
 
     fn connect(&self, details: &ConnectionDetails<'_>, line: Option<In>) -> Result<Option<Self::Out>, Error> {
         let Some(line) = line else { return Ok(None) };
-        let Some(config) = self.config.as_ref().filter(|_| details.needs_tls() && !line.is_tls()) else {
+        if !details.needs_tls() || line.is_tls() {
             return Ok(Some(Either::A(line)));
-        };
-        let host = details.uri.host().unwrap_or_default();
+        }
+        // The way to the proxy has no proxy.
+        let is_proxy = self.is_proxied && details.config.proxy().is_none();
+        let config = if is_proxy { &self.proxy } else { &self.config };
+        let config = config.as_ref().ok_or_else(|| io::Error::other("there is no TLS for it"))?;
         let name = match &self.server_name {
-            Some(name) if host == self.host => name.clone(),
-            _ => server_name(host).ok_or(Error::HostNotFound)?,
+            Some(name) if !is_proxy && details.uri.host() == Some(&*self.host) => name.clone(),
+            _ => details.uri.host().and_then(server_name).ok_or(Error::HostNotFound)?,
         };
         let connection = ClientConnection::new(Arc::clone(config), name).map_err(io::Error::other)?;
         let line = TransportAdapter::new(line.boxed(), Arc::clone(&details.current_time));
@@ -137,7 +151,7 @@ impl Transport for Tls {
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {
         self.stream.sock.set_timeout(timeout);
-        Ok(self.buffers.fill_from(&mut self.stream)?)
+        self.buffers.fill_from(&mut self.stream).map_err(|error| said(error, timeout.reason))
     }
 
     fn is_open(&mut self) -> bool {
@@ -219,19 +233,21 @@ impl Buffers for Wiped {
 }
 
 /// How long the next step may take; `Err` once nothing is left.
-fn left(timeout: NextTimeout) -> Result<Option<Duration>, Error> {
-    match timeout.after {
-        after if after.is_not_happening() => Ok(None),
-        after if after.is_zero() => Err(Error::Timeout(timeout.reason)),
-        after => Ok(Some(*after)),
-    }
+fn left(timeout: NextTimeout, deadline: Instant) -> Result<Duration, Error> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    let left = if timeout.after.is_not_happening() { left } else { left.min(*timeout.after) };
+    if left.is_zero() { Err(Error::Timeout(timeout.reason)) } else { Ok(left) }
 }
 
-/// A socket's deadline shows as an operation that would block.
+/// A socket's deadline shows as an operation that would block. What breaks off must not look like the end of a body, which the client
+/// takes it for where that has no length.
 fn said(error: io::Error, reason: Timeout) -> Error {
     match error.kind() {
         ErrorKind::WouldBlock | ErrorKind::TimedOut => Error::Timeout(reason),
-        _ => Error::Io(error),
+        ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => {
+            Error::Io(io::Error::other(error))
+        }
+        _ => error.into(),
     }
 }
 

@@ -30,7 +30,6 @@ pub(super) fn read<'a>(answer: &'a Answer, name: &'a str) -> Result<Body<'a>, Fe
     let words = format!("{name}: {status} {}", known.unwrap_or("")).trim_end().to_owned();
     Err(match status {
         204 => FetchError::Empty(words),
-        300..=399 => redirected(name),
         401 | 403 => FetchError::Denied(words),
         404 | 410 => FetchError::NotFound(words),
         429 | 502 | 503 | 504 => FetchError::Unavailable(words),

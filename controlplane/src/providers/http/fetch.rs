@@ -17,24 +17,26 @@ use super::question::{self, Question};
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Item, Request, Settings};
 use crate::web::said::values;
-use crate::web::tries::{self, Rest, Tries};
+use crate::web::tries::{self, Host, Tries};
 
 /// One store, or all hosts that are asked without one.
 pub(super) struct Store {
     pub(super) settings: Settings,
-    /// Of each host. As many as there are in the file.
-    rests: Mutex<BTreeMap<String, Arc<Rest>>>,
+    hosts: Mutex<BTreeMap<String, Arc<Host>>>,
 }
 
 impl Store {
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, rests: Mutex::default() }
+        Self { settings, hosts: Mutex::default() }
     }
 
-    fn rest_of(&self, address: &Uri) -> Arc<Rest> {
-        let host = address.authority().map(ToString::to_string).unwrap_or_default();
-        let mut rests = self.rests.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(rests.entry(host).or_default())
+    fn host_of(&self, address: &Uri) -> Arc<Host> {
+        let name = address.authority().map(ToString::to_string).unwrap_or_default();
+        let mut hosts = self.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        // Files change, and the store without settings stays.
+        hosts.retain(|_, host| Arc::strong_count(host) > 1 || host.until(now).is_some());
+        Arc::clone(hosts.entry(name).or_default())
     }
 }
 
@@ -89,21 +91,20 @@ async fn ask(
     question: Arc<Question>,
     deadline: Instant,
 ) -> Result<Vec<Secret>, FetchError> {
-    let rest = store.rest_of(&question.line.address);
+    let host = store.host_of(&question.line.address);
     let mut tries = Tries::new(deadline, question.line.retries);
     loop {
-        rest.wait(deadline).await.map_err(|error| match error {
+        host.wait(deadline).await.map_err(|error| match error {
             FetchError::Unavailable(words) => {
                 FetchError::Unavailable(format!("{}: {words}", question.name()))
             }
             error => error,
         })?;
-        let (asked, resting) = (Arc::clone(&question), Arc::clone(&rest));
-        let work = format!("http {:p}: {}", Arc::as_ptr(store), question.line.address);
-        let outcome = tries::blocking(&work, deadline, move || asked.ask(deadline, &resting)).await;
-        let late = || Err(FetchError::Unavailable(format!("{}: i/o timeout", question.name())));
-        let outcome = outcome.unwrap_or_else(late);
-        if !tries.another(&outcome, &rest).await {
+        let (asked, resting) = (Arc::clone(&question), Arc::clone(&host));
+        let work = move |deadline| asked.ask(deadline, &resting);
+        let outcome = tries::blocking(&host, &question.name(), deadline, work).await;
+        let outcome = outcome.and_then(|asked| asked);
+        if !tries.another(&outcome, &host).await {
             return outcome;
         }
     }

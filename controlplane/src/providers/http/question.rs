@@ -15,11 +15,11 @@ use super::id::{Id, Part};
 use super::keys::{URL, check};
 use super::proof::Proof;
 use crate::providers::{FetchError, Item, Settings};
-use crate::web::client::{Client, Sent};
+use crate::web::client::{CODED, Client, Sent};
 use crate::web::line::Line;
 use crate::web::quote::QUOTED;
 use crate::web::said::{Values, Wrong};
-use crate::web::tries::Rest;
+use crate::web::tries::Host;
 
 /// See the module's documentation.
 pub(super) struct Question {
@@ -37,7 +37,7 @@ impl Question {
     }
 
     /// Asks, and looks for the values. Blocks.
-    pub(super) fn ask(&self, deadline: Instant, rest: &Rest) -> Result<Vec<Secret>, FetchError> {
+    pub(super) fn ask(&self, deadline: Instant, host: &Host) -> Result<Vec<Secret>, FetchError> {
         let name = self.name();
         let unavailable = |reason: String| {
             let reason = if self.proof.is_in(&reason) { QUOTED.to_owned() } else { reason };
@@ -53,8 +53,9 @@ impl Question {
         let answer = match client.run(request).map_err(unavailable)? {
             Sent::Answer(answer) => answer,
             Sent::Redirect(_) => return Err(answer::redirected(&name)),
+            Sent::Coded => return Err(FetchError::Failing(format!("{name}: {CODED}"))),
         };
-        rest.begin(client.rest());
+        host.rest(client.rest());
         let json = answer::read(&answer, &name)?;
         ids.iter().zip(&self.items).map(|(id, item)| json.value(id.part, item.raw)).collect()
     }

@@ -33,9 +33,9 @@ pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched
     let asking = Asking::of(store).await?;
     let mut tries = Tries::new(asking.deadline, asking.site.line.retries);
     loop {
-        asking.store.rest.wait(asking.deadline).await?;
+        asking.store.host.wait(asking.deadline).await?;
         let outcome = asking.ask(&request).await;
-        if !tries.another(&outcome, &asking.store.rest).await {
+        if !tries.another(&outcome, &asking.store.host).await {
             return outcome;
         }
     }
@@ -102,9 +102,9 @@ impl Asking {
         loop {
             let Known { token, is_fresh, note } = self.token().await?;
             let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
-            let (request, deadline, shown) = (request.clone(), self.deadline, Arc::clone(&token));
+            let (request, shown) = (request.clone(), Arc::clone(&token));
             let asked = clock::now();
-            let read = move || store.read(&site, (&shown, is_fresh), &request, deadline);
+            let read = move |deadline| store.read(&site, (&shown, is_fresh), &request, deadline);
             match (self.blocking(&work, read).await?, token.login()) {
                 (Ok(mut fetched), _) => {
                     fetched.notes.extend(note);
@@ -168,8 +168,8 @@ impl Asking {
         token: Arc<Token>,
         body: String,
     ) -> Result<Answer, FetchError> {
-        let (site, deadline, shown) = (Arc::clone(&self.site), self.deadline, Arc::clone(&token));
-        let put = move || lease::put(&site, &shown, deadline, (what, path, &body));
+        let (site, shown) = (Arc::clone(&self.site), Arc::clone(&token));
+        let put = move |deadline| lease::put(&site, &shown, deadline, (what, path, &body));
         self.blocking(what, put).await?.map_err(|error| untold(error, &token))
     }
 
@@ -180,7 +180,7 @@ impl Asking {
                 TokenFrom::Value(..) | TokenFrom::Nowhere => given.read(),
                 TokenFrom::File(_) | TokenFrom::Home(_) => {
                     let given = Arc::clone(given);
-                    self.blocking("token", move || given.read()).await?
+                    self.blocking("token", move |_| given.read()).await?
                 }
             };
             return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
@@ -219,10 +219,11 @@ impl Asking {
     async fn log_in(&self, session: &mut Session) -> Result<Arc<Token>, FetchError> {
         let values = values(&self.store.settings, self.method.takes()).await?;
         let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
-        let (method, deadline) = (self.method, self.deadline);
+        let method = self.method;
         let proof = number_of(values.iter().map(|(name, value)| (*name, value)));
         let asked = clock::now();
-        let granted = self.blocking("login", move || log_in(&store, &site, method, &values, deadline));
+        let granted =
+            self.blocking("login", move |deadline| log_in(&store, &site, method, &values, deadline));
         match granted.await? {
             Ok(grant) => {
                 let token = session.on_login(grant, Arc::clone(&self.site), asked);
@@ -246,11 +247,10 @@ impl Asking {
     async fn blocking<T: Send + 'static>(
         &self,
         name: &str,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(Instant) -> T + Send + 'static,
     ) -> Result<T, FetchError> {
-        let name_of_all = format!("vault {}: {name}", self.site.line.address);
-        let done = tries::blocking(&name_of_all, self.deadline, work).await;
-        done.ok_or_else(|| late(&self.site, name))
+        let name = format!("{}: {name}", self.site.line.address);
+        tries::blocking(&self.store.host, &name, self.deadline, work).await
     }
 }
 
@@ -271,7 +271,7 @@ fn log_in(
     let answer = client.put(&proof.path, None, &proof.body).map_err(Denial::Failing)?;
     let granted = Grant::of(&answer, &format!("log in at '{}'", proof.path));
     if granted.is_err() {
-        store.rest.begin(client.rest());
+        store.host.rest(client.rest());
     }
     granted.map_err(|denial| {
         let is_told = |words: &str| proof.secrets.iter().any(|secret| quotes(words, secret));

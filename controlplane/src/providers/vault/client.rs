@@ -12,7 +12,7 @@ use ureq::http::{Method, Request, Uri};
 
 use super::site::Site;
 use crate::web;
-use crate::web::client::{Answer, Sent};
+use crate::web::client::{Answer, CODED, Sent};
 use crate::web::header::secret_header;
 
 /// A client for one fetch.
@@ -63,6 +63,7 @@ impl Client {
         let failed = |reason: &str| format!("{verb} \"{url}\": {reason}");
         let next = match self.send(&url, ask).map_err(|reason| failed(&reason))? {
             Sent::Answer(answer) => return Ok(answer),
+            Sent::Coded => return Err(failed(CODED)),
             // A store that stands by names the one that is active. What we are known by goes along, as with the store's own
             // client, so it goes nowhere in clear that was not in clear before.
             Sent::Redirect(location) => location
@@ -71,6 +72,7 @@ impl Client {
         };
         match self.send(&next.to_string(), ask).map_err(|reason| failed(&reason))? {
             Sent::Answer(answer) => Ok(answer),
+            Sent::Coded => Err(failed(CODED)),
             Sent::Redirect(_) => Err(failed("it names another address again and again")),
         }
     }

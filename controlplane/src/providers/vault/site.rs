@@ -71,7 +71,8 @@ mod tests {
     use super::*;
     use crate::providers::vault::testing::settings;
     use crate::web::keys::{CA_CERT, CA_PATH, TIMEOUT};
-    use crate::web::line::{Pem, Roots};
+    use crate::web::line::Roots;
+    use crate::web::pem::{Pem, PemSource};
     use crate::web::said::Values;
 
     fn site(entry: &[(&'static str, &str)], variables: &[(&str, &str)]) -> Result<Site, Wrong> {
@@ -144,7 +145,7 @@ mod tests {
         assert!(!site.line.skip_verify);
         // The way there is this machine's, whatever the store.
         assert!(
-            matches!(&site.line.roots, Some(Roots::Pem(Pem::File(path))) if path.as_os_str() == "/theirs.pem")
+            matches!(&site.line.roots, Some(Roots::Pem(Pem { source: PemSource::File(path), .. })) if path.as_os_str() == "/theirs.pem")
         );
         assert_eq!((site.line.timeout, site.line.retries), (Duration::from_secs(7), 5));
         assert!(site.line.proxy.0.is_some());
@@ -153,7 +154,7 @@ mod tests {
     #[test]
     fn a_certificate_may_stand_where_a_path_may() {
         let site = good(&[(CA_CERT, "-----BEGIN CERTIFICATE-----\n")], &[]);
-        assert!(matches!(&site.line.roots, Some(Roots::Pem(Pem::Text(_)))));
+        assert!(matches!(&site.line.roots, Some(Roots::Pem(Pem { source: PemSource::Text(_), .. }))));
     }
 
     #[test]

@@ -20,7 +20,7 @@ use super::token::{Token, given};
 use crate::clock;
 use crate::providers::{FetchError, Fetched, Lease, Request, Settings};
 use crate::web::json::Json;
-use crate::web::tries::Rest;
+use crate::web::tries::Host;
 
 /// One store.
 pub(super) struct Store {
@@ -31,7 +31,7 @@ pub(super) struct Store {
     suspects: Suspects,
     /// Whether it has told nothing about a token that it had just given.
     is_mute: AtomicBool,
-    pub(super) rest: Rest,
+    pub(super) host: Host,
 }
 
 /// Why there are no values.
@@ -49,7 +49,7 @@ impl Store {
             routes: Routes::default(),
             suspects: Suspects::default(),
             is_mute: AtomicBool::new(false),
-            rest: Rest::default(),
+            host: Host::default(),
         }
     }
 
@@ -114,7 +114,7 @@ impl Store {
                 Err(Trouble::Forbidden(words)) => self.judge(&client, (token, is_fresh), words)?,
                 Err(trouble) => trouble,
             };
-            self.rest.begin(client.rest());
+            self.host.rest(client.rest());
             return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());

@@ -88,3 +88,16 @@ fn a_new_file_may_shorten_an_outage_that_is_under_way() {
     assert_eq!(scene.until_something(), [Withdraw, Fetch]);
     assert_eq!(scene.now - scene.start, Duration::from_millis(300_001));
 }
+
+#[test]
+fn a_store_that_hangs_is_forgiven_no_longer_than_one_that_fails() {
+    for (stale, expected) in [(100, 300 + 100), (3, 300 + 15), (0, 300 + 15)] {
+        let rules = Rules { stale_max: Duration::from_secs(stale), ..Rules::default() };
+        let mut scene = polled(rules);
+        assert_eq!(scene.until_something(), [Fetch]);
+        // It says nothing.
+        assert_eq!(scene.until_something(), [Withdraw]);
+        assert_eq!((scene.now - scene.start).as_secs(), expected, "stale: {stale} s");
+        assert_eq!(scene.until_due(), None, "nothing is left to be done but to wait");
+    }
+}

@@ -151,3 +151,40 @@ fn a_target_that_cannot_be_reached_may_have_moved() {
     scene.wait(2_000);
     assert_eq!(scene.act(Rotation::on_unreachable), [Fetch]);
 }
+
+#[test]
+fn a_store_that_gives_another_wrong_value_each_time_locks_no_account() {
+    for grace in [0, 2] {
+        let mut scene = Scene::with_grace(Duration::from_secs(grace));
+        scene.changed();
+        scene.fetched_new();
+        let (begin, mut tried, mut fetches, mut session) = (scene.now, Vec::new(), 0, 0);
+        while scene.now < begin + Duration::from_secs(300) {
+            scene.wait(20);
+            session += 1;
+            let mut actions = scene.asks(session);
+            actions.extend(scene.time());
+            while let Some(action) = actions.pop() {
+                match action {
+                    Fetch => {
+                        fetches += 1;
+                        actions.extend(scene.fetched_new());
+                    }
+                    Action::Answer(session, Answer::Proceed | Answer::Retry(_)) => {
+                        tried.push((scene.now - begin).as_secs());
+                        actions.extend(scene.refused(session));
+                    }
+                    Action::Answer(_, Answer::GiveUp) | Withdraw => {}
+                }
+            }
+        }
+        assert!(tried.len() <= 14, "with a grace of {grace} s: {tried:?}");
+        assert!(fetches <= 12 + 300 * u32::try_from(grace).unwrap_or(0), "{fetches} fetches");
+        // A right one is found all the same.
+        scene.wait(61_000);
+        scene.time();
+        scene.asks(session + 1);
+        scene.accepted();
+        assert_eq!(scene.in_force().1, Some(scene.generation));
+    }
+}
