@@ -34,6 +34,7 @@ pub(super) struct Command;
 struct Asked {
     settings: Settings,
     parameters: Vec<&'static str>,
+    turns: Arc<Semaphore>,
 }
 
 const SETTINGS: [KnownSetting; 3] = [
@@ -80,7 +81,7 @@ impl Kind for Command {
     fn open(&self, settings: Settings) -> Arc<dyn Provider> {
         let words: Vec<&[u8]> = settings.all_fixed(RUN).map(SecretMemory::bytes).collect();
         let parameters = parameters(&words);
-        Arc::new(Asked { settings, parameters })
+        Arc::new(Asked { settings, parameters, turns: Arc::new(Semaphore::new(AT_ONCE_EACH)) })
     }
 }
 
@@ -100,11 +101,12 @@ fn check_word(word: &[u8]) -> Result<(), &'static str> {
 }
 
 fn check_timeout(text: &[u8]) -> Result<(), &'static str> {
-    let seconds = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
-    match seconds {
-        Some(1..=TIMEOUT_MAX) => Ok(()),
-        _ => Err("expected whole seconds from 1 to 300"),
-    }
+    timeout(text).map(drop).ok_or("expected whole seconds from 1 to 300")
+}
+
+fn timeout(text: &[u8]) -> Option<Duration> {
+    let seconds = std::str::from_utf8(text).ok()?.parse().ok()?;
+    (1..=TIMEOUT_MAX).contains(&seconds).then(|| Duration::from_secs(seconds))
 }
 
 fn check_lifetime(text: &[u8]) -> Result<(), &'static str> {
@@ -113,6 +115,17 @@ fn check_lifetime(text: &[u8]) -> Result<(), &'static str> {
 
 fn lifetime(text: &[u8]) -> Option<Duration> {
     duration(std::str::from_utf8(text).ok()?)
+}
+
+/// The time that a setting is worth, wherever it comes from.
+async fn time(
+    settings: &Settings,
+    name: &str,
+    parse: fn(&[u8]) -> Option<Duration>,
+) -> Result<Option<Duration>, FetchError> {
+    let Some(value) = settings.value(name).await? else { return Ok(None) };
+    let time = value.expose(parse);
+    time.map(Some).ok_or_else(|| FetchError::Unusable(format!("`{name}` is no such time as may stand there")))
 }
 
 impl Provider for Asked {
@@ -125,10 +138,10 @@ impl Provider for Asked {
     }
 
     fn fetch(&self, request: Request) -> Fetching {
-        let settings = self.settings.clone();
+        let (settings, turns) = (self.settings.clone(), Arc::clone(&self.turns));
         Box::pin(async move {
-            let command = CommandLine::of(&settings, &request.parameters).await?;
-            let lifetime = settings.value(LIFETIME).await?.and_then(|text| text.expose(lifetime));
+            let command = CommandLine::of(&settings, &request.parameters, turns).await?;
+            let lifetime = time(&settings, LIFETIME, lifetime).await?;
             let asked = clock::now();
             let mut values = Vec::with_capacity(request.items.len());
             for item in &request.items {
@@ -145,12 +158,14 @@ impl Provider for Asked {
 struct CommandLine {
     words: Vec<OsString>,
     timeout: Duration,
+    turns: Arc<Semaphore>,
 }
 
 impl CommandLine {
     async fn of(
         settings: &Settings,
         parameters: &BTreeMap<&'static str, String>,
+        turns: Arc<Semaphore>,
     ) -> Result<Self, FetchError> {
         let word = |secret: Secret| with_parameters(secret.expose(<[u8]>::to_vec), parameters);
         let words: Vec<OsString> =
@@ -161,11 +176,8 @@ impl CommandLine {
                     .into(),
             ));
         }
-        let seconds = settings
-            .value(TIMEOUT)
-            .await?
-            .and_then(|seconds| seconds.expose(|seconds| std::str::from_utf8(seconds).ok()?.parse().ok()));
-        Ok(Self { words, timeout: Duration::from_secs(seconds.unwrap_or(TIMEOUT_DEFAULT)) })
+        let timeout = time(settings, TIMEOUT, timeout).await?.unwrap_or(TIMEOUT_DEFAULT);
+        Ok(Self { words, timeout, turns })
     }
 
     /// How errors call it.
@@ -189,7 +201,16 @@ impl CommandLine {
         let seconds = self.timeout.as_secs();
         let late = |_| unavailable(format!("it did not end within {seconds} s"));
         let broken = |error: std::io::Error| unavailable(words(&error));
-        let Ok(turn) = TURNS.acquire().await else { return Err(unavailable("the broker stops".into())) };
+        let turns = async {
+            // First its own: whoever waits for a program that hangs holds up nobody else.
+            let turn = Arc::clone(&self.turns).acquire_owned().await?;
+            TURNS.acquire().await.map(|all| (turn, all))
+        };
+        let Ok(Ok(turn)) = tokio::time::timeout(self.timeout, turns).await else {
+            return Err(unavailable(format!(
+                "too many programs run: its turn has not come within {seconds} s"
+            )));
+        };
         let end = Instant::now() + self.timeout;
         // The kernel says only when it has found the program whether it could: a file system may be dead.
         let starting = tokio::task::spawn_blocking(move || {
@@ -243,137 +264,17 @@ fn with_parameters(
     Ok(whole.into())
 }
 
-/// Programs take what others need, too: some at a time.
-static TURNS: Semaphore = Semaphore::const_new(8);
+/// Programs take what others need, too: some at a time, and not all of them one store's.
+static TURNS: Semaphore = Semaphore::const_new(32);
+const AT_ONCE_EACH: usize = 4;
 
 /// Variables that a program is given: where programs are, whose home it is, and the words it speaks. None that may hold a
 /// secret.
 const KEPT: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "XDG_RUNTIME_DIR"];
 
+const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 /// In seconds.
-const TIMEOUT_DEFAULT: u64 = 10;
 const TIMEOUT_MAX: u64 = 300;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::settings::Setting;
-    use crate::testing::block_on;
-    use crate::values::Value;
-
-    fn settings(pairs: &[(&str, &str)]) -> Settings {
-        let literal = |text: &str| Setting::Literal(Value::new(Secret::from_heap(text.as_bytes().to_vec())));
-        Settings::new(pairs.iter().map(|(name, value)| ((*name).to_owned(), literal(value))))
-    }
-
-    fn ask(pairs: &[(&str, &str)], ids: &[&str]) -> Result<Vec<Vec<u8>>, FetchError> {
-        let items = ids.iter().map(|id| Item { id: (*id).into(), raw: false, is_public: false }).collect();
-        let fetched = block_on(Command.open(settings(pairs)).fetch(Request::of(items)))?;
-        Ok(fetched.values.iter().map(|value| value.expose(<[u8]>::to_vec)).collect())
-    }
-
-    /// A script, run without being asked for by a shell of ours.
-    fn script(text: &str, id: &str) -> Result<Vec<u8>, FetchError> {
-        let mut values = ask(&[(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text), (RUN, "script")], &[id])?;
-        Ok(values.remove(0))
-    }
-
-    #[test]
-    fn a_value_is_what_the_program_prints_for_each_id() {
-        let values = ask(&[(RUN, "printf"), (RUN, "%s!\n")], &["a b", "$(id); `id`"]);
-        assert_eq!(values, Ok(vec![b"a b!".to_vec(), b"$(id); `id`!".to_vec()]));
-        assert_eq!(script("printf 'x\\n\\n'", "y"), Ok(b"x\n".to_vec()), "one newline is the program's");
-    }
-
-    #[test]
-    fn a_program_gets_no_variable_that_may_hold_a_secret_and_no_input() {
-        let said = script("cat; env", "x").map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
-        let said = said.unwrap_or_else(|error| panic!("{error}"));
-        assert!(said.contains("PATH="), "{said}");
-        // Cargo sets it for every test that it runs.
-        assert!(std::env::var_os("CARGO_PKG_NAME").is_some() && !said.contains("CARGO_PKG_NAME"), "{said}");
-    }
-
-    #[test]
-    fn a_program_that_fails_says_so_without_a_word_of_its_own() {
-        let failed = script("echo hunter2 >&2; echo hunter2; exit 3", "x");
-        let words = "/bin/sh x: exit status: 3; run it by hand to see what it says";
-        assert_eq!(failed, Err(FetchError::Failing(words.into())));
-        let missing = ask(&[(RUN, "/nonexistent/program")], &["x"]);
-        let words = "/nonexistent/program x: no such file or directory";
-        assert_eq!(missing, Err(FetchError::Failing(words.into())));
-        assert_eq!(script("true", "x"), Err(FetchError::Empty("/bin/sh x: it printed nothing".into())));
-        assert!(matches!(ask(&[], &["x"]), Err(FetchError::Unusable(_))));
-    }
-
-    #[test]
-    fn a_program_that_does_not_end_is_ended_with_all_that_it_has_started() {
-        let dir = crate::testing::TempDir::new();
-        let pids = dir.file("pids", "");
-        let text = format!("sleep 1000 & echo $$ $! > {}; wait", pids.display());
-        let run = [(RUN, "/bin/sh"), (RUN, "-c"), (RUN, text.as_str()), (RUN, "script"), (TIMEOUT, "1")];
-        let failed = ask(&run, &["x"]);
-        assert_eq!(failed, Err(FetchError::Failing("/bin/sh x: it did not end within 1 s".into())));
-        let pids = std::fs::read_to_string(pids).expect("the script wrote it");
-        for pid in pids.split_whitespace() {
-            let is_gone = || {
-                let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
-                status.map_or(true, |status| status.contains(") Z "))
-            };
-            while !is_gone() {
-                std::thread::yield_now();
-            }
-        }
-    }
-
-    #[test]
-    fn a_program_that_prints_without_end_is_ended() {
-        let failed = script("yes", "x");
-        assert_eq!(failed, Err(FetchError::Unusable("/bin/sh x: it printed more than 64 KiB".into())));
-    }
-
-    #[test]
-    fn a_program_is_told_what_its_command_line_names() {
-        let run = ["printf", "{port}{host}:%s {username}\\n", "{database}"];
-        let settings = settings(&run.map(|word| (RUN, word)));
-        let store = Command.open(settings.clone());
-        assert_eq!(store.parameters(), ["host", "port", "username"]);
-        let line = |host: &str| {
-            let parameters = [("host", host), ("port", "5432"), ("username", "me")]
-                .map(|(name, value)| (name, value.to_owned()));
-            block_on(CommandLine::of(&settings, &parameters.into())).map(|line| line.words)
-        };
-        // A value is no command line itself.
-        assert_eq!(
-            line("{username}"),
-            Ok(["printf", "5432{username}:%s me\\n", "{database}"].map(Into::into).into())
-        );
-        let item = Item { id: "x".into(), raw: false, is_public: false };
-        let parameters = [("host", "db"), ("port", "-5"), ("username", "me")]
-            .map(|(name, value)| (name, value.to_owned()));
-        let refused = block_on(store.fetch(Request { items: vec![item], parameters: parameters.into() }));
-        let words = "the service's `port` would be an option of the program";
-        assert_eq!(refused.err(), Some(FetchError::Unusable(words.into())));
-        assert!(Command.open(Settings::default()).parameters().is_empty());
-    }
-
-    #[test]
-    fn what_a_program_prints_may_have_a_lifetime() {
-        let settings = settings(&[(RUN, "echo"), (LIFETIME, "15m")]);
-        let item = Item { id: "x".into(), raw: false, is_public: false };
-        let before = clock::now();
-        let fetched = block_on(Command.open(settings).fetch(Request::of(vec![item])));
-        let fetched = fetched.unwrap_or_else(|error| panic!("{error}"));
-        let asked = fetched.usable_until.map(|at| at - Duration::from_secs(900));
-        assert!(asked.is_some_and(|asked| before <= asked && asked <= clock::now()));
-        assert_eq!(fetched.refetch_at, asked.map(|asked| asked + Duration::from_secs(600)));
-        assert!(check_lifetime(b"soon").is_err());
-    }
-
-    #[test]
-    fn ids_that_would_be_options_are_refused() {
-        assert!(Command.check_id("--help").is_err());
-        assert!(Command.check_id("").is_err());
-        assert_eq!(Command.check_id("db/password"), Ok(()));
-    }
-}
+mod tests;
