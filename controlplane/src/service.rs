@@ -188,21 +188,32 @@ impl ServiceState {
             }
         };
         self.is_hopeless = false;
-        if self.trouble.end() {
-            let again = if self.credential.is_some() { " again" } else { "" };
-            info!(service = self.options.name, "the credential was fetched{again}");
-        }
         for note in round.notes {
             self.say(note);
         }
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
             let newest = self.credential.as_ref().map(|credential| credential.generation());
             self.leased.put(newest, over_at);
+            self.on_success();
             return (Outcome::Unchanged, round.schedule);
         }
-        self.leased.put(Some(generation), over_at);
         let credential = round.values.credential(generation, hold);
-        for finding in self.options.protocol.check(&credential) {
+        let protocol = self.options.protocol;
+        let fatal = |credential: &Arc<Credential>| {
+            let doubts = protocol.check(credential).into_iter().filter(|doubt| doubt.is_fatal);
+            doubts.map(|doubt| doubt.words).collect::<Vec<_>>()
+        };
+        // What cannot even be sent is no reason to give up what works.
+        let known = self.credential.as_ref().map(fatal);
+        let unusable =
+            known.and_then(|known| fatal(&credential).into_iter().find(|words| !known.contains(words)));
+        if let Some(words) = unusable {
+            self.on_failure(&format!("the value that the store has now is no use: {words}"), true, false);
+            return (Outcome::Failed, Schedule::default());
+        }
+        self.on_success();
+        self.leased.put(Some(generation), over_at);
+        for finding in protocol.check(&credential) {
             self.say(finding.words);
         }
         let destination = |credential: &Arc<Credential>| self.options.protocol.destination(credential);
@@ -289,6 +300,13 @@ impl ServiceState {
             info!(service, "the target accepts the credential");
         }
         self.is_rejected = is_rejected || self.is_rejected && !works;
+    }
+
+    fn on_success(&mut self) {
+        if self.trouble.end() {
+            let again = if self.credential.is_some() { " again" } else { "" };
+            info!(service = self.options.name, "the credential was fetched{again}");
+        }
     }
 
     fn on_failure(&mut self, reason: &str, is_word: bool, is_gone: bool) {

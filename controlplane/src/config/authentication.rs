@@ -9,7 +9,6 @@ use super::literals::LiteralSecrets;
 use super::model::{AuthenticationConfig, AuthenticationKind, CredentialConfig, Source};
 use super::nearest::nearest;
 use super::section::{Field, Reader, Section, Unknown};
-use crate::diagnostics::quoted;
 
 /// The key on the service.
 pub(super) const KEY: &str = "authentication";
@@ -101,13 +100,12 @@ fn read_type<'d>(reader: &mut Reader<'d>, section: &Section<'d>, item: &Field<'d
     };
     let found = TYPES.iter().find(|known| known.word == word);
     if found.is_none() {
+        let shown = || field.as_ref().map_or_else(String::new, |field| reader.shown(field, word));
         let words: Vec<&str> = TYPES.iter().map(|known| known.word).collect();
         let (message, help) = match nearest(word, &words) {
             _ if word.is_empty() => (format!("cannot be blank: expected {EXPECTED}"), list),
-            Some(meant) => {
-                (format!("unknown type {}", quoted(word)), format!("did you mean `{meant}`? ({list})"))
-            }
-            None => (format!("unknown type {}", quoted(word)), list),
+            Some(meant) => (format!("unknown type {}", shown()), format!("did you mean `{meant}`? ({list})")),
+            None => (format!("unknown type {}", shown()), list),
         };
         reader.error(place, &section.path_of("type"), message, help);
     }

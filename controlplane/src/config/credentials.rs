@@ -153,7 +153,9 @@ pub(super) fn read_provided<'d>(
         Named::NotBuilt(word) => Source::Unknown(word),
         Named::Store(store, kind) => {
             let settings = stores.get(&store).map(|store| &*store.settings).unwrap_or_default();
-            let id = read_id(reader, (id.place, id_path, &asked.provider.0), value, (kind, settings))?;
+            let is_shown = reader.variables(id).is_empty();
+            let place = (id.place, id_path.as_str(), asked.provider.0.as_str());
+            let id = read_id(reader, place, (value, is_shown), (kind, settings))?;
             Source::Provider { store, kind, id, raw: is_raw }
         }
     };
@@ -238,7 +240,7 @@ fn read_provider<'d>(
 fn read_id(
     reader: &mut Reader<'_>,
     (place, path, provider_path): (Place, &str, &str),
-    mut value: Zeroizing<Vec<u8>>,
+    (mut value, is_shown): (Zeroizing<Vec<u8>>, bool),
     (kind, settings): (&dyn Kind, &[String]),
 ) -> Option<String> {
     let name = kind.name();
@@ -255,7 +257,13 @@ fn read_id(
     match kind.check_id_with(&id, &|name| settings.iter().any(|known| known == name)) {
         Ok(()) => Some(id),
         Err(refusal) => {
-            reader.error(place, path, refusal, format!("correct what `{name}` is asked for"));
+            // It may quote what a variable says.
+            let message = if is_shown {
+                refusal
+            } else {
+                format!("`{name}` cannot be asked for what the variable says")
+            };
+            reader.error(place, path, message, format!("correct what `{name}` is asked for"));
             None
         }
     }

@@ -183,6 +183,8 @@ fn read_protocol<'d>(
 /// The word that says what a service speaks.
 pub(super) struct ConnectorWord<'d> {
     pub(super) word: &'d str,
+    /// The variables that say it, which may say anything.
+    origin: Option<String>,
     path: String,
     place: Place,
 }
@@ -190,7 +192,8 @@ pub(super) struct ConnectorWord<'d> {
 impl ConnectorWord<'_> {
     /// Notes that there is no such connector.
     pub(super) fn refuse(&self, reader: &mut Reader<'_>, help: String) {
-        let message = format!("missing service connector {:?}: there is no such connector", self.word);
+        let word = self.origin.clone().unwrap_or_else(|| format!("{:?}", self.word));
+        let message = format!("missing service connector {word}: there is no such connector");
         reader.error(self.place, &self.path, message, help);
     }
 }
@@ -224,7 +227,10 @@ pub(super) fn read_connector<'d>(
         );
         return None;
     }
-    Some(ConnectorWord { word, path: section.path_of(key), place })
+    let field = section.take(reader, key);
+    let origin = field.filter(|field| !reader.variables(field).is_empty());
+    let origin = origin.map(|field| reader.shown(&field, word));
+    Some(ConnectorWord { word, origin, path: section.path_of(key), place })
 }
 
 fn warn_deprecated<'d>(

@@ -9,6 +9,7 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::accounts;
+use crate::environment;
 use crate::providers;
 
 /// What a file holds, and what its owner should know about it.
@@ -52,5 +53,6 @@ fn file(path: &str, is_public: bool) -> Result<FileRead, String> {
 }
 
 fn variable(name: &str) -> Option<Zeroizing<Vec<u8>>> {
-    std::env::var_os(name).map(|value| Zeroizing::new(value.into_vec()))
+    let taken = environment::taken(name).map(|value| value.expose(<[u8]>::to_vec));
+    taken.or_else(|| Some(std::env::var_os(name)?.into_vec())).map(Zeroizing::new)
 }

@@ -85,9 +85,25 @@ impl<'d> Reader<'d> {
         let message = if found.is_empty() {
             format!("cannot be blank: expected {expected}")
         } else {
-            format!("expected {expected}, found {}", quoted(found))
+            format!("expected {expected}, found {}", self.shown(field, found))
         };
         self.error(field.place, &field.path, message, help);
+    }
+
+    /// `found`, which `field` says, as an error may show it: what comes from variables may be anything, so those are named.
+    pub(super) fn shown(&self, field: &Field<'_>, found: &str) -> String {
+        match self.variables(field) {
+            [] => quoted(found),
+            names => {
+                let names: Vec<String> = names.iter().map(|name| format!("`${{{name}}}`")).collect();
+                format!("what {} says", names.join(" and "))
+            }
+        }
+    }
+
+    /// The variables whose values are in `field`.
+    pub(super) fn variables(&self, field: &Field<'_>) -> &[String] {
+        self.scalar(field).map(Scalar::variables).unwrap_or_default()
     }
 }
 

@@ -317,3 +317,29 @@ fn aliases_within_aliases_take_no_stack() {
     text.push_str("services:\n- {name: pg, connector: pg, listenOn: 'tcp://127.0.0.1:1', credentials: {host: db}, x: *x49999}\n");
     assert_eq!(expanded(&text).config.services.len(), 1);
 }
+
+#[test]
+fn what_a_variable_says_is_in_no_error() {
+    let service = "version: \"2\"\nservices:\n  - name: db\n    connector: pg\n    listenOn: tcp://127.0.0.1:5432\n    \
+                   credentials: [{name: host, value: db}, {name: password, from: file, get: /run/x}]\n";
+    for (written, wrong) in [
+        ("connector: pg", "connector: ${ACI_CLIENT_ID}"),
+        ("listenOn: tcp://127.0.0.1:5432", "listenOn: ${ACI_CLIENT_ID}"),
+        ("connector: pg", "connector: pg\n    refresh: ${ACI_CLIENT_ID}"),
+        ("connector: pg", "connector: pg\n    required: ${ACI_CLIENT_ID}"),
+        ("connector: pg", "connector: pg\n    onRotation: ${ACI_CLIENT_ID}"),
+        ("connector: pg", "connector: pg\n    limits: {sessions: '${ACI_CLIENT_ID}'}"),
+        ("connector: pg", "connector: pg\n    authentication: [{type: '${ACI_CLIENT_ID}'}]"),
+        ("from: file, get: /run/x", "from: http, get: '${ACI_CLIENT_ID}'"),
+        ("from: file, get: /run/x", "from: '${ACI_CLIENT_ID}', get: x"),
+    ] {
+        let said = match with_variables(&service.replace(written, wrong)) {
+            Err(report) => report.to_string(),
+            Ok(_) => panic!("{wrong} is read"),
+        };
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    let said = with_variables(&service.replace("connector: pg", "connector: ${ACI_CLIENT_ID}"));
+    let said = said.err().map(|report| report.to_string()).unwrap_or_default();
+    assert!(said.contains("missing service connector what `${ACI_CLIENT_ID}` says"), "{said}");
+}

@@ -32,6 +32,10 @@ pub(super) fn base(text: &str) -> Result<Uri, &'static str> {
     if text.contains(['?', '#']) {
         return Err("has a `?` or a `#`: write what is behind them in `get`");
     }
+    let path = text.splitn(4, '/').nth(3).unwrap_or_default();
+    if decoded(path).iter().any(|name| is_step(name)) {
+        return Err("has '.' or '..' in its path: write it out");
+    }
     match absolute(text) {
         // Whoever writes this has a name for it already.
         Err(words) if words.starts_with("is no address") => Err("is no address like https://HOST/PATH"),
@@ -54,7 +58,7 @@ pub(super) fn below(base: &str, path: &str) -> Result<Uri, &'static str> {
     while let Some(name) = names.next() {
         // A folder may be asked for, as `a/`.
         let is_empty = name.is_empty() && names.peek().is_some();
-        if is_empty || matches!(name.as_slice(), b"." | b"..") {
+        if is_empty || is_step(&name) {
             return Err("has an empty name, '.' or '..' in its path: write it out");
         }
     }
@@ -76,6 +80,11 @@ pub(super) fn shown(text: &str) -> String {
         Some((path, _)) => format!("{path}?...{part}"),
         None => text.to_owned(),
     }
+}
+
+/// Whether a server may read `name` as another folder. Some cut it off at a `;`.
+fn is_step(name: &[u8]) -> bool {
+    matches!(name.split(|byte| *byte == b';').next(), Some(b"." | b".."))
 }
 
 /// The names of a path, as a server may read them that takes `%2F` and `\` for slashes.
@@ -157,6 +166,8 @@ mod tests {
             ("//evil/a", "has an empty name"),
             ("a//b", "has an empty name"),
             ("..", "has an empty name, '.' or '..'"),
+            ("a/..;/x", "has an empty name, '.' or '..'"),
+            ("%2e%2e%3bx/y", "has an empty name, '.' or '..'"),
             ("a/../../b", "has an empty name, '.' or '..'"),
             ("a/./b", "has an empty name, '.' or '..'"),
             ("a/%2e%2E/b", "has an empty name, '.' or '..'"),
