@@ -88,9 +88,9 @@ fn add(store: &mut RootCertStore, pem: &Pem) -> Result<(), String> {
 /// What is wrong with a line in TLS, without a word of the peer's: its certificate may name anything.
 pub(super) fn words(error: &rustls::Error) -> String {
     match error {
-        rustls::Error::InvalidCertificate(
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
-        ) => "invalid peer certificate: it is for another name".to_owned(),
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
+            format!("invalid peer certificate: certificate not valid for name {:?}", expected.to_str())
+        }
         error => error.to_string(),
     }
 }

@@ -30,6 +30,8 @@ pub(super) fn read<'a>(answer: &'a Answer, name: &'a str) -> Result<Body<'a>, Fe
     let words = format!("{name}: {status} {}", known.unwrap_or("")).trim_end().to_owned();
     Err(match status {
         204 => FetchError::Empty(words),
+        // "indicates that the server is redirecting the user agent" (RFC 9110, section 15.4.4), as those of the client do.
+        303 => redirected(name),
         401 | 403 => FetchError::Denied(words),
         404 | 410 => FetchError::NotFound(words),
         429 | 502 | 503 | 504 => FetchError::Unavailable(words),

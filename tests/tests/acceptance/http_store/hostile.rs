@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt;
 use tests::broker::Broker;
 use tests::pretend::Pretender;
+use tests::wait;
 
 use super::{file_with, service};
 use crate::doubles::{answer, assert_silent, head_of, launch_file, served, wait_for_reason};
@@ -41,6 +43,10 @@ fn whatever_a_server_answers_no_word_of_it_and_nothing_that_was_sent_is_told() {
     let page = format!("<html>{echo}</html>");
     let bomb = format!("HTTP/1.1 200 OK\r\nX-Bomb: {}{echo}\r\n\r\n", "x".repeat(1 << 20));
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", format!("X-Many: {echo}\r\n").repeat(10_000));
+    let coded = format!(
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n5\r\n{}\r\n0\r\n\r\n",
+        &echo[..5]
+    );
     let cases: Vec<(&str, &str, Vec<u8>)> = vec![
         ("not_found", "404 Not Found", with("404 hunter2hunter2")),
         ("not_found", "410 Gone", with("410 hunter2hunter2")),
@@ -61,6 +67,9 @@ fn whatever_a_server_answers_no_word_of_it_and_nothing_that_was_sent_is_told() {
         ("unavailable", "the answer is not HTTP", b"SSH-2.0-hunter2hunter2\r\n\r\n".to_vec()),
         ("unavailable", "the answer is larger than 1048576 bytes", answer("200 OK", &vec![b' '; 2_000_000])),
         ("unavailable", "the answer's head is too long", bomb.into_bytes()),
+        ("failing", "the answer is compressed", with("200 OK\r\nContent-Encoding: gzip")),
+        ("failing", "the answer is compressed", with("200 OK\r\nContent-Encoding: identity, br")),
+        ("failing", "the answer is compressed", coded.as_bytes().to_vec()),
         ("unavailable", "the answer", many.into_bytes()),
     ];
     for (label, words, bytes) in cases {
@@ -93,6 +102,68 @@ fn an_answer_that_is_cut_short_is_none() {
         assert_silent(&broker, &["hunter2", TOKEN, HEADER]);
         assert!(broker.stop().unwrap().success());
     }
+}
+
+#[test]
+fn an_answer_without_a_length_that_breaks_off_is_none() {
+    let server = Pretender::new(|mut stream| {
+        head_of(&mut stream)?;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhunter2hunter2")?;
+        // It is reset where it should end.
+        Ok(sockopt::set_socket_linger(&stream, Some(Duration::ZERO))?)
+    });
+    let broker = asking(&server, "db");
+    wait_for_reason(&broker, "/db\\\": connection reset by peer");
+    assert_silent(&broker, &["hunter2"]);
+    assert!(broker.stop().unwrap().success());
+}
+
+#[test]
+fn one_path_that_asks_for_rest_is_no_reason_to_ask_for_no_other() {
+    let good = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&good);
+    let server = served(move |head, _| {
+        if head.starts_with("GET /good ") {
+            *count.lock().unwrap() += 1;
+            return answer("200 OK", b"hunter2");
+        }
+        answer("404 Not Found\r\nRetry-After: 3600", b"")
+    });
+    let (_, poison) = service("web", "poison");
+    let (_, mut other) = service("web", "good");
+    other.name = "other".to_owned();
+    let url = format!("http://127.0.0.1:{}", server.port);
+    let mut file = file_with(&poison.line("refresh: 100ms"), &[("url", &url), ("retries", "0")]);
+    file.services.push(other.line("refresh: 100ms"));
+    let broker = launch_file(&file, &[]);
+    wait_for_reason(&broker, "404 Not Found");
+    let before = *good.lock().unwrap();
+    wait::until("the other is asked again and again", || *good.lock().unwrap() > before + 3);
+}
+
+#[test]
+fn servers_that_hang_hold_up_no_other() {
+    let silent: Vec<_> = (0..20).map(|_| Pretender::silent()).collect();
+    let well = saying(answer("200 OK", b"hunter2"));
+    let url = format!("http://127.0.0.1:{}", well.port);
+    let (_, first) = service("web", "db");
+    let mut file = file_with(&first, &[("url", &url)]);
+    for (number, server) in silent.iter().enumerate() {
+        file.providers.push(format!(
+            "silent{number}: {{type: http, url: 'http://127.0.0.1:{}', timeout: 5m, retries: 0}}",
+            server.port
+        ));
+        let from: &'static str = format!("silent{number}").leak();
+        // The names of services are in order, so those that hang come first.
+        let (_, mut other) = service(from, "db");
+        other.name = format!("a{number}");
+        file.services.push(other);
+    }
+    let broker = launch_file(&file, &[]);
+    wait::until("all are asked", || silent.iter().all(|server| server.connections() > 0));
+    wait::until("the other one has answered", || {
+        broker.metric("secretless_credential_fetch_total", &["\"ok\""]).is_ok_and(|count| count >= 1.0)
+    });
 }
 
 #[test]

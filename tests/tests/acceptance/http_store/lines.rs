@@ -1,14 +1,20 @@
 //! The ways to a server: TLS, certificates of our own, proxies; servers that do not answer.
 
+use std::io::{Read, Write};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
 use tests::broker::{File, Value};
 use tests::certificates::Authority;
 use tests::ports;
 use tests::postgres::{Major, shared as postgres};
+use tests::pretend::Pretender;
 use tests::wait;
 use tests::web_server::WebServer;
 
 use super::{file_with, service};
-use crate::doubles::{from_file, launch_file, proxy, wait_for_reason, written};
+use crate::doubles::{from_file, head_of, launch_file, proxy, wait_for_reason, written};
 use crate::support::session;
 
 #[test]
@@ -86,6 +92,44 @@ fn a_proxy_opens_the_line_and_sees_nothing_that_is_for_the_server() {
     let asked = asked.lock().unwrap();
     let start = format!("CONNECT {} HTTP/1.1\r\n", url.trim_start_matches("http://"));
     assert!(asked.starts_with(&start) && !asked.contains("t0ken"), "{asked}");
+}
+
+#[test]
+fn a_proxy_that_is_to_speak_tls_hears_nothing_in_clear() {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let all = Arc::clone(&heard);
+    let double = Pretender::new(move |mut stream| {
+        let mut bytes = [0; 4096];
+        let count = stream.read(&mut bytes)?;
+        all.lock().unwrap().extend_from_slice(&bytes[..count]);
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n")
+    });
+    let (_, service) = service("web", "db");
+    let proxy = format!("'https://ann:hunter2@127.0.0.1:{}'", double.port);
+    let entry = [("url", "http://web.invalid"), ("proxy", &proxy), ("bearer", "t0ken"), ("retries", "0")];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    wait_for_reason(&broker, "/db\\\": tls: ");
+    let heard = heard.lock().unwrap();
+    // A record of TLS that begins a handshake (RFC 8446, section 5.1).
+    assert_eq!(heard.first(), Some(&22), "{}", String::from_utf8_lossy(&heard));
+}
+
+#[test]
+fn a_proxy_that_opens_a_line_bit_by_bit_takes_no_longer_than_its_time_and_is_asked_again() {
+    let double = Pretender::new(|mut client| {
+        head_of(&mut client)?;
+        client.write_all(b"HTTP/1.1 200 OK\r\nX: ")?;
+        loop {
+            client.write_all(b"x")?;
+            thread::park_timeout(Duration::from_millis(20));
+        }
+    });
+    let (_, service) = service("web", "db");
+    let proxy = format!("http://127.0.0.1:{}", double.port);
+    let entry = [("url", "http://web.invalid"), ("proxy", &proxy), ("timeout", "1s"), ("retries", "0")];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    wait_for_reason(&broker, "/db\\\": i/o timeout");
+    wait::until("it is asked again", || double.connections() > 1);
 }
 
 #[test]
