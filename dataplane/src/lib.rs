@@ -48,7 +48,7 @@ pub use snapshot::{
     Target, Timeouts,
 };
 pub use stats::{BUCKETS, Counter, Histogram, HistogramTotals, ServiceRuntime, ServiceTotals, WorkerStats};
-pub use tls::ServerTls;
+pub use tls::{ServerTls, any_certificate};
 
 pub use io::environment::take_variable;
 pub use io::region::{Protection, Unprotected};

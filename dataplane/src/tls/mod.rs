@@ -25,6 +25,7 @@ use rustls::{ClientConfig, ClientConnection};
 pub use server::ServerTls;
 pub(crate) use session::TlsSession;
 pub(crate) use settings::SystemRoots;
+pub use verifier::any_certificate;
 
 use crate::snapshot::ServiceId;
 use tickets::{SessionTickets, Tickets};
