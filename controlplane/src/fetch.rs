@@ -68,6 +68,8 @@ pub(crate) struct Round {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub provider: Arc<str>,
+    /// Who was asked there: the store, or one of its hosts.
+    pub peer: Arc<str>,
     pub error: FetchError,
 }
 
@@ -78,6 +80,8 @@ type Answered = (Result<Piece, FetchError>, Duration);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Asked {
     pub provider: Arc<str>,
+    /// Who was asked there: the store, or one of its hosts.
+    pub peer: Arc<str>,
     pub outcome: &'static str,
     pub took: Duration,
 }
@@ -127,9 +131,9 @@ impl Sources {
         ask.names.push((name, place));
     }
 
-    /// The stores that are asked, each at least once.
-    pub(crate) fn stores(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.asks.iter().map(|ask| &ask.store)
+    /// Who is asked, each at least once: stores, or hosts of theirs, each with its store.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<str>)> {
+        self.asks.iter().map(|ask| (&ask.peer, &ask.store))
     }
 
     /// Whether there is nobody to ask: the file itself holds every value.
@@ -186,8 +190,9 @@ impl Sources {
     pub(crate) async fn fetch(self: Arc<Self>, watch: Watch, holds: Holds, is_refused: bool) -> Answer {
         if let Some(provider) = &self.unknown {
             let words = format!("provider '{provider}' is not supported by this broker");
-            let failure =
-                Failure { provider: provider.as_str().into(), error: FetchError::Unsupported(words) };
+            let provider: Arc<str> = provider.as_str().into();
+            let error = FetchError::Unsupported(words);
+            let failure = Failure { peer: Arc::clone(&provider), provider, error };
             return Answer { result: Err(vec![failure]), asked: Vec::new(), holds };
         }
         let paths = self.watch_paths();
@@ -237,8 +242,8 @@ impl Sources {
                 Ok(piece) => piece.outcome,
                 Err(error) => Some(error.label()),
             };
-            let provider = Arc::clone(&ask.store);
-            asked.extend(outcome.map(|outcome| Asked { provider, outcome, took }));
+            let (provider, peer) = (Arc::clone(&ask.store), Arc::clone(&ask.peer));
+            asked.extend(outcome.map(|outcome| Asked { provider, peer, outcome, took }));
             match answer {
                 Ok(piece) => {
                     round.schedule = round.schedule.earlier(piece.schedule);
@@ -248,7 +253,10 @@ impl Sources {
                     }
                     *held = piece.held;
                 }
-                Err(error) => failures.push(Failure { provider: Arc::clone(&ask.store), error }),
+                Err(error) => {
+                    let (provider, peer) = (Arc::clone(&ask.store), Arc::clone(&ask.peer));
+                    failures.push(Failure { provider, peer, error });
+                }
             }
         }
         Answer { result: if failures.is_empty() { Ok(round) } else { Err(failures) }, asked, holds }

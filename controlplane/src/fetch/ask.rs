@@ -16,6 +16,8 @@ use crate::values::Value;
 /// What one provider is asked for at once.
 pub(super) struct Ask {
     pub(super) store: Arc<str>,
+    /// Who answers: the store, or one of its hosts.
+    pub(super) peer: Arc<str>,
     pub(super) provider: Arc<dyn Provider>,
     /// See [`Provider::place`].
     pub(super) place: String,
@@ -38,8 +40,10 @@ pub(super) struct Piece {
 
 impl Ask {
     pub(super) fn new(store: &Arc<str>, provider: &Arc<dyn Provider>, place: &str) -> Self {
+        let host = provider.host(place).map(|host| format!("{store} {host}").into());
         Self {
             store: Arc::clone(store),
+            peer: host.unwrap_or_else(|| Arc::clone(store)),
             provider: Arc::clone(provider),
             place: place.to_owned(),
             request: Request::of(Vec::new()),

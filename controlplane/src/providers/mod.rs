@@ -155,6 +155,12 @@ pub trait Provider: Send + Sync {
         ""
     }
 
+    /// The host that is asked for `id`, in a store of several: each may be away while the others answer.
+    fn host<'i>(&self, id: &'i str) -> Option<&'i str> {
+        let _ = id;
+        None
+    }
+
     /// Asks for `time` more of a lease of this store. What it grants counts from before it was asked. A refusal that is not for
     /// now ([`FetchError::is_for_now`]) is final: another lease takes its place.
     fn renew(&self, lease: &Lease, time: Duration) -> Renewing {

@@ -33,15 +33,16 @@ impl Store {
                     let is_refused = service.rotation.wants_others();
                     // A store once, however much is asked of it; and who may find out about one store asks the others as well, or
                     // two that do not answer would wait for each other.
-                    let stores: BTreeSet<&Arc<str>> = service.sources.stores().collect();
+                    let peers: BTreeSet<_> = service.sources.peers().collect();
                     let (mut failures, mut probes) = (Vec::new(), false);
-                    for store in stores {
-                        match self.breakers.leave(store, id, is_refused, now) {
+                    for (peer, store) in peers {
+                        match self.breakers.leave(peer, id, is_refused, now) {
                             Leave::Given => {}
                             Leave::Probe => probes = true,
                             // Why was said of whoever has asked.
                             Leave::Denied => failures.push(Failure {
                                 provider: Arc::clone(store),
+                                peer: Arc::clone(peer),
                                 error: FetchError::Unavailable("it does not answer".to_owned()),
                             }),
                         }

@@ -27,22 +27,20 @@ impl Store {
     /// Learns from an answer which stores answer.
     pub(super) fn judge_stores(&mut self, id: ServiceId, answer: &fetch::Answer, now: Instant) {
         let mut silent = BTreeMap::new();
-        for Failure { provider, error } in answer.result.as_ref().err().into_iter().flatten() {
+        for Failure { peer, error, .. } in answer.result.as_ref().err().into_iter().flatten() {
             if let FetchError::Unavailable(words) = error {
-                silent.insert(provider, words);
+                silent.insert(peer, words);
             }
         }
-        for (store, words) in &silent {
-            if self.breakers.on_silence(store, id, now, time_of_day) {
-                warn!("store '{store}' does not answer: it is tried again every few seconds: {words}");
+        for (peer, words) in &silent {
+            if self.breakers.on_silence(peer, id, now, time_of_day) {
+                warn!("store '{peer}' does not answer: it is tried again every few seconds: {words}");
             }
         }
         // What one place of a store says while another is silent is no word for the store.
-        for Asked { provider, .. } in
-            answer.asked.iter().filter(|asked| !silent.contains_key(&asked.provider))
-        {
-            if self.breakers.on_answer(provider, id, now) {
-                info!("store '{provider}' answers again");
+        for Asked { peer, .. } in answer.asked.iter().filter(|asked| !silent.contains_key(&asked.peer)) {
+            if self.breakers.on_answer(peer, id, now) {
+                info!("store '{peer}' answers again");
             }
         }
     }
@@ -50,8 +48,14 @@ impl Store {
     /// Every store that was asked, and whether it is left alone because it does not answer.
     pub(crate) fn breakers(&self) -> BTreeMap<Arc<str>, bool> {
         let asked = self.counts.durations.keys().map(|store| (Arc::clone(store), false));
-        let silent = self.breakers.states().map(|(store, is_open)| (Arc::clone(store), is_open));
-        asked.chain(silent).collect()
+        let mut states: BTreeMap<_, _> = asked.collect();
+        for (silent, is_open) in self.breakers.states() {
+            let peers = self.services.values().flat_map(|service| service.sources.peers());
+            for (_, store) in peers.filter(|(peer, _)| *peer == silent) {
+                *states.entry(Arc::clone(store)).or_default() |= is_open;
+            }
+        }
+        states
     }
 
     /// The first store that has not given what it was asked for, one that does not answer before the others. `known` is what was
@@ -60,9 +64,9 @@ impl Store {
         let failures = answer.result.as_ref().err()?;
         let is_silent = |failure: &&Failure| matches!(failure.error, FetchError::Unavailable(_));
         let silent = failures.iter().find(is_silent);
-        let store = &silent.or(failures.first())?.provider;
+        let Failure { provider: store, peer, .. } = silent.or(failures.first())?;
         let known = known.filter(|known| known.store == *store).map(|known| &known.since);
-        let since = silent.and_then(|_| self.breakers.since(store)).or(known);
+        let since = silent.and_then(|_| self.breakers.since(peer)).or(known);
         Some(Outage {
             since: since.cloned().unwrap_or_else(time_of_day),
             store: Arc::clone(store),

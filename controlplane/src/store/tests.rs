@@ -132,7 +132,11 @@ fn a_changed_file_is_a_new_generation_and_an_unchanged_one_is_not() {
 
     // One that its store takes back does not.
     let words = "it is gone".to_owned();
-    let failure = fetch::Failure { provider: "vault".into(), error: FetchError::Gone(words.clone()) };
+    let failure = fetch::Failure {
+        provider: "vault".into(),
+        peer: "vault".into(),
+        error: FetchError::Gone(words.clone()),
+    };
     let answer = fetch::Answer { result: Err(vec![failure]), asked: Vec::new(), holds: Vec::new() };
     let epoch = store.get(id).map_or(0, |service| service.epoch);
     store.on_fetched(id, epoch, answer, later);

@@ -67,6 +67,13 @@ pub(super) fn below(base: &str, path: &str) -> Result<Uri, &'static str> {
     parsed(&format!("{base}{between}{path}"))
 }
 
+/// The scheme and the host of an address that stands for itself.
+pub(super) fn host(text: &str) -> Option<&str> {
+    let start = text.find("://")? + 3;
+    let length = text[start..].find(['/', '?', '#']).unwrap_or(text.len() - start);
+    Some(&text[..start + length])
+}
+
 fn parsed(text: &str) -> Result<Uri, &'static str> {
     // What is sent beyond ASCII every server reads in another way.
     let address = text.parse().ok().filter(|_| text.is_ascii());
@@ -114,6 +121,19 @@ const UNREADABLE: &str =
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_host_of_an_address_is_all_before_its_path() {
+        for (text, expected) in [
+            ("https://h:1/a/b", Some("https://h:1")),
+            ("http://[::1]:80?x", Some("http://[::1]:80")),
+            ("http://h#x", Some("http://h")),
+            ("http://h", Some("http://h")),
+            ("a/b", None),
+        ] {
+            assert_eq!(host(text), expected);
+        }
+    }
 
     #[test]
     fn an_address_has_a_scheme_a_host_and_perhaps_more() {

@@ -11,7 +11,7 @@ use protocol::Secret;
 use ureq::http::Uri;
 
 use super::id::Id;
-use super::keys::{HEADERS, OF_LINE, OF_PROOF, URL, check};
+use super::keys::{HEADERS, OF_LINE, OF_PROOF, check};
 use super::proof::Proof;
 use super::question::{self, Question};
 use crate::environment;
@@ -42,15 +42,6 @@ impl Store {
 
 /// Asks until there is an answer, as often as the settings allow.
 pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
-    let is_one_host = store.settings.has(URL);
-    ask_all(store, request).await.map_err(|error| match error {
-        // Other hosts may answer, so this says nothing about a store that all of them are.
-        FetchError::Unavailable(words) if !is_one_host => FetchError::Failing(words),
-        error => error,
-    })
-}
-
-async fn ask_all(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
     let way = values(&store.settings, &OF_LINE).await?;
     let proof = Arc::new(proof(&store.settings).await?);
     let mut places: BTreeMap<&str, Vec<usize>> = BTreeMap::new();

@@ -75,6 +75,10 @@ impl Provider for Opened {
         id.split_once('#').map_or(id, |(place, _)| place)
     }
 
+    fn host<'i>(&self, id: &'i str) -> Option<&'i str> {
+        if self.0.settings.has(URL) { None } else { address::host(id) }
+    }
+
     fn look(&self, item: &Item) -> Option<Flaw> {
         let settings = &self.0.settings;
         // What comes from another store would have to be fetched.
