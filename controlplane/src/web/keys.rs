@@ -32,6 +32,27 @@ pub(crate) const OF_LINES: [KnownSetting; 9] = [
     checked(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
 ];
 
+/// All settings of a store: those about the way stand between its own.
+pub(crate) const fn with_lines<const A: usize, const B: usize, const N: usize>(
+    before: [KnownSetting; A],
+    behind: [KnownSetting; B],
+) -> [KnownSetting; N] {
+    assert!(A + OF_LINES.len() + B == N);
+    let mut all = [OF_LINES[0]; N];
+    let mut at = 0;
+    while at < N {
+        all[at] = if at < A {
+            before[at]
+        } else if at < A + OF_LINES.len() {
+            OF_LINES[at - A]
+        } else {
+            behind[at - A - OF_LINES.len()]
+        };
+        at += 1;
+    }
+    all
+}
+
 /// The words follow the setting's name, or a variable's.
 pub(crate) const fn checked(
     name: &'static str,

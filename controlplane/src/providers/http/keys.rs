@@ -7,8 +7,8 @@ use super::proof::header;
 use crate::providers::KnownSetting;
 use crate::web::header::is_token;
 use crate::web::keys::{
-    CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, OF_LINES, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT,
-    TLS_SERVER_NAME, checked, expect, filled, text,
+    CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
+    checked, expect, filled, text, with_lines,
 };
 
 pub(super) const URL: &str = "url";
@@ -25,9 +25,7 @@ pub(super) const OF_LINE: [&str; 9] =
 pub(super) const OF_PROOF: [&str; 3] = [BEARER, USERNAME, PASSWORD];
 
 /// All settings, in the order of the documentation.
-pub(super) static SETTINGS: [KnownSetting; 14] = {
-    let [ca_cert, ca_path, client_cert, client_key, server_name, skip_verify, proxy, timeout, retries] =
-        OF_LINES;
+pub(super) static SETTINGS: [KnownSetting; 14] = with_lines(
     [
         // What is sent there must go nowhere else, so no other store says where that is.
         KnownSetting { is_fixed: true, ..checked(URL, |value| address::base(text(value)?).map(drop)) },
@@ -49,17 +47,9 @@ pub(super) static SETTINGS: [KnownSetting; 14] = {
                 expect(!text(value)?.contains(char::is_control), "cannot be a password of HTTP")
             })
         },
-        ca_cert,
-        ca_path,
-        client_cert,
-        client_key,
-        server_name,
-        skip_verify,
-        proxy,
-        timeout,
-        retries,
-    ]
-};
+    ],
+    [],
+);
 
 /// What is wrong with `value` as the setting `name`.
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), &'static str> {

@@ -8,8 +8,8 @@ use super::site::base;
 use crate::providers::{KnownSetting, Revoke};
 use crate::web::header::is_token;
 use crate::web::keys::{
-    CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, OF_LINES, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT,
-    TLS_SERVER_NAME, checked, expect, filled, means, text,
+    CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
+    checked, expect, filled, means, text, with_lines,
 };
 
 pub(super) const ADDRESS: &str = "address";
@@ -84,21 +84,12 @@ pub(super) const OF_THE_WAY: [&str; 15] = [
 ];
 
 /// All settings, those of logins too, in the order of the documentation.
-pub(super) static SETTINGS: [KnownSetting; 23] = {
-    let [ca_cert, ca_path, client_cert, client_key, server_name, skip_verify, proxy, timeout, retries] =
-        OF_LINES;
+pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
     [
         checked(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
         checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
-        ca_cert,
-        ca_path,
-        client_cert,
-        client_key,
-        server_name,
-        skip_verify,
-        proxy,
-        timeout,
-        retries,
+    ],
+    [
         KnownSetting {
             is_fixed: true,
             ..checked(LOGIN, |value| {
@@ -127,8 +118,8 @@ pub(super) static SETTINGS: [KnownSetting; 23] = {
         checked(TOKEN, |value| expect(is_token(value), "is no token")),
         checked(TOKEN_FILE, filled),
         checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
-    ]
-};
+    ],
+);
 
 /// What is wrong with `value` as the setting `name`.
 pub(super) fn check(name: &str, value: &[u8]) -> Result<(), &'static str> {
