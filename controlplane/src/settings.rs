@@ -43,9 +43,10 @@ impl Settings {
         self.0.contains_key(name)
     }
 
-    /// Whether every value stands in the file.
-    pub fn are_literal(&self) -> bool {
-        self.0.values().flatten().all(|setting| matches!(setting, Setting::Literal(_)))
+    /// Whether no value of these comes from another store.
+    pub fn are_literal(&self, names: &[&str]) -> bool {
+        let values = names.iter().filter_map(|name| self.0.get(*name)).flatten();
+        values.into_iter().all(|setting| matches!(setting, Setting::Literal(_)))
     }
 
     /// The value of `name` as it is now.

@@ -32,14 +32,15 @@ pub fn explain(config: &Config) -> String {
 fn write_all(config: &Config, text: &mut String) -> fmt::Result {
     for store in &config.stores {
         writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
-        for setting in &store.settings {
+        for (setting, count) in lists(&store.settings) {
             let is_fixed =
                 |name| store.kind.settings().iter().any(|known| known.name == name && known.is_fixed);
             let words = match &setting.source {
                 Source::Literal(value) if is_fixed(setting.name.as_str()) => text_of(value),
                 _ => origin(setting),
             };
-            writeln!(text, "  {:12} {words}", printable(&setting.name))?;
+            let more = if count > 1 { format!(" ({count} values)") } else { String::new() };
+            writeln!(text, "  {:12} {words}{more}", printable(&setting.name))?;
         }
         text.push('\n');
     }
@@ -56,6 +57,20 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
         write_unserved(service, text)?;
     }
     Ok(())
+}
+
+/// Settings, those of a list that have one origin together: how many they are.
+fn lists(settings: &[CredentialConfig]) -> Vec<(&CredentialConfig, usize)> {
+    let mut lists: Vec<(&CredentialConfig, usize)> = Vec::new();
+    for setting in settings {
+        match lists.last_mut() {
+            Some((last, count)) if last.name == setting.name && origin(last) == origin(setting) => {
+                *count += 1;
+            }
+            _ => lists.push((setting, 1)),
+        }
+    }
+    lists
 }
 
 fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {

@@ -79,3 +79,26 @@ fn what_a_store_needs_and_cannot_have_is_named_where_it_stands_and_breaks_whoeve
         assert_eq!(doubtful, is_broken, "{from}: {said:?}");
     }
 }
+
+#[test]
+fn a_store_whose_answers_others_can_read_is_named_though_its_token_comes_from_elsewhere() {
+    for (store, who) in [
+        ("type: http, url: 'http://web.test/v1', bearer: {from: file, get: TOKEN}", "web.test"),
+        ("type: vault, address: 'http://vault.test:8200', token: {from: file, get: TOKEN}", "vault.test"),
+    ] {
+        let dir = TempDir::new();
+        let token = dir.file("token", "t0ken");
+        std::fs::set_permissions(&token, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+        let store = store.replace("TOKEN", &format!("'{}'", token.display()));
+        let password = "{host: db, username: me, password: {from: a, get: kv/x#password}}";
+        let text = with_service("").replace("{host: db}", password);
+        let request = LoadRequest {
+            file: Some(dir.file("broker.yml", &format!("{text}providers:\n  a: {{{store}}}\n"))),
+            ..LoadRequest::default()
+        };
+        let loaded = check(&request).expect("it loads");
+        let said = loaded.warnings.to_string();
+        assert!(said.contains(&format!("secrets from {who} come in clear")), "{said}");
+        assert_eq!(loaded.doubtful, 0);
+    }
+}

@@ -82,7 +82,7 @@ impl Provider for Opened {
     fn look(&self, item: &Item) -> Option<Flaw> {
         let settings = &self.0.settings;
         // What comes from another store would have to be fetched.
-        if !settings.are_literal() {
+        if !settings.are_literal(&OF_LINE) {
             return None;
         }
         let values = literals(settings, &OF_LINE);

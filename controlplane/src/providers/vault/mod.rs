@@ -35,7 +35,7 @@ use crate::web::look;
 use crate::web::said::literals;
 use asking::Way;
 use id::Id;
-use keys::{OF_THE_WAY, SETTINGS};
+use keys::{OF_THE_WAY, SETTINGS, TOKEN};
 use login::Method;
 use store::Store;
 
@@ -78,8 +78,9 @@ impl Provider for Opened {
 
     fn look(&self, _item: &Item) -> Option<Flaw> {
         let settings = &self.0.settings;
-        // What comes from another store would have to be fetched.
-        if !settings.are_literal() {
+        // What comes from another store would have to be fetched. Who we are may come later.
+        let of_site: Vec<&str> = OF_THE_WAY.into_iter().filter(|name| *name != TOKEN).collect();
+        if !settings.are_literal(&of_site) {
             return None;
         }
         match Way::of(settings, &literals(settings, &OF_THE_WAY)) {
@@ -108,11 +109,18 @@ impl Provider for Opened {
 impl Way {
     /// What is wrong with it, and with what a login needs.
     fn flaw(&self, settings: &Settings) -> Option<Flaw> {
-        let (proof, help) = if self.method == Method::Token {
-            (self.token.read().err(), "the broker needs a token when it starts")
+        let is_token = self.method == Method::Token;
+        let proof = if !settings.are_literal(if is_token { &[TOKEN] } else { self.method.takes() }) {
+            None
+        } else if is_token {
+            self.token.read().err()
         } else {
-            let values = literals(settings, self.method.takes());
-            (self.method.proof(&values).err(), "the broker needs it when it logs in")
+            self.method.proof(&literals(settings, self.method.takes())).err()
+        };
+        let help = if is_token {
+            "the broker needs a token when it starts"
+        } else {
+            "the broker needs it when it logs in"
         };
         let line = &self.site.line;
         let flaw = look::broken(line).or_else(|| Some(look::fatal(proof?, help)));
