@@ -323,8 +323,8 @@ fn summary(places: &[ListenOn]) -> String {
     format!("{} on {}{more}", count(places.len(), "service"), said.join(", "))
 }
 
-/// As many as are at work at a time, and a hundred that a dead file system holds.
-const BLOCKING_THREADS_MAX: usize = 128;
+/// As many as are at work at a time (16 for files, 96 for stores over HTTP, 32 that start programs), and a hundred that a dead file system holds.
+const BLOCKING_THREADS_MAX: usize = 256;
 
 /// More are not read.
 const PLACES_SAID: usize = 20;

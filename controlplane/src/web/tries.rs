@@ -109,7 +109,7 @@ pub(crate) async fn blocking<T: Send + 'static>(
 
 /// Of all hosts. A thread costs its stack and the buffers of one request.
 static TURNS: Semaphore = Semaphore::const_new(AT_ONCE);
-const AT_ONCE: usize = 128;
+const AT_ONCE: usize = 96;
 
 /// Of one host.
 const AT_ONCE_EACH: usize = 8;

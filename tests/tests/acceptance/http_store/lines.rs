@@ -180,7 +180,7 @@ fn a_host_that_is_away_is_no_outage_of_another_where_none_is_named() {
     wait::until("one of them is left alone", || {
         broker.metric("secretless_store_breaker_open", &["http"]).unwrap() == 1.0
     });
-    wait_for_reason(&broker, "connection refused");
+    assert!(broker.said().contains("store 'http http://127.0.0.1:"), "{}", broker.said());
     let before = server.asked("db");
     wait::until("the other is asked", || server.asked("db") > before + 3);
     session(&there.listen, &login);
