@@ -57,9 +57,12 @@ pub(crate) struct Answer {
 }
 
 /// A successful round.
+#[derive(Default)]
 pub(crate) struct Round {
     pub values: Values,
     pub schedule: Schedule,
+    /// Which versions came, for people.
+    pub versions: Vec<String>,
     /// See [`Fetched::notes`].
     pub notes: Vec<String>,
 }
@@ -159,7 +162,7 @@ impl Sources {
     /// The values, if all are in the file.
     pub(crate) fn literals(&self) -> Option<Answer> {
         let values = self.literals.clone();
-        let round = Round { values, schedule: Schedule::default(), notes: Vec::new() };
+        let round = Round { values, ..Round::default() };
         self.is_fixed().then(|| Answer { result: Ok(round), asked: Vec::new(), holds: Vec::new() })
     }
 
@@ -234,8 +237,7 @@ impl Sources {
 
     fn join(&self, answers: Vec<Answered>, mut holds: Holds) -> Answer {
         holds.resize(self.asks.len(), None);
-        let mut round =
-            Round { values: self.literals.clone(), schedule: Schedule::default(), notes: Vec::new() };
+        let mut round = Round { values: self.literals.clone(), ..Round::default() };
         let (mut failures, mut asked) = (Vec::new(), Vec::new());
         for ((ask, held), (answer, took)) in self.asks.iter().zip(&mut holds).zip(answers) {
             let outcome = match &answer {
@@ -248,6 +250,9 @@ impl Sources {
                 Ok(piece) => {
                     round.schedule = round.schedule.earlier(piece.schedule);
                     round.notes.extend(piece.notes);
+                    let version =
+                        piece.version.map(|version| format!("{} is in version {version}", ask.place));
+                    round.versions.extend(version);
                     for (name, item) in &ask.names {
                         round.values.insert(name, piece.values[*item].clone());
                     }

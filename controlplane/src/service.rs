@@ -219,7 +219,9 @@ impl ServiceState {
         let destination = |credential: &Arc<Credential>| self.options.protocol.destination(credential);
         let same_target = self.credential.as_ref().map(destination) == Some(destination(&credential));
         if self.credential.is_some() {
-            info!(service = self.options.name, "the credential has changed");
+            let versions = round.versions.join(", ");
+            let colon = if versions.is_empty() { "" } else { ": " };
+            info!(service = self.options.name, "the credential has changed{colon}{versions}");
         }
         self.values = Some(round.values);
         self.older.extend(self.credential.replace(credential));

@@ -32,6 +32,8 @@ pub(super) struct Piece {
     pub(super) values: Arc<[Value]>,
     pub(super) schedule: Schedule,
     pub(super) held: Option<Held>,
+    /// See [`Fetched::version`].
+    pub(super) version: Option<u64>,
     /// See [`Fetched::notes`].
     pub(super) notes: Vec<String>,
     /// What the store has done, as one word: a metric label.
@@ -83,7 +85,7 @@ impl Ask {
             let words = "the provider gave another number of values: this is a bug".to_owned();
             return Err(FetchError::Unusable(words));
         }
-        let Fetched { values, lease, refetch_at, usable_until, notes, .. } = fetched;
+        let Fetched { values, version, lease, refetch_at, usable_until, notes } = fetched;
         let values: Arc<[Value]> =
             values.into_iter().zip(items).map(|(it, item)| value(it, item.is_public)).collect();
         let said = Schedule { refetch_at, due_at: None, usable_until };
@@ -100,13 +102,13 @@ impl Ask {
                 )));
             }
             let piece = Piece::of_lease(held, Some("ok"));
-            return Ok(Piece { schedule: piece.schedule.earlier(said), notes, ..piece });
+            return Ok(Piece { schedule: piece.schedule.earlier(said), version, notes, ..piece });
         }
         // A store that must be asked may know that it has to be sooner.
         let due = refresh.filter(|_| self.provider.must_be_asked());
         let due = due.map(|interval| refetch_at.into_iter().fold(began + interval, Instant::min));
         let schedule = said.earlier(Schedule { refetch_at: due, due_at: due, usable_until: None });
-        Ok(Piece { values, schedule, held: None, notes, outcome: Some("ok") })
+        Ok(Piece { values, schedule, held: None, version, notes, outcome: Some("ok") })
     }
 }
 
@@ -117,7 +119,8 @@ impl Piece {
     fn of_lease(held: Held, outcome: Option<&'static str>) -> Self {
         let due = Some(held.term.due_at());
         let schedule = Schedule { refetch_at: due, due_at: due, usable_until: Some(held.term.over_at().0) };
-        Self { values: Arc::clone(&held.values), schedule, held: Some(held), notes: Vec::new(), outcome }
+        let values = Arc::clone(&held.values);
+        Self { values, schedule, held: Some(held), version: None, notes: Vec::new(), outcome }
     }
 }
 

@@ -255,6 +255,8 @@ pub struct Item {
 pub struct Fetched {
     /// One value for each item of the request, in its order.
     pub values: Vec<Secret>,
+    /// Which version of the values this is, where the store counts them.
+    pub version: Option<u64>,
     /// The lease that all values hang on, where the store gives one.
     pub lease: Option<Lease>,
     /// When to ask again although nobody has said that anything changed.
@@ -268,7 +270,7 @@ pub struct Fetched {
 impl Fetched {
     /// Values that nothing is known about but that they are the present ones.
     pub fn new(values: Vec<Secret>) -> Self {
-        Self { values, lease: None, refetch_at: None, usable_until: None, notes: Vec::new() }
+        Self { values, version: None, lease: None, refetch_at: None, usable_until: None, notes: Vec::new() }
     }
 }
 

@@ -57,6 +57,15 @@ pub(super) enum Trouble {
     Outage(String),
 }
 
+/// A secret that has been read.
+pub(super) struct Read {
+    /// One value for each field, in their order.
+    pub(super) values: Vec<Secret>,
+    /// Of KV version 2.
+    pub(super) version: Option<u64>,
+    pub(super) terms: Terms,
+}
+
 /// What reads with one token.
 pub(super) struct Reader<'a> {
     pub(super) client: &'a Client,
@@ -66,7 +75,7 @@ pub(super) struct Reader<'a> {
 
 impl Reader<'_> {
     /// Reads the fields of one place in one request.
-    pub(super) fn read(&self, place: Place<'_>, fields: &[&str]) -> Result<(Vec<Secret>, Terms), Trouble> {
+    pub(super) fn read(&self, place: Place<'_>, fields: &[&str]) -> Result<Read, Trouble> {
         let route = self.route(place.path)?;
         let query = match (place.version, route.layout) {
             (None, _) => String::new(),
@@ -82,7 +91,10 @@ impl Reader<'_> {
         let outcome = match Meaning::of(&answer, &what) {
             Meaning::Found(Found { data, terms }) => {
                 let values = fields.iter().map(|field| pick(data, route.layout, field, place.path));
-                values.collect::<Result<Vec<_>, _>>().map(|values| (values, terms))
+                let is_versioned = matches!(route.layout, Layout::Implied | Layout::Spelled);
+                let version = data.member("metadata").filter(|_| is_versioned);
+                let version = version.and_then(|metadata| metadata.member("version")?.number());
+                values.collect::<Result<Vec<_>, _>>().map(|values| Read { values, version, terms })
             }
             Meaning::Missing => Err(Trouble::Missing(format!(
                 "HashiCorp Vault provider could not find secret '{}'",

@@ -100,13 +100,15 @@ impl Store {
         }
         let mut values: Vec<Option<Secret>> = ids.iter().map(|_| None).collect();
         let mut outlook = Outlook::default();
+        let mut version = None;
         for (place, indexes) in places {
             let fields: Vec<&str> = indexes.iter().map(|index| ids[*index].field).collect();
             let trouble = match reader.read(place, &fields) {
-                Ok((found, terms)) => {
+                Ok(read) => {
                     self.suspects.clear(place);
-                    outlook.add(terms);
-                    for (index, value) in indexes.into_iter().zip(found) {
+                    outlook.add(read.terms);
+                    version = read.version;
+                    for (index, value) in indexes.into_iter().zip(read.values) {
                         values[index] = Some(value);
                     }
                     continue;
@@ -118,6 +120,8 @@ impl Store {
             return Err(Failed::Fetch(self.suspects.verdict(place, trouble, Instant::now())));
         }
         let mut fetched = Fetched::new(values.into_iter().flatten().collect());
+        // A request is for one place.
+        fetched.version = version;
         fetched.refetch_at = outlook.refetch_after().map(|after| clock::now() + after);
         let is_given = token.login().is_none();
         fetched.lease = outlook.lease.map(|Leased { id, lasts, is_renewable }| Lease {

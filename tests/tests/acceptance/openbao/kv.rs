@@ -70,6 +70,8 @@ fn a_login_of_postgresql_comes_from_either_version_of_kv_however_it_is_spelled()
             session(&service.listen, &login);
             assert!(!broker.said().contains(&password), "{}", broker.said());
         }
+        // Only the second version counts.
+        assert_eq!(broker.said().contains(" is in version 4"), spelling.is_versioned, "{}", broker.said());
         assert_eq!(open.query("SELECT 7").unwrap(), ["7"], "open sessions go on");
         drop(open);
         assert!(broker.stop().unwrap().success());
