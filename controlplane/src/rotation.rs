@@ -118,6 +118,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if replaced != Replaced::Nothing {
             self.lifetime = Lifetime::default();
             self.earlier = Earlier::default();
+            self.pauses.on_new_sources();
         }
         if replaced == Replaced::All {
             self.current = None;

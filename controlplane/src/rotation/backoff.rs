@@ -65,6 +65,11 @@ impl Pauses {
         self.fresh_refused = self.fresh_refused.saturating_add(1);
     }
 
+    /// What comes from now on is an operator's doing.
+    pub(super) fn on_new_sources(&mut self) {
+        self.fresh_refused = 0;
+    }
+
     /// Whether also a generation that nobody has tried rests as long as those before it.
     pub(super) fn hold_fresh(&self, now: Instant) -> bool {
         self.fresh_refused >= FRESH_REFUSED_MAX && self.refusals.holds(now)

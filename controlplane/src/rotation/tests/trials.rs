@@ -188,3 +188,22 @@ fn a_store_that_gives_another_wrong_value_each_time_locks_no_account() {
         assert_eq!(scene.in_force().1, Some(scene.generation));
     }
 }
+
+#[test]
+fn what_an_operator_has_changed_is_tried_at_once() {
+    let mut scene = Scene::with_grace(Duration::from_secs(2));
+    scene.changed();
+    scene.fetched_new();
+    for session in 1..=4 {
+        scene.asks(session);
+        scene.refused(session);
+        scene.fetched_new();
+    }
+    assert_eq!(scene.asks(5), [], "the store is not believed any more");
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Values);
+    let actions = scene.fetched_new();
+    assert!(
+        actions.iter().any(|action| matches!(action, Action::Answer(_, Answer::Retry(_)))),
+        "{actions:?}"
+    );
+}
