@@ -242,6 +242,7 @@ impl Sources {
         for ((ask, held), (answer, took)) in self.asks.iter().zip(&mut holds).zip(answers) {
             let outcome = match &answer {
                 Ok(piece) => piece.outcome,
+                Err(FetchError::Unasked(_)) => None,
                 Err(error) => Some(error.label()),
             };
             let (provider, peer) = (Arc::clone(&ask.store), Arc::clone(&ask.peer));

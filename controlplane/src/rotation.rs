@@ -118,11 +118,11 @@ impl<S: Copy + PartialEq> Rotation<S> {
         if replaced != Replaced::Nothing {
             self.lifetime = Lifetime::default();
             self.earlier = Earlier::default();
+            self.trial = None;
             self.pauses.on_new_sources();
         }
         if replaced == Replaced::All {
             self.current = None;
-            self.trial = None;
             self.owed = None;
         } else if replaced == Replaced::Values
             && let Some(current) = &mut self.current
@@ -333,6 +333,7 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 self.earlier.follow(now, last, last_usable_until, self.trial.is_some());
                 if !same_target {
                     self.earlier = Earlier::default();
+                    self.pauses.on_new_sources();
                 }
                 self.trial = None;
                 self.moved_at = None;

@@ -32,10 +32,12 @@ pub(crate) struct ServiceState {
     pub sources: Arc<Sources>,
     /// Counts the sources: an answer to an earlier one's question is none.
     pub epoch: u64,
-    /// Counts the answers that were taken.
+    /// Counts the answers that have brought values.
     pub answers: u64,
     pub rotation: Rotation<SessionRef>,
     pub runtime: Arc<ServiceRuntime>,
+    /// Whether the newest values are from sources of an earlier file.
+    is_foreign: bool,
     /// The newest values, and what was made of them.
     values: Option<Values>,
     credential: Option<Arc<Credential>>,
@@ -91,6 +93,7 @@ impl ServiceState {
             rotation,
             sources,
             runtime,
+            is_foreign: false,
             values: None,
             credential: None,
             older: Vec::new(),
@@ -135,6 +138,7 @@ impl ServiceState {
         }
         if replaced != Replaced::Nothing {
             self.trouble.end();
+            self.is_foreign = true;
         }
         self.is_hopeless = false;
         self.options = options;
@@ -171,10 +175,9 @@ impl ServiceState {
 
     /// Takes what a fetch has brought. `generation` is for values that are new.
     pub(crate) fn on_answer(&mut self, answer: Answer, generation: Generation) -> (Outcome, Schedule) {
-        self.answers += 1;
         let over_at = leases::over_at(&answer.holds);
         let hold = leases::hold(&answer.holds);
-        self.holds = answer.holds;
+        let holds = std::mem::replace(&mut self.holds, answer.holds);
         let round = match answer.result {
             Ok(round) => round,
             Err(failures) => {
@@ -187,6 +190,7 @@ impl ServiceState {
                 return (if is_gone { Outcome::Gone } else { Outcome::Failed }, Schedule::default());
             }
         };
+        self.answers += 1;
         self.is_hopeless = false;
         for note in round.notes {
             self.say(note);
@@ -203,14 +207,17 @@ impl ServiceState {
             let doubts = protocol.check(credential).into_iter().filter(|doubt| doubt.is_fatal);
             doubts.map(|doubt| doubt.words).collect::<Vec<_>>()
         };
-        // What cannot even be sent is no reason to give up what works.
-        let known = self.credential.as_ref().map(fatal);
+        // What cannot even be sent is no reason to give up what works, unless that is from somewhere else.
+        let known = self.credential.as_ref().filter(|_| !self.is_foreign).map(fatal);
         let unusable =
             known.and_then(|known| fatal(&credential).into_iter().find(|words| !known.contains(words)));
         if let Some(words) = unusable {
+            // A lease that came with it goes back.
+            self.holds = holds;
             self.on_failure(&format!("the value that the store has now is no use: {words}"), true, false);
             return (Outcome::Failed, Schedule::default());
         }
+        self.is_foreign = false;
         self.on_success();
         self.leased.put(Some(generation), over_at);
         for finding in protocol.check(&credential) {

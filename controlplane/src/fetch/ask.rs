@@ -88,6 +88,11 @@ impl Ask {
         let Fetched { values, version, lease, refetch_at, usable_until, notes } = fetched;
         let values: Arc<[Value]> =
             values.into_iter().zip(items).map(|(it, item)| value(it, item.is_public)).collect();
+        if usable_until.is_some_and(|until| until < clock::now() + LEASE_MIN) {
+            let words =
+                "its values were over when they came, or will be in a moment: give them a longer life";
+            return Err(FetchError::Unusable(format!("{}: {words}", self.store)));
+        }
         let said = Schedule { refetch_at, due_at: None, usable_until };
         if let Some(lease) = lease {
             let lasts = lease.duration;
@@ -179,5 +184,26 @@ mod tests {
             });
             assert_eq!(returned.load(Ordering::Relaxed), 1);
         }
+    }
+
+    /// A store whose values are over at once.
+    struct Over;
+
+    impl Provider for Over {
+        fn fetch(&self, _request: Request) -> Fetching {
+            let value = Secret::from_heap(b"s3".to_vec());
+            let usable_until = Some(clock::now() + Duration::from_secs(1));
+            let fetched = Fetched { usable_until, ..Fetched::new(vec![value]) };
+            Box::pin(std::future::ready(Ok(fetched)))
+        }
+    }
+
+    #[test]
+    fn values_that_are_over_when_they_come_are_a_failure() {
+        let provider: Arc<dyn Provider> = Arc::new(Over);
+        let mut ask = Ask::new(&"tokens".into(), &provider, "x");
+        ask.request.items.push(Item { id: "x".into(), raw: false, is_public: false });
+        let piece = block_on(ask.obtain(None, false, None, &Leases::default(), BTreeMap::new()));
+        assert!(piece.is_err_and(|error| error.to_string().starts_with("tokens: its values were over")));
     }
 }

@@ -19,7 +19,7 @@ impl Sources {
     ) -> Result<BTreeMap<&'static str, String>, FetchError> {
         let parameter = |name: &&'static str| {
             let text = self.text(name, answers).ok_or_else(|| {
-                FetchError::Failing(format!(
+                FetchError::Unasked(format!(
                     "{}: it must be told the service's `{name}`, which is not there",
                     ask.place
                 ))

@@ -327,6 +327,8 @@ pub enum FetchError {
     Failing(String),
     /// The store could not be asked, or did not answer in time.
     Unavailable(String),
+    /// It has not been asked: it was not its turn, or something was missing.
+    Unasked(String),
     /// There is no such store in this broker.
     Unsupported(String),
 }
@@ -334,7 +336,7 @@ pub enum FetchError {
 impl FetchError {
     /// Whether the same question may have another answer soon.
     pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::Failing(_) | Self::Unavailable(_))
+        matches!(self, Self::Failing(_) | Self::Unavailable(_) | Self::Unasked(_))
     }
 
     /// The cause as one bounded word: a metric label.
@@ -347,6 +349,7 @@ impl FetchError {
             Self::Gone(_) => "gone",
             Self::Failing(_) => "failing",
             Self::Unavailable(_) => "unavailable",
+            Self::Unasked(_) => "unasked",
             Self::Unsupported(_) => "unsupported",
         }
     }
@@ -362,6 +365,7 @@ impl fmt::Display for FetchError {
             | Self::Gone(words)
             | Self::Failing(words)
             | Self::Unavailable(words)
+            | Self::Unasked(words)
             | Self::Unsupported(words) => f.write_str(words),
         }
     }

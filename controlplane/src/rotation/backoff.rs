@@ -65,7 +65,7 @@ impl Pauses {
         self.fresh_refused = self.fresh_refused.saturating_add(1);
     }
 
-    /// What comes from now on is an operator's doing.
+    /// What comes from now on is from elsewhere, or for elsewhere.
     pub(super) fn on_new_sources(&mut self) {
         self.fresh_refused = 0;
     }

@@ -219,3 +219,27 @@ fn what_was_fetched_for_a_file_does_not_replace_what_has_come_since() {
     assert!(is_newer(&mut store));
     assert_eq!(fetch(&mut store, now), 1, "it is asked once more");
 }
+
+#[test]
+fn a_value_that_cannot_be_sent_replaces_none_that_can_unless_the_file_has_changed() {
+    let (dir, mut store, now) = (TempDir::new(), Store::new(1), Instant::now());
+    let path = dir.file("password", "good");
+    let with = |host: &str| entry("db", vec![("host", literal(host)), ("password", file(&path))]);
+    let id = store.configure(vec![(None, with("::1"))], now)[0];
+    fetch(&mut store, now);
+    snapshot(&mut store, now);
+    dir.file("password", "has\0NUL");
+    store.on_files_changed(&BTreeSet::from([path.clone()]), now);
+    fetch(&mut store, now);
+    let later = now + Duration::from_secs(1);
+    assert!(store.take_news(later).is_none(), "the good one stays");
+
+    // Another file means another target, whatever its values are.
+    let mut reloaded = with("::2");
+    reloaded.answer = Some(block_on(async {
+        Arc::clone(&reloaded.sources).fetch(Watcher::new().watch(), Vec::new(), false).await
+    }));
+    store.configure(vec![(Some(id), reloaded)], later);
+    let snapshot = snapshot(&mut store, later + Duration::from_secs(1));
+    assert_eq!(field(&snapshot.services[&id], "host").as_deref(), Some(&b"::2"[..]));
+}

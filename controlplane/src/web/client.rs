@@ -102,7 +102,7 @@ impl Client {
             let seconds = seconds.to_str().ok().and_then(|seconds| seconds.parse().ok());
             self.rest.set(seconds.map(Duration::from_secs));
         }
-        if is_coded(response.headers()) {
+        if status.is_success() && is_coded(response.headers()) {
             return Ok(Sent::Coded);
         }
         let body = read(response.body_mut().as_reader())?;

@@ -83,12 +83,32 @@ impl Host {
     }
 }
 
-/// Runs `work`, which asks `host`, on a thread that may block, and tells it its deadline: the wait for its turn is not the host's fault.
-/// `name` tells it from all other work, and is what errors begin with.
+/// When a fetch must be over. The wait for its turn is not the host's fault, and does not count.
+pub(crate) struct Deadline(Mutex<Instant>);
+
+impl Deadline {
+    pub(crate) fn new(at: Instant) -> Self {
+        Self(Mutex::new(at))
+    }
+
+    pub(crate) fn at(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// It is so much later.
+    fn put_off(&self, time: Duration) -> Instant {
+        let mut at = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *at += time;
+        *at
+    }
+}
+
+/// Runs `work`, which asks `host`, on a thread that may block, and tells it its deadline. `key` tells it from all other work; errors begin with
+/// `name`.
 pub(crate) async fn blocking<T: Send + 'static>(
     host: &Host,
-    name: &str,
-    deadline: Instant,
+    (key, name): (&str, &str),
+    deadline: &Deadline,
     work: impl FnOnce(Instant) -> T + Send + 'static,
 ) -> Result<T, FetchError> {
     let began = Instant::now();
@@ -97,13 +117,13 @@ pub(crate) async fn blocking<T: Send + 'static>(
         let turn = host.turns.acquire().await?;
         TURNS.acquire().await.map(|all| (turn, all))
     };
-    let Ok(Ok(_turns)) = timeout_at(deadline.into(), turns).await else {
-        return Err(FetchError::Failing(format!("{name}: too much else is asked at the moment")));
+    let Ok(Ok(_turns)) = timeout_at(deadline.at().into(), turns).await else {
+        return Err(FetchError::Unasked(format!("{name}: too much else is asked at the moment")));
     };
     let now = Instant::now();
-    let deadline = deadline + (now - began);
+    let deadline = deadline.put_off(now - began);
     let patience = deadline.saturating_duration_since(now) + GRACE;
-    let done = run(name, patience, move || work(deadline)).await;
+    let done = run(key, patience, move || work(deadline)).await;
     done.map_err(|_| FetchError::Unavailable(format!("{name}: i/o timeout")))
 }
 
@@ -119,3 +139,44 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Longer than the pauses after failures, a store is not left alone.
 const REST_MAX: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, mpsc};
+
+    use super::*;
+    use crate::testing::block_on;
+
+    #[test]
+    fn whoever_waits_for_a_host_that_hangs_says_nothing_about_it_and_holds_up_no_other() {
+        block_on(async {
+            let (host, far) = (Arc::new(Host::default()), Instant::now() + Duration::from_secs(600));
+            let mut hanging = Vec::new();
+            for number in 0..AT_ONCE_EACH {
+                let (release, wait) = mpsc::channel::<()>();
+                let host = Arc::clone(&host);
+                let work = tokio::spawn(async move {
+                    let key = format!("hanging {number}");
+                    let work = move |_| {
+                        // Ends when the test lets go of the other end.
+                        let _ = wait.recv();
+                    };
+                    blocking(&host, (&key, "x"), &Deadline::new(far), work).await
+                });
+                hanging.push((release, work));
+            }
+            while host.turns.available_permits() > 0 {
+                tokio::task::yield_now().await;
+            }
+            let now = Deadline::new(Instant::now());
+            let late = blocking(&host, ("late", "Get x"), &now, |_| ()).await;
+            assert_eq!(late, Err(FetchError::Unasked("Get x: too much else is asked at the moment".into())));
+            let other = blocking(&Host::default(), ("other", "x"), &Deadline::new(far), |_| 7).await;
+            assert_eq!(other, Ok(7));
+            for (release, work) in hanging {
+                drop(release);
+                assert!(work.await.is_ok_and(|done| done.is_ok()));
+            }
+        });
+    }
+}

@@ -72,8 +72,17 @@ impl Transport for Socket {
     }
 
     fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), Error> {
-        self.stream.set_write_timeout(Some(left(timeout, self.deadline)?))?;
-        self.stream.write_all(&self.buffers.output[..amount]).map_err(|error| said(error, timeout.reason))
+        let mut sent = 0;
+        while sent < amount {
+            // A peer may take it bit by bit.
+            self.stream.set_write_timeout(Some(left(timeout, self.deadline)?))?;
+            match self.stream.write(&self.buffers.output[sent..amount]) {
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(said(error, timeout.reason)),
+            }
+        }
+        Ok(())
     }
 
     fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, Error> {

@@ -142,11 +142,14 @@ impl Provider for Asked {
         Box::pin(async move {
             let command = CommandLine::of(&settings, &request.parameters, turns).await?;
             let lifetime = time(&settings, LIFETIME, lifetime).await?;
-            let asked = clock::now();
             let mut values = Vec::with_capacity(request.items.len());
+            let mut asked = None;
             for item in &request.items {
-                values.push(command.ask(item).await?);
+                let (value, began) = command.ask(item).await?;
+                values.push(value);
+                asked.get_or_insert(began);
             }
+            let asked = asked.unwrap_or_else(clock::now);
             let refetch_at = lifetime.map(|lifetime| asked + lifetime * 2 / 3);
             let usable_until = lifetime.map(|lifetime| asked + lifetime);
             Ok(Fetched { refetch_at, usable_until, ..Fetched::new(values) })
@@ -185,7 +188,8 @@ impl CommandLine {
         self.words.first().map_or_else(String::new, |word| word.to_string_lossy().into_owned())
     }
 
-    async fn ask(&self, item: &Item) -> Result<Secret, FetchError> {
+    /// The value, and when the program was started.
+    async fn ask(&self, item: &Item) -> Result<(Secret, Instant), FetchError> {
         let name = self.name();
         let unavailable = |reason: String| FetchError::Failing(format!("{name} {}: {reason}", item.id));
         let Some((program, arguments)) = self.words.split_first() else {
@@ -207,10 +211,12 @@ impl CommandLine {
             TURNS.acquire().await.map(|all| (turn, all))
         };
         let Ok(Ok(turn)) = tokio::time::timeout(self.timeout, turns).await else {
-            return Err(unavailable(format!(
-                "too many programs run: its turn has not come within {seconds} s"
+            return Err(FetchError::Unasked(format!(
+                "{name} {}: too many programs run: its turn has not come within {seconds} s",
+                item.id
             )));
         };
+        let began = clock::now();
         let end = Instant::now() + self.timeout;
         // The kernel says only when it has found the program whether it could: a file system may be dead.
         let starting = tokio::task::spawn_blocking(move || {
@@ -235,7 +241,7 @@ impl CommandLine {
         if output.bytes().is_empty() {
             return Err(FetchError::Empty(format!("{name} {}: it printed nothing", item.id)));
         }
-        Ok(SecretArena::of_process().secret(output.bytes()))
+        Ok((SecretArena::of_process().secret(output.bytes()), began))
     }
 }
 

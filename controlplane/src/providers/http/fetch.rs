@@ -17,7 +17,7 @@ use super::question::{self, Question};
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Item, Request, Settings};
 use crate::web::said::values;
-use crate::web::tries::{self, Host, Tries};
+use crate::web::tries::{self, Deadline, Host, Tries};
 
 /// One store, or all hosts that are asked without one.
 pub(super) struct Store {
@@ -83,6 +83,8 @@ async fn ask(
     deadline: Instant,
 ) -> Result<Vec<Secret>, FetchError> {
     let host = store.host_of(&question.line.address);
+    let key = format!("http {:p}: {}", Arc::as_ptr(store), question.line.address);
+    let late = Deadline::new(deadline);
     let mut tries = Tries::new(deadline, question.line.retries);
     loop {
         host.wait(deadline).await.map_err(|error| match error {
@@ -93,7 +95,7 @@ async fn ask(
         })?;
         let (asked, resting) = (Arc::clone(&question), Arc::clone(&host));
         let work = move |deadline| asked.ask(deadline, &resting);
-        let outcome = tries::blocking(&host, &question.name(), deadline, work).await;
+        let outcome = tries::blocking(&host, (&key, &question.name()), &late, work).await;
         let outcome = outcome.and_then(|asked| asked);
         if !tries.another(&outcome, &host).await {
             return outcome;

@@ -26,14 +26,14 @@ use crate::providers::{FetchError, Fetched, Request, Settings};
 use crate::web::client::Answer;
 use crate::web::quote::{QUOTED, quotes};
 use crate::web::said::{Values, Wrong, values};
-use crate::web::tries::{self, Tries};
+use crate::web::tries::{self, Deadline, Tries};
 
 /// Asks until there is an answer, as often as the settings allow.
 pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched, FetchError> {
     let asking = Asking::of(store).await?;
-    let mut tries = Tries::new(asking.deadline, asking.site.line.retries);
+    let mut tries = Tries::new(asking.deadline.at(), asking.site.line.retries);
     loop {
-        asking.store.host.wait(asking.deadline).await?;
+        asking.store.host.wait(asking.deadline.at()).await?;
         let outcome = asking.ask(&request).await;
         if !tries.another(&outcome, &asking.store.host).await {
             return outcome;
@@ -80,7 +80,7 @@ pub(super) struct Asking {
     site: Arc<Site>,
     method: Method,
     given: Option<Arc<TokenFrom>>,
-    deadline: Instant,
+    deadline: Deadline,
 }
 
 impl Asking {
@@ -89,7 +89,7 @@ impl Asking {
         let values = values(&store.settings, &OF_THE_WAY).await?;
         let way = Way::of(&store.settings, &values).map_err(|wrong| FetchError::Unusable(wrong.0))?;
         let Way { site, method, token } = way;
-        let deadline = Instant::now() + site.line.timeout;
+        let deadline = Deadline::new(Instant::now() + site.line.timeout);
         let given = if method == Method::Token { Some(Arc::new(token)) } else { None };
         Ok(Self { store, site: Arc::new(site), method, given, deadline })
     }
@@ -239,7 +239,7 @@ impl Asking {
     }
 
     async fn session(&self) -> Result<tokio::sync::MutexGuard<'_, Session>, FetchError> {
-        let session = timeout_at(self.deadline.into(), self.store.session.lock()).await;
+        let session = timeout_at(self.deadline.at().into(), self.store.session.lock()).await;
         session.map_err(|_| late(&self.site, "login"))
     }
 
@@ -250,7 +250,7 @@ impl Asking {
         work: impl FnOnce(Instant) -> T + Send + 'static,
     ) -> Result<T, FetchError> {
         let name = format!("{}: {name}", self.site.line.address);
-        tries::blocking(&self.store.host, &name, self.deadline, work).await
+        tries::blocking(&self.store.host, (&format!("vault {name}"), &name), &self.deadline, work).await
     }
 }
 

@@ -221,3 +221,13 @@ fn two_values_in_a_moment_are_one_change_and_the_second_rests_no_longer_for_it()
     }
     assert_eq!((scene.now - began).as_secs_f64().round(), 1.0);
 }
+
+#[test]
+fn a_trial_of_other_sources_stands_in_for_nothing() {
+    let mut scene = Scene::unproven();
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    scene.rotation.on_sources_replaced(false, Rules::default(), Replaced::Values);
+    assert_eq!(scene.fetched_new(), []);
+    scene.act(|rotation, now, actions| rotation.on_proven(now, Generation(1), 1, now, actions));
+    assert_eq!(scene.rotation.stand_in(), None);
+}
