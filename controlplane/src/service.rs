@@ -198,6 +198,7 @@ impl ServiceState {
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
             let newest = self.credential.as_ref().map(|credential| credential.generation());
             self.leased.put(newest, over_at);
+            self.is_foreign = false;
             self.on_success();
             return (Outcome::Unchanged, round.schedule);
         }

@@ -29,7 +29,7 @@ impl Need {
                 key: format!("providers.{}.{}", store.name, setting.name),
                 place: setting.place,
                 from: from.clone(),
-                item: Item { id: id.clone(), raw: *raw, is_public: false },
+                item: Item { id: id.clone(), raw: *raw, is_public: is_public(store, &setting.name) },
             }),
             Source::Literal(_) | Source::Unknown(_) => None,
         });
@@ -44,6 +44,10 @@ impl Need {
             if flaw.is_fatal { format!("'{}' cannot be asked without it", self.store) } else { flaw.help };
         Some(Flaw { help, ..flaw })
     }
+}
+
+fn is_public(store: &StoreConfig, name: &str) -> bool {
+    store.kind.settings().iter().any(|known| known.name == name && known.is_public)
 }
 
 /// Looks at every need: what is wrong is told to `say`. The stores that cannot be used.

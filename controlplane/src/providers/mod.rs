@@ -94,6 +94,8 @@ pub struct KnownSetting {
     pub is_list: bool,
     /// Whether it must stand in the file itself: what must be known before anything is asked for, and is no secret.
     pub is_fixed: bool,
+    /// Whether anybody may see it: a certificate.
+    pub is_public: bool,
     /// Another setting, without which this one means nothing.
     pub partner: Option<&'static str>,
     /// What is wrong with a value that stands in the file.
@@ -103,7 +105,15 @@ pub struct KnownSetting {
 impl KnownSetting {
     /// One value, which may be missing and may be anything.
     pub const fn new(name: &'static str) -> Self {
-        Self { name, is_required: false, is_list: false, is_fixed: false, partner: None, check: |_| Ok(()) }
+        Self {
+            name,
+            is_required: false,
+            is_list: false,
+            is_fixed: false,
+            is_public: false,
+            partner: None,
+            check: |_| Ok(()),
+        }
     }
 }
 

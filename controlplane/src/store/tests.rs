@@ -221,6 +221,26 @@ fn what_was_fetched_for_a_file_does_not_replace_what_has_come_since() {
 }
 
 #[test]
+fn values_that_another_file_leaves_as_they_are_are_its_own() {
+    let (dir, mut store, now) = (TempDir::new(), Store::new(1), Instant::now());
+    let (path, same) = (dir.file("password", "good"), dir.file("same", "good"));
+    let with = |path| entry("db", vec![("host", literal("::1")), ("password", file(path))]);
+    let id = store.configure(vec![(None, with(&path))], now)[0];
+    fetch(&mut store, now);
+    snapshot(&mut store, now);
+    let mut reloaded = with(&same);
+    reloaded.answer = Some(block_on(async {
+        Arc::clone(&reloaded.sources).fetch(Watcher::new().watch(), Vec::new(), false).await
+    }));
+    store.configure(vec![(Some(id), reloaded)], now);
+    dir.file("same", "has\0NUL");
+    store.on_files_changed(&BTreeSet::from([same]), now);
+    fetch(&mut store, now);
+    let snapshot = snapshot(&mut store, now + Duration::from_secs(1));
+    assert_eq!(field(&snapshot.services[&id], "password").as_deref(), Some(&b"good"[..]));
+}
+
+#[test]
 fn a_value_that_cannot_be_sent_replaces_none_that_can_unless_the_file_has_changed() {
     let (dir, mut store, now) = (TempDir::new(), Store::new(1), Instant::now());
     let path = dir.file("password", "good");

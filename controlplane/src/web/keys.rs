@@ -21,9 +21,9 @@ pub(crate) const RETRIES: &str = "retries";
 
 /// In the order of the documentation.
 pub(crate) const OF_LINES: [KnownSetting; 9] = [
-    checked(CA_CERT, filled),
+    KnownSetting { is_public: true, ..checked(CA_CERT, filled) },
     checked(CA_PATH, filled),
-    KnownSetting { partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
+    KnownSetting { is_public: true, partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
     KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
     checked(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
     checked(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),

@@ -103,8 +103,8 @@ impl Deadline {
     }
 }
 
-/// Runs `work`, which asks `host`, on a thread that may block, and tells it its deadline. `key` tells it from all other work; errors begin with
-/// `name`.
+/// Runs `work`, which asks `host`, on a thread that may block, and tells it its deadline. `key` tells it from all other work; errors
+/// begin with `name`.
 pub(crate) async fn blocking<T: Send + 'static>(
     host: &Host,
     (key, name): (&str, &str),

@@ -81,6 +81,22 @@ fn what_a_store_needs_and_cannot_have_is_named_where_it_stands_and_breaks_whoeve
 }
 
 #[test]
+fn a_certificate_that_a_store_is_told_is_no_secret() {
+    let dir = TempDir::new();
+    let root = dir.file("root.pem", "-----BEGIN CERTIFICATE-----");
+    std::fs::set_permissions(&root, std::os::unix::fs::PermissionsExt::from_mode(0o644)).expect("ours");
+    for (setting, is_warned) in [("caCert", false), ("bearer", true)] {
+        let store = format!(
+            "providers:\n  a: {{type: http, url: 'https://a.test/', {setting}: {{from: file, get: '{}'}}}}\n",
+            root.display()
+        );
+        let (said, _) = checked(&format!("{}{store}", with_service("")));
+        let is_named = said.iter().any(|(key, _)| *key == format!("providers.a.{setting}"));
+        assert_eq!(is_named, is_warned, "{said:?}");
+    }
+}
+
+#[test]
 fn a_store_whose_answers_others_can_read_is_named_though_its_token_comes_from_elsewhere() {
     for (store, who) in [
         ("type: http, url: 'http://web.test/v1', bearer: {from: file, get: TOKEN}", "web.test"),
