@@ -2,6 +2,7 @@
 //!
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
+mod fitness;
 mod place;
 mod snapshot;
 mod trouble;
@@ -14,6 +15,7 @@ use dataplane::{Outage, ServiceId, ServiceRuntime, SessionRef};
 use protocol::{Credential, Generation};
 use tracing::{info, warn};
 
+use fitness::unfit;
 use trouble::Trouble;
 
 use crate::endpoints::{Endpoints, Place};
@@ -204,15 +206,9 @@ impl ServiceState {
         }
         let credential = round.values.credential(generation, hold);
         let protocol = self.options.protocol;
-        let fatal = |credential: &Arc<Credential>| {
-            let doubts = protocol.check(credential).into_iter().filter(|doubt| doubt.is_fatal);
-            doubts.map(|doubt| doubt.words).collect::<Vec<_>>()
-        };
         // What cannot even be sent is no reason to give up what works, unless that is from somewhere else.
-        let known = self.credential.as_ref().filter(|_| !self.is_foreign).map(fatal);
-        let unusable =
-            known.and_then(|known| fatal(&credential).into_iter().find(|words| !known.contains(words)));
-        if let Some(words) = unusable {
+        let known = self.credential.as_deref().filter(|_| !self.is_foreign);
+        if let Some(words) = unfit(protocol, known, &credential) {
             // A lease that came with it goes back.
             self.holds = holds;
             self.on_failure(&format!("the value that the store has now is no use: {words}"), true, false);
