@@ -200,7 +200,6 @@ impl ServiceState {
         if self.values.as_ref().is_some_and(|values| values.is_same(&round.values)) {
             let newest = self.credential.as_ref().map(|credential| credential.generation());
             self.leased.put(newest, over_at);
-            self.is_foreign = false;
             self.on_success();
             return (Outcome::Unchanged, round.schedule);
         }
@@ -214,13 +213,12 @@ impl ServiceState {
             self.on_failure(&format!("the value that the store has now is no use: {words}"), true, false);
             return (Outcome::Failed, Schedule::default());
         }
-        self.is_foreign = false;
         self.on_success();
         self.leased.put(Some(generation), over_at);
         for finding in protocol.check(&credential) {
             self.say(finding.words);
         }
-        let destination = |credential: &Arc<Credential>| self.options.protocol.destination(credential);
+        let destination = |credential: &Arc<Credential>| protocol.destination(credential);
         let same_target = self.credential.as_ref().map(destination) == Some(destination(&credential));
         if self.credential.is_some() {
             let versions = round.versions.join(", ");
@@ -309,6 +307,7 @@ impl ServiceState {
     }
 
     fn on_success(&mut self) {
+        self.is_foreign = false;
         if self.trouble.end() {
             let again = if self.credential.is_some() { " again" } else { "" };
             info!(service = self.options.name, "the credential was fetched{again}");
