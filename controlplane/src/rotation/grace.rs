@@ -17,7 +17,8 @@ pub(super) struct Grace {
 
 impl Grace {
     const FIRST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(1);
+    /// A change of the store's shortly before the patience ends is seen in time.
+    const LONGEST: Duration = Duration::from_millis(400);
 
     /// Asks again after a while that grows.
     pub(super) fn ask_again(&mut self, now: Instant) {

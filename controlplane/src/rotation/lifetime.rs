@@ -33,12 +33,14 @@ pub(super) struct Lifetime {
     schedule: Schedule,
     /// When they were due, if the store has failed since.
     stale_since: Option<Instant>,
+    /// Whether the store has failed since, and says itself when its values change, so that they are never due.
+    has_failed_unasked: bool,
 }
 
 impl Lifetime {
     /// The store has given values, or the same ones again.
     pub(super) fn begin(&mut self, schedule: Schedule) {
-        *self = Self { schedule, stale_since: None };
+        *self = Self { schedule, ..Self::default() };
     }
 
     /// The store has failed.
@@ -46,6 +48,7 @@ impl Lifetime {
         if let Some(due) = self.schedule.due_at.filter(|at| *at <= now) {
             self.stale_since.get_or_insert(due);
         }
+        self.has_failed_unasked |= self.schedule.due_at.is_none();
     }
 
     /// When a store that was asked at `began` has failed as far as the present values are concerned, though it may still answer.
@@ -70,9 +73,9 @@ impl Lifetime {
         self.schedule.usable_until.into_iter().chain(stale_until).min()
     }
 
-    /// Whether the values serve though they should have been fetched again.
+    /// Whether the values serve though their store has not given them again when it should have.
     pub(super) fn is_stale(&self) -> bool {
-        self.stale_since.is_some()
+        self.stale_since.is_some() || self.has_failed_unasked
     }
 }
 

@@ -74,9 +74,9 @@ impl OpenBao {
         let mut server = Self {
             storage: options.storage,
             directory: places::fresh("openbao")?,
-            // In memory it takes the next one, too, for others of its kind.
+            // For others of its kind it takes the one behind each port that it listens on.
             port: ports::free_pair(),
-            tls_port: ports::free(),
+            tls_port: ports::free_pair(),
             root: unguessable(),
             unseal_key: String::new(),
             server: Mutex::new(None),
@@ -132,7 +132,7 @@ impl OpenBao {
                  api_addr = \"{}\"\ncluster_addr = \"http://127.0.0.1:{}\"\n",
                 data.display(),
                 self.url(),
-                ports::free()
+                self.port + 1
             );
         }
         fs::write(self.config(), text).doing("write the server's configuration")?;

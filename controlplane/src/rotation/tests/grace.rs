@@ -61,6 +61,33 @@ fn nobody_waits_longer_than_the_grace() {
 }
 
 #[test]
+fn the_store_is_asked_until_shortly_before_the_patience_ends() {
+    let mut scene = proven();
+    assert_eq!(scene.refused(1), [Fetch]);
+    let refused_at = scene.now;
+    scene.fetched(Outcome::Unchanged);
+    let mut asked = Vec::new();
+    loop {
+        match scene.until_something()[..] {
+            [Fetch] => asked.push((scene.now - refused_at).as_millis()),
+            [Action::Answer(1, Answer::Retry(_))] => {
+                // It is tried again in between, in a moment.
+                scene.asks(1);
+                scene.act(|rotation, now, actions| {
+                    rotation.on_refused(now, Generation(1), 1, true, actions);
+                });
+            }
+            [Action::Answer(1, Answer::GiveUp)] => break,
+            ref other => panic!("{other:?}"),
+        }
+        scene.fetched(Outcome::Unchanged);
+    }
+    // The second trial, a second after the first, brings a question of its own, which is not listed.
+    let seconds: Vec<u128> = asked.iter().map(|at| at / 50 * 50).collect();
+    assert_eq!(seconds, [50, 150, 350, 750, 1_400, 1_800], "{asked:?}");
+}
+
+#[test]
 fn the_account_is_left_alone_while_sessions_wait() {
     let mut scene = proven();
     let mut refusals = 0;
@@ -99,7 +126,7 @@ fn the_account_is_left_alone_while_sessions_wait() {
 }
 
 #[test]
-fn a_store_that_fails_is_asked_again_while_somebody_waits_and_no_faster_than_once_a_second_for_long() {
+fn a_store_that_fails_is_asked_again_while_somebody_waits_and_no_faster_than_now_and_then_for_long() {
     let mut scene = proven();
     assert_eq!(scene.refused(1), [Fetch]);
     assert_eq!(scene.fetched(Outcome::Failed), []);

@@ -78,6 +78,25 @@ fn a_failure_before_values_are_due_says_nothing_about_them_and_one_answer_makes_
 }
 
 #[test]
+fn values_that_are_never_due_are_stale_while_their_store_does_not_have_them_and_serve_on() {
+    let mut scene = Scene::proven();
+    assert!(!scene.rotation.is_stale());
+    scene.changed();
+    scene.fetched(Outcome::Failed);
+    assert!(scene.rotation.is_stale());
+    for _ in 0..100 {
+        scene.until_due();
+        for action in scene.time() {
+            assert_eq!(action, Fetch, "nothing ends them");
+            scene.fetched(Outcome::Failed);
+        }
+    }
+    scene.changed();
+    scene.fetched(Outcome::Unchanged);
+    assert!(!scene.rotation.is_stale());
+}
+
+#[test]
 fn a_new_file_may_shorten_an_outage_that_is_under_way() {
     let mut scene = polled(Rules::default());
     scene.wait(300_000);
