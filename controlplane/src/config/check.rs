@@ -25,7 +25,7 @@ pub(super) fn add_findings(config: &Config, needs: &[Need], stores: &Stores, rep
         }
     });
     for service in &config.services {
-        let mut about = About { config, service, report, fails: false };
+        let mut about = About { config, service, report, doubted: BTreeSet::new(), fails: false };
         about.add_missing();
         about.add_literals();
         about.add_excluded();
@@ -33,6 +33,7 @@ pub(super) fn add_findings(config: &Config, needs: &[Need], stores: &Stores, rep
         for credential in &service.credentials {
             about.add_name(credential);
             about.add_rewriting(credential);
+            about.add_empty(credential);
             about.add_source(credential, stores, &mut seen);
             let is_unusable = |source: &Source| match source {
                 Source::Provider { store, .. } => unusable.contains(&**store),
@@ -50,6 +51,8 @@ struct About<'a> {
     config: &'a Config,
     service: &'a ServiceConfig,
     report: &'a mut Report,
+    /// The keys that the protocol has said something about.
+    doubted: BTreeSet<String>,
     /// Whether connections to it will fail.
     fails: bool,
 }
@@ -100,6 +103,7 @@ impl About<'_> {
                 None => (service.place, format!("services.{}", service.name)),
             };
             self.fails |= is_fatal;
+            self.doubted.insert(key.clone());
             let help = if is_fatal { FAILS } else { "it works; do what the sentence says all the same" };
             self.push(place, key, message, help);
         }
@@ -144,6 +148,21 @@ impl About<'_> {
         }
     }
 
+    /// A value that is written and empty.
+    fn add_empty(&mut self, credential: &CredentialConfig) {
+        let Source::Literal(secret) = &credential.source else { return };
+        let known = self.service.protocol.fields().iter().find(|field| field.name == credential.name);
+        let Some(known) = known.filter(|_| secret.expose(<[u8]>::is_empty)) else { return };
+        self.fails |= known.is_required;
+        let help = match credential.variables.first() {
+            Some(_) => "the variable that it comes from is empty: set it, or take the value from elsewhere",
+            None if known.is_required => FAILS,
+            None => "write the value, or remove the line",
+        };
+        let message = "the value is empty, which counts as not set".to_owned();
+        self.push(credential.place, key_of(self.service, &credential.name), message, help);
+    }
+
     /// A name that the protocol does not know, and how it looks.
     fn add_name(&mut self, credential: &CredentialConfig) {
         let known: Vec<&str> = self.service.protocol.fields().iter().map(|field| field.name).collect();
@@ -151,8 +170,7 @@ impl About<'_> {
             return;
         }
         let key = key_of(self.service, &credential.name);
-        if self.report.findings().iter().any(|finding| finding.key == key) {
-            // The protocol has said something about it.
+        if self.doubted.contains(&key) {
             return;
         }
         let is_sent = self.service.protocol.sends_unknown_fields();
@@ -161,8 +179,10 @@ impl About<'_> {
             true => format!("'{name}' means nothing to the broker: it is sent to the target as a parameter"),
             false => format!("'{name}' means nothing to the connector: it is not used"),
         };
-        let meant = elsewhere(name).filter(|meant| known.contains(meant)).or_else(|| nearest(name, &known));
-        if let Some(meant) = meant {
+        if let Some(meant) = meant(name, &known) {
+            // Whoever has written it under the right name, too, has what is needed.
+            self.fails |= ["host", "username", "password"].contains(&meant)
+                && self.service.credentials.iter().all(|credential| credential.name != meant);
             self.push(credential.place, key, message, &format!("did you mean `{meant}`?"));
         } else if !is_sent {
             self.push(credential.place, key, message, &format!("it knows {}", known.join(", ")));
@@ -215,8 +235,14 @@ fn add(
     report.push(Finding { severity, file, place, key, message, help: help.to_owned() });
 }
 
+/// Which of the `known` names this one was meant to be.
+fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
+    let elsewhere = elsewhere(name).and_then(|meant| known.iter().copied().find(|known| *known == meant));
+    elsewhere.or_else(|| nearest(name, known))
+}
+
 /// What a value is called here that has this name in clients of databases.
-fn elsewhere(name: &str) -> Option<&'static str> {
+pub(super) fn elsewhere(name: &str) -> Option<&'static str> {
     Some(match name.to_lowercase().replace(['-', '_'], "").as_str() {
         "user" | "login" => "username",
         "passwd" | "pass" | "pwd" => "password",

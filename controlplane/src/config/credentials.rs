@@ -9,6 +9,7 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::Place;
+use super::check::elsewhere;
 use super::findings::list_of;
 use super::literals::{LiteralSecrets, VARIABLE_IS_TEXT, names_variable};
 use super::model::{CredentialConfig, Source};
@@ -370,11 +371,11 @@ fn last_of(path: &str) -> &str {
 /// Whether a value of that name is what others must not see. A host or a port is not, nor where a secret lies.
 fn is_secret_like(name: &str) -> bool {
     const NONE: &[&str] = &["keyid", "hostkey", "clientkey", "file", "token_url", "tokenurl"];
+    const WORDS: &[&str] = &["password", "passphrase", "secret", "token", "key", "jwt", "bearer"];
     let name = name.to_ascii_lowercase();
-    ["password", "passphrase", "secret", "token", "key", "jwt", "bearer"]
-        .iter()
-        .any(|word| name.contains(word))
-        && !NONE.iter().any(|word| name.contains(word))
+    let is_misspelt = || elsewhere(&name) == Some("password") || nearest(&name, &["password"]).is_some();
+    (WORDS.iter().any(|word| name.contains(word)) && !NONE.iter().any(|word| name.contains(word)))
+        || is_misspelt()
 }
 
 pub(super) const SINGLE: &str = "a single value";

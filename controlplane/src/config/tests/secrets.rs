@@ -107,6 +107,27 @@ fn check_knows_a_misspelt_name_and_a_secret_that_would_be_sent_under_another() {
 }
 
 #[test]
+fn check_counts_a_service_whose_value_has_a_misspelt_name_or_is_empty() {
+    let folder = Folder::new("misspelt");
+    for (credentials, messages, doubtful) in [
+        ("username: me, pasword: s3", 1, 1),
+        ("username: me, password: s3, pasword: s3", 1, 0),
+        ("user: me, password: s3", 2, 1),
+        ("username: me, password: ''", 1, 0),
+        ("username: me, password:", 1, 0),
+        ("username: '', password: s3", 1, 1),
+        ("username: me, password: s3, application_name: ''", 0, 0),
+    ] {
+        let (said, counted) = checked(&folder, credentials);
+        assert_eq!((said.len(), counted), (messages, doubtful), "{credentials}: {said:?}");
+        assert!(!format!("{said:?}").contains("s3"));
+    }
+    let path = folder.write("shared.yml", &with_service("").replace("host: db", "pasword: s3"), 0o644);
+    let warnings = load(&request(&path)).expect("it loads").warnings.to_string();
+    assert!(warnings.contains("pasword: the file holds this secret and is readable"), "{warnings}");
+}
+
+#[test]
 fn check_knows_a_value_that_yaml_takes_for_something_else() {
     let folder = Folder::new("rewritten");
     for (password, is_rewritten) in
