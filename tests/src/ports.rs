@@ -56,7 +56,6 @@ impl Claims {
             UdpSocket::bind((Ipv4Addr::LOCALHOST, first)).ok().map(|claim| (claim, first..first + BLOCK))
         });
         let Some((claim, block)) = claimed else { panic!("no free port in {PORTS:?}") };
-        eprintln!("PORTBLOCK {block:?}");
         self.held.push(claim);
         self.left = block;
     }

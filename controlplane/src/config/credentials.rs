@@ -24,7 +24,8 @@ pub(super) type StoreNames = BTreeMap<String, Described>;
 
 /// What is known of such a store before any value is read.
 pub(super) struct Described {
-    pub(super) kind: &'static dyn Kind,
+    /// `None` if something is wrong with that, which is said where the store is.
+    pub(super) kind: Option<&'static dyn Kind>,
     /// The names of its settings.
     pub(super) settings: Vec<String>,
 }
@@ -202,7 +203,7 @@ fn read_provider<'d>(
         return Some(Named::Literal);
     }
     if let Some(store) = stores.get(&**word) {
-        return Some(Named::Store(word.to_string(), store.kind));
+        return Some(Named::Store(word.to_string(), store.kind?));
     }
     if let Some(kind) = providers::by_name(&word) {
         if let Some(setting) = kind.settings().iter().find(|setting| setting.is_required) {

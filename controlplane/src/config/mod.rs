@@ -45,6 +45,7 @@ use self::claims::Claims;
 pub use self::explain::explain;
 use self::findings::Findings;
 use self::literals::LiteralSecrets;
+pub(crate) use self::nearest::nearest;
 use self::needs::Need;
 use self::section::{Reader, Section, Unknown};
 use self::service::Shared;

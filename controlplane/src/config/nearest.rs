@@ -1,7 +1,7 @@
 //! The known word that a mistyped one was meant to be.
 
 /// The word of `known` that is few typing errors away from `word`.
-pub(super) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
+pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
     if word.len() > WORD_BYTES_MAX {
         return None;
     }

@@ -30,11 +30,10 @@ pub(super) fn read<'d>(
     let fields = section.fields(reader);
     // All names first: a store's settings may come from any other.
     let described: Vec<_> = fields.values().map(|field| describe(reader, field)).collect();
-    let known = fields.keys().zip(described).filter_map(|(&name, store)| Some((name.to_owned(), store?)));
-    let names: StoreNames = known.collect();
+    let names: StoreNames = fields.keys().map(|&name| name.to_owned()).zip(described).collect();
     let stores: Vec<_> = fields
         .iter()
-        .map(|(name, field)| read_store(reader, field, names.get(*name)?.kind, literals, &names))
+        .map(|(name, field)| read_store(reader, field, names.get(*name)?.kind?, literals, &names))
         .collect();
     let stores: Option<Vec<StoreConfig>> = stores.into_iter().collect();
     let stores = stores.and_then(|stores| in_order(reader, stores));
@@ -42,7 +41,18 @@ pub(super) fn read<'d>(
 }
 
 /// What a store is: `type`, or what its name says; and which settings it has.
-fn describe<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Described> {
+fn describe<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Described {
+    let kind = kind_of(reader, field);
+    let settings = match kind {
+        Some(_) => {
+            reader.section(field).iter().flat_map(Section::keys).map(|(key, _)| key.to_owned()).collect()
+        }
+        None => Vec::new(),
+    };
+    Described { kind, settings }
+}
+
+fn kind_of<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<&'static dyn Kind> {
     const EXPECTED: &str = "the name of a kind of provider";
     const HELP: &str = "write it like `type: file`";
     if field.key == LITERAL || field.key.is_empty() || field.key.chars().any(char::is_control) {
@@ -62,8 +72,13 @@ fn describe<'d>(reader: &mut Reader<'d>, field: &Field<'d>) -> Option<Described>
         return None;
     }
     if let Some(kind) = providers::by_name(word) {
-        let settings = section.keys().map(|(key, _)| key.to_owned()).collect();
-        return Some(Described { kind, settings });
+        return Some(kind);
+    }
+    if !section.has("type")
+        && let Some((key, place)) = section.keys().find(|(key, _)| ["kind", "provider"].contains(key))
+    {
+        reader.error(place, &section.path_of(key), "unknown setting", "did you mean `type`?");
+        return None;
     }
     let path = section.path_of("type");
     match words::provider(word, &StoreNames::new()) {
@@ -164,8 +179,9 @@ fn read_setting<'d>(
     let items = match (reader.items(field), meaning.is_list) {
         (Some(items), true) if !items.is_empty() => items,
         (None, false) => return read_value(reader, field, meaning, literals, names).map(|read| vec![read]),
-        (_, true) => {
-            let message = format!("expected a list, found {}", reader.kind(field));
+        (items, true) => {
+            let found = if items.is_some() { "an empty one" } else { reader.kind(field) };
+            let message = format!("expected a list, found {found}");
             let help = format!("write it like `{}: [first, second]`", field.key);
             reader.error(field.place, &field.path, message, help);
             return None;
@@ -222,12 +238,12 @@ fn in_order(reader: &mut Reader<'_>, stores: Vec<StoreConfig>) -> Option<Vec<Sto
         let Some(name) = left.values().find(|store| is_ready(store)).map(|store| store.name.clone()) else {
             let names: Vec<String> = left.keys().map(|name| quoted(name)).collect();
             let first = left.values().next()?;
-            reader.error(
-                first.place,
-                &format!("providers.{}", first.name),
-                format!("{} need each other's values to be asked for their own", names.join(", ")),
-                "take one of them from `file` or `env`",
-            );
+            let message = match &names[..] {
+                [name] => format!("{name} needs a value of its own to be asked for any"),
+                names => format!("{} need each other's values to be asked for their own", names.join(", ")),
+            };
+            let path = format!("providers.{}", first.name);
+            reader.error(first.place, &path, message, "take one of them from `file` or `env`");
             return None;
         };
         ordered.extend(left.remove(&name));

@@ -26,14 +26,16 @@ fn a_store_comes_behind_those_that_it_needs() {
 #[test]
 fn what_is_wrong_with_one_store_is_not_said_of_another() {
     let stores =
-        "  a: {type: fil}\n  b: {type: command, run: [x], timeout: 5m}\n  team: {type: file, mode: x}\n";
+        "  a: {type: fil}\n  b: {type: command, run: [x], timeout: 6m}\n  team: {type: file, mode: x}\n";
     let said = report(&with_stores(stores, "team"));
-    for expected in
-        ["kind of provider `fil`", "expected whole seconds", "providers.team.mode: unknown setting"]
-    {
+    for expected in ["kind of provider `fil`", "expected a time", "providers.team.mode: unknown setting"] {
         assert!(said.contains(expected), "{said}");
     }
-    assert!(!said.contains("unknown provider"), "{said}");
+    // Nor of who takes values from it.
+    for name in ["team", "a"] {
+        let said = report(&with_stores(stores, name));
+        assert!(!said.contains("unknown provider"), "{said}");
+    }
 }
 
 #[test]
@@ -46,6 +48,16 @@ fn what_is_wrong_with_a_store_is_named() {
             "team",
             "providers.team.mode: unknown setting\n  help: `file` has no settings",
         ),
+        (
+            "  team: {kind: file}\n",
+            "team",
+            "providers.team.kind: unknown setting\n  help: did you mean `type`?",
+        ),
+        (
+            "  a: {type: command, run: [x, {from: a, get: b}]}\n",
+            "a",
+            "providers.a: `a` needs a value of its own to be asked for any",
+        ),
         ("  literal: {type: file}\n", "file", "`literal` cannot be the name of a store"),
         ("  env: {type: file}\n", "file", "providers.env: `env` is a kind of provider itself"),
         ("  team: file\n", "file", "expected a mapping"),
@@ -55,12 +67,12 @@ fn what_is_wrong_with_a_store_is_named() {
             "pass",
             "providers.pass.run: expected a list, found a single value",
         ),
-        ("  pass: {type: command, run: []}\n", "pass", "providers.pass.run: expected a list"),
         (
-            "  pass: {type: command, run: [pass], timeout: 5m}\n",
+            "  pass: {type: command, run: []}\n",
             "pass",
-            "expected whole seconds from 1 to 300",
+            "providers.pass.run: expected a list, found an empty one",
         ),
+        ("  pass: {type: command, run: [pass], timeout: 6m}\n", "pass", "expected a time from `1s` to `5m`"),
         ("  pass: {type: command, run: [pass], timeout: [5]}\n", "pass", "found a list"),
         (
             "  pass: {type: command, run: [pass, {from: nowhere, get: x}]}\n",

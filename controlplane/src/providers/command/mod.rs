@@ -3,6 +3,7 @@
 //! Owns what the program is given, and what its end means. No shell is asked. What it says on stderr is thrown away: nobody knows
 //! whether a secret is in there.
 
+mod program;
 mod running;
 
 use std::collections::BTreeMap;
@@ -22,8 +23,12 @@ use tokio::time::timeout_at;
 use running::{OUTPUT_MAX, Running};
 
 use super::file::trim_newline;
-use super::{FetchError, Fetched, Fetching, Item, Kind, KnownSetting, Provider, Request, Settings, Written};
+use super::{
+    Conflict, FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings,
+    Written,
+};
 use crate::clock;
+use crate::config::nearest;
 use crate::os_words::words;
 use crate::web::line::duration;
 
@@ -73,6 +78,16 @@ impl Kind for Command {
         &SETTINGS
     }
 
+    fn check_settings(&self, written: &Written<'_>) -> Vec<Conflict> {
+        let misspelt = written.values(RUN).filter_map(|word| word.expose(misspelt));
+        let conflict = |name: &str| Conflict {
+            setting: RUN,
+            words: format!("a program is not told any `{}`", placeholder(name)),
+            help: "what it can be told of its service is `{host}`, `{port}` and `{username}`".to_owned(),
+        };
+        misspelt.map(|name| conflict(&name)).collect()
+    }
+
     fn parameters(&self, written: &Written<'_>) -> Vec<&'static str> {
         let words: Vec<Vec<u8>> = written.values(RUN).map(|word| word.expose(<[u8]>::to_vec)).collect();
         parameters(&words)
@@ -92,6 +107,20 @@ fn parameters(words: &[impl AsRef<[u8]>]) -> Vec<&'static str> {
     PARAMETERS.into_iter().filter(is_named).collect()
 }
 
+/// A name in braces that is nearly one of those, or that somebody may expect to be one. Other braces are the program's.
+fn misspelt(word: &[u8]) -> Option<String> {
+    const EXPECTED: [&str; 6] = ["password", "user", "hostname", "database", "address", "service"];
+    let text = std::str::from_utf8(word).ok()?;
+    // `${NAME}` is a shell's.
+    let opened = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('$'));
+    let mut names = opened.filter_map(|(at, _)| Some(text[at + 1..].split_once('}')?.0));
+    let is_meant = |name: &&str| {
+        !PARAMETERS.contains(name)
+            && (EXPECTED.contains(&name.to_lowercase().as_str()) || nearest(name, &PARAMETERS).is_some())
+    };
+    names.find(is_meant).map(str::to_owned)
+}
+
 fn placeholder(name: &str) -> String {
     format!("{{{name}}}")
 }
@@ -101,16 +130,16 @@ fn check_word(word: &[u8]) -> Result<(), &'static str> {
 }
 
 fn check_timeout(text: &[u8]) -> Result<(), &'static str> {
-    timeout(text).map(drop).ok_or("expected whole seconds from 1 to 300")
+    timeout(text).map(drop).ok_or("expected a time from `1s` to `5m`")
 }
 
 fn timeout(text: &[u8]) -> Option<Duration> {
-    let seconds = std::str::from_utf8(text).ok()?.parse().ok()?;
-    (1..=TIMEOUT_MAX).contains(&seconds).then(|| Duration::from_secs(seconds))
+    lifetime(text).filter(|time| (TIMEOUT_MIN..=TIMEOUT_MAX).contains(time))
 }
 
 fn check_lifetime(text: &[u8]) -> Result<(), &'static str> {
-    lifetime(text).map(drop).ok_or("expected a time like `15m`")
+    let usable = lifetime(text).filter(|time| *time >= LIFETIME_MIN);
+    usable.map(drop).ok_or("expected a time like `15m`, from `4s` to `24h`")
 }
 
 fn lifetime(text: &[u8]) -> Option<Duration> {
@@ -135,6 +164,12 @@ impl Provider for Asked {
 
     fn parameters(&self) -> &[&'static str] {
         &self.parameters
+    }
+
+    fn look(&self, _: &Item) -> Option<Flaw> {
+        // Whether it is there when its name comes from elsewhere, nobody knows yet.
+        let word = self.settings.all_fixed(RUN).next().filter(|_| self.settings.are_literal(&[RUN]))?;
+        program::missing(std::str::from_utf8(word.bytes()).ok()?)
     }
 
     fn fetch(&self, request: Request) -> Fetching {
@@ -202,7 +237,7 @@ impl CommandLine {
         }
         // A group of its own, so that what it has started ends with it.
         command.process_group(0).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let seconds = self.timeout.as_secs();
+        let seconds = self.timeout.as_secs_f64();
         let late = |_| unavailable(format!("it did not end within {seconds} s"));
         let broken = |error: std::io::Error| unavailable(words(&error));
         let turns = async {
@@ -232,7 +267,8 @@ impl CommandLine {
             return Err(FetchError::Unusable(words));
         };
         if !status.success() {
-            return Err(unavailable(format!("{status}; run it by hand to see what it says")));
+            let words = "to see what it says, run by hand what `run` has and this behind it";
+            return Err(unavailable(format!("{status}; {words}")));
         }
         if !item.raw {
             // The newline is the program's, not the value's.
@@ -279,8 +315,11 @@ const AT_ONCE_EACH: usize = 4;
 const KEPT: [&str; 6] = ["PATH", "HOME", "USER", "LANG", "LC_ALL", "XDG_RUNTIME_DIR"];
 
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
-/// In seconds.
-const TIMEOUT_MAX: u64 = 300;
+const TIMEOUT_MIN: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(300);
+
+/// What is over 2 s after it came is no use, and a program may take as long.
+const LIFETIME_MIN: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 mod tests;

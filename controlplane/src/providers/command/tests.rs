@@ -41,7 +41,8 @@ fn a_program_gets_no_variable_that_may_hold_a_secret_and_no_input() {
 #[test]
 fn a_program_that_fails_says_so_without_a_word_of_its_own() {
     let failed = script("echo hunter2 >&2; echo hunter2; exit 3", "x");
-    let words = "/bin/sh x: exit status: 3; run it by hand to see what it says";
+    let words =
+        "/bin/sh x: exit status: 3; to see what it says, run by hand what `run` has and this behind it";
     assert_eq!(failed, Err(FetchError::Failing(words.into())));
     let missing = ask(&[(RUN, "/nonexistent/program")], &["x"]);
     let words = "/nonexistent/program x: no such file or directory";
@@ -178,4 +179,33 @@ fn ids_that_would_be_options_are_refused() {
     assert!(Command.check_id("--help").is_err());
     assert!(Command.check_id("").is_err());
     assert_eq!(Command.check_id("db/password"), Ok(()));
+}
+
+#[test]
+fn names_in_braces_that_mean_nothing_are_found_and_the_programs_own_braces_left_alone() {
+    let found =
+        |word: &str| crate::testing::conflicts(&[(RUN, word)], |written| Command.check_settings(written));
+    for (word, name) in
+        [("--host={hots}", "hots"), ("{password}", "password"), ("{user}", "user"), ("{Port}", "Port")]
+    {
+        let words = format!("run: a program is not told any `{{{name}}}`; what it can be told");
+        assert!(found(word).starts_with(&words), "{word}: {}", found(word));
+    }
+    for word in ["{host}:{port}", "{print $1}", "a{1,2}", "{}", "${user} $host", "{{range}}", "{", "}"] {
+        assert_eq!(found(word), "", "{word}");
+    }
+}
+
+#[test]
+fn times_are_written_as_everywhere() {
+    for (text, seconds) in [("10", Some(10.0)), ("10s", Some(10.0)), ("1.5s", Some(1.5)), ("5m", Some(300.0))]
+    {
+        assert_eq!(timeout(text.as_bytes()).map(|time| time.as_secs_f64()), seconds);
+    }
+    for text in ["0", "999ms", "301", "6m", "soon", ""] {
+        assert!(check_timeout(text.as_bytes()).is_err(), "{text}");
+    }
+    for (text, is_right) in [("4s", true), ("3s", false), ("0", false), ("15m", true), ("25h", false)] {
+        assert_eq!(check_lifetime(text.as_bytes()).is_ok(), is_right, "{text}");
+    }
 }
