@@ -106,6 +106,9 @@ impl Client {
             return Ok(Sent::Coded);
         }
         let body = read(response.body_mut().as_reader())?;
+        if status == StatusCode::BAD_REQUEST && WANTS_TLS.iter().any(|words| contains(&body, words)) {
+            return Err("what answers there wants TLS: write `https://`".to_owned());
+        }
         Ok(Sent::Answer(Answer { status: status.as_u16(), body }))
     }
 }
@@ -173,6 +176,17 @@ fn describe(error: &Error) -> String {
 
 /// What is said of [`Sent::Coded`].
 pub(crate) const CODED: &str = "the answer is compressed, which was not asked for";
+
+/// What servers say to whoever talks to them in clear and should not: those written in Go, nginx, and Apache.
+const WANTS_TLS: [&str; 3] = [
+    "Client sent an HTTP request to an HTTPS server",
+    "The plain HTTP request was sent to HTTPS port",
+    "speaking plain HTTP to an SSL-enabled server port",
+];
+
+fn contains(body: &[u8], words: &str) -> bool {
+    body.windows(words.len()).any(|part| part == words.as_bytes())
+}
 
 /// A secret of Vault has 1 MiB at most in stores as they are set up usually.
 const BODY_BYTES_MAX: usize = 1024 * 1024;

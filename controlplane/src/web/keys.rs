@@ -19,6 +19,10 @@ pub(crate) const PROXY: &str = "proxy";
 pub(crate) const TIMEOUT: &str = "timeout";
 pub(crate) const RETRIES: &str = "retries";
 
+/// What means something in TLS alone.
+pub(crate) const OF_TLS: [&str; 6] =
+    [CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME, SKIP_VERIFY];
+
 /// In the order of the documentation.
 pub(crate) const OF_LINES: [KnownSetting; 9] = [
     KnownSetting { is_public: true, ..checked(CA_CERT, filled) },

@@ -2,6 +2,8 @@
 //!
 //! Owns what is said about ways that cannot be gone, and about those on which others can listen. Asks nobody.
 
+use std::path::Path;
+
 use super::line::Line;
 use super::said::Wrong;
 use super::tls;
@@ -15,6 +17,12 @@ pub(crate) fn wrong(wrong: Wrong) -> Flaw {
 /// Something without which the store cannot be asked.
 pub(crate) fn fatal(words: String, help: &str) -> Flaw {
     Flaw { words, help: help.to_owned(), is_fatal: true }
+}
+
+/// A file of secrets that others can read.
+pub(crate) fn shared(path: &Path) -> Flaw {
+    let words = format!("{} holds a secret and is readable by its group or by others", path.display());
+    Flaw { words, help: format!("run `chmod 600 {}`", path.display()), is_fatal: false }
 }
 
 /// Why the store cannot be asked on this line, as far as files tell.

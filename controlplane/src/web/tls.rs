@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use dataplane::any_certificate;
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, InvalidMessage, RootCertStore};
 
 use super::keys::CA_PATH;
 use super::line::{Line, Roots};
@@ -89,6 +89,10 @@ pub(super) fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
             format!("invalid peer certificate: certificate not valid for name {:?}", expected.to_str())
+        }
+        // What has come is no record of TLS.
+        rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
+            "what answers there is not TLS: is it `http://`?".to_owned()
         }
         error => error.to_string(),
     }

@@ -64,7 +64,10 @@ impl Body<'_> {
         let kind = match found.map(Json::bytes) {
             Some(Ok(bytes)) if !bytes.is_empty() => return Ok(SecretArena::of_process().secret(&bytes)),
             Some(Ok(_)) => return Err(FetchError::Empty(format!("{name}: '{what}' is empty"))),
-            None => return Err(FetchError::Unusable(format!("{name}: there is no '{what}' in the answer"))),
+            None => {
+                let words = format!("{name}: there is no '{what}' in the answer{}", pointer_meant(part));
+                return Err(FetchError::Unusable(words));
+            }
             Some(Err(NoValue::Object)) => "an object",
             Some(Err(NoValue::List)) => "a list",
             Some(Err(NoValue::Null)) => "null",
@@ -72,10 +75,25 @@ impl Body<'_> {
         Err(FetchError::Unusable(format!("{name}: '{what}' is {kind}, which is no value")))
     }
 
+    /// Whether it is an object of JSON.
+    pub(super) fn is_object(&self) -> bool {
+        Json::parse(self.bytes).is_some_and(Json::is_object)
+    }
+
     fn json(&self) -> Result<Json<'_>, FetchError> {
         // A page that is shown in its place, while it is being mended say.
         Json::parse(self.bytes)
             .ok_or_else(|| FetchError::Failing(format!("{}: the answer is no JSON", self.name)))
+    }
+}
+
+/// The pointer that somebody may have meant who has written a path in another way.
+fn pointer_meant(part: Part<'_>) -> String {
+    match part {
+        Part::Member(member) if member.contains(['.', '/']) => {
+            format!(": a part of a part is named as '#/{}'", member.replace('.', "/"))
+        }
+        _ => String::new(),
     }
 }
 
@@ -189,6 +207,14 @@ mod tests {
         assert_eq!(value(200, other, "#e", false), Err(FetchError::Empty("Get \"u\": 'e' is empty".into())));
         assert_eq!(value(200, other, "#a/b", false).as_deref(), Ok("true"), "a member's name has no escapes");
         assert_eq!(value(200, other, "#/~1a", false).as_deref(), Ok("1.50"));
+        let deep = |part| value(200, r#"{"data": {"x": 1}}"#, part, false);
+        for part in ["#data.y", "#data/y"] {
+            let words = format!(
+                "there is no '{}' in the answer: a part of a part is named as '#/data/y'",
+                &part[1..]
+            );
+            assert_eq!(deep(part), unusable(&words));
+        }
         let page = value(200, "<h1>hunter2</h1>", "#a", false);
         assert_eq!(page, Err(FetchError::Failing("Get \"u\": the answer is no JSON".into())));
     }

@@ -7,7 +7,7 @@ use ureq::http::header::AUTHORIZATION;
 use super::keys::{BEARER, HEADERS, PASSWORD, URL, USERNAME};
 use super::proof::header;
 use crate::providers::{Conflict, Written};
-use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, SKIP_VERIFY, TLS_SERVER_NAME};
+use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, OF_TLS, SKIP_VERIFY, TLS_SERVER_NAME};
 use crate::web::line::boolean;
 
 /// What is wrong with `written`.
@@ -62,9 +62,6 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
 /// What says who we are, or who the store is.
 const OF_ONE_STORE: [&str; 7] =
     [HEADERS, BEARER, USERNAME, PASSWORD, CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME];
-
-/// What means something in TLS alone.
-const OF_TLS: [&str; 6] = [CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, TLS_SERVER_NAME, SKIP_VERIFY];
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ use ureq::http::Uri;
 use super::id::Id;
 use super::keys::{HEADERS, OF_LINE, OF_PROOF, check};
 use super::proof::Proof;
-use super::question::{self, Question};
+use super::question::{self, Found, Question};
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Item, Request, Settings};
 use crate::web::said::values;
@@ -51,6 +51,7 @@ pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched
     }
     let began = Instant::now();
     let mut all: Vec<Option<Secret>> = request.items.iter().map(|_| None).collect();
+    let mut notes = Vec::new();
     for (place, indexes) in places {
         let line = question::line_to(place, &store.settings, &way, environment::text);
         let line = line.map_err(|wrong| FetchError::Unusable(wrong.0))?;
@@ -58,11 +59,12 @@ pub(super) async fn fetch(store: Arc<Store>, request: Request) -> Result<Fetched
         let items: Vec<Item> = indexes.iter().map(|index| request.items[*index].clone()).collect();
         let question = Arc::new(Question { line, items, proof: Arc::clone(&proof) });
         let found = ask(&store, question, deadline).await?;
-        for (index, value) in indexes.into_iter().zip(found) {
+        notes.extend(found.note);
+        for (index, value) in indexes.into_iter().zip(found.values) {
             all[index] = Some(value);
         }
     }
-    Ok(Fetched::new(all.into_iter().flatten().collect()))
+    Ok(Fetched { notes, ..Fetched::new(all.into_iter().flatten().collect()) })
 }
 
 /// Who we are at the moment. Another store's verdict on its own value is none on ours.
@@ -77,11 +79,7 @@ async fn proof(settings: &Settings) -> Result<Proof, FetchError> {
     Proof::of(&known, &lines).map_err(FetchError::Unusable)
 }
 
-async fn ask(
-    store: &Arc<Store>,
-    question: Arc<Question>,
-    deadline: Instant,
-) -> Result<Vec<Secret>, FetchError> {
+async fn ask(store: &Arc<Store>, question: Arc<Question>, deadline: Instant) -> Result<Found, FetchError> {
     let host = store.host_of(&question.line.address);
     let key = format!("http {:p}: {}", Arc::as_ptr(store), question.line.address);
     let late = Deadline::new(deadline);

@@ -5,7 +5,7 @@
 use super::address;
 use super::proof::header;
 use crate::providers::KnownSetting;
-use crate::web::header::is_token;
+use crate::web::header::token;
 use crate::web::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
     checked, expect, filled, text, with_lines,
@@ -30,7 +30,7 @@ pub(super) static SETTINGS: [KnownSetting; 14] = with_lines(
         // What is sent there must go nowhere else, so no other store says where that is.
         KnownSetting { is_fixed: true, ..checked(URL, |value| address::base(text(value)?).map(drop)) },
         KnownSetting { is_list: true, ..checked(HEADERS, |value| header(value).map(drop)) },
-        checked(BEARER, |value| expect(is_token(value.trim_ascii()), "is no token")),
+        checked(BEARER, |value| token(value.trim_ascii())),
         KnownSetting {
             partner: Some(PASSWORD),
             // RFC 7617, section 2: "a user-id containing a colon character is invalid".
@@ -69,7 +69,8 @@ mod tests {
             (URL, "vault.example.com", "is no address like https://HOST/PATH"),
             (HEADERS, "X-Key", "is no header like `Name: value`"),
             (BEARER, "two words", "is no token"),
-            (BEARER, "", "is no token"),
+            (BEARER, "", "is empty"),
+            (BEARER, "Bearer abc", "is written without `Bearer`"),
             (USERNAME, "a:b", "cannot be a user's name"),
             (USERNAME, "", "is empty"),
             (PASSWORD, "a\nb", "cannot be a password of HTTP"),

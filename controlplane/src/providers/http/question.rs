@@ -37,7 +37,7 @@ impl Question {
     }
 
     /// Asks, and looks for the values. Blocks.
-    pub(super) fn ask(&self, deadline: Instant, host: &Host) -> Result<Vec<Secret>, FetchError> {
+    pub(super) fn ask(&self, deadline: Instant, host: &Host) -> Result<Found, FetchError> {
         let name = self.name();
         let unavailable = |reason: String| {
             let reason = if self.proof.is_in(&reason) { QUOTED.to_owned() } else { reason };
@@ -56,9 +56,24 @@ impl Question {
             Sent::Coded => return Err(FetchError::Failing(format!("{name}: {CODED}"))),
         };
         host.rest(client.rest());
-        let json = answer::read(&answer, &name)?;
-        ids.iter().zip(&self.items).map(|(id, item)| json.value(id.part, item.raw)).collect()
+        let body = answer::read(&answer, &name)?;
+        let values = ids.iter().zip(&self.items).map(|(id, item)| body.value(id.part, item.raw));
+        let values = values.collect::<Result<_, _>>()?;
+        // Whoever wants it byte for byte knows what it is.
+        let is_whole = ids.iter().zip(&self.items).any(|(id, item)| id.part == Part::Whole && !item.raw);
+        let note = (is_whole && body.is_object()).then(|| {
+            format!("{name}: all of the answer is the value, and it is an object of JSON: name a part of it with `#/…`")
+        });
+        Ok(Found { values, note })
     }
+}
+
+/// What was asked for.
+pub(super) struct Found {
+    /// One value for each item, in their order.
+    pub(super) values: Vec<Secret>,
+    /// What whoever runs the broker should know.
+    pub(super) note: Option<String>,
 }
 
 /// The way to `place`.

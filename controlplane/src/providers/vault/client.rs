@@ -53,6 +53,11 @@ impl Client {
         self.ask(Ask { method: &Method::PUT, token, body }, "Put", &encoded(path))
     }
 
+    /// The namespace that all paths are in, for people.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.namespace.as_ref()?.to_str().ok()
+    }
+
     /// How long the store wants to be left alone, if it has said so.
     pub(super) fn rest(&self) -> Option<Duration> {
         self.http.rest()

@@ -1,13 +1,13 @@
 //! Settings of an entry that do not go together.
 //!
-//! Owns the rules between settings, and the remedies. Knows a value only of `login`.
+//! Owns the rules between settings, and the remedies. Knows a value only of `login` and `address`.
 
 use super::keys::{
     ADDRESS, JWT, JWT_FILE, LOGIN, MOUNT, PASSWORD, ROLE, ROLE_ID, SECRET_ID, TOKEN, TOKEN_FILE, USERNAME,
 };
 use super::login::Method;
 use crate::providers::{Conflict, Written};
-use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY};
+use crate::web::keys::{CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, OF_TLS};
 
 /// What is wrong with `written`.
 pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
@@ -16,6 +16,15 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
     for (one, other) in [(CA_CERT, CA_PATH), (TOKEN, TOKEN_FILE), (JWT, JWT_FILE)] {
         if written.has(one) && written.has(other) {
             wrong(other, format!("`{one}` says it already"), format!("remove `{one}` or `{other}`"));
+        }
+    }
+    if written.word(ADDRESS).is_some_and(|address| address.starts_with("http://")) {
+        for name in OF_TLS.into_iter().filter(|name| written.has(name)) {
+            wrong(
+                name,
+                format!("`{ADDRESS}` is in clear, where it means nothing"),
+                format!("write `{ADDRESS}: https://…`, or remove it"),
+            );
         }
     }
     let present = OF_LOGINS.iter().copied().filter(|name| written.has(name));
@@ -44,16 +53,18 @@ pub(super) fn of(written: &Written<'_>) -> Vec<Conflict> {
         // A wrong word has its error already.
         _ if written.has(LOGIN) => {}
         _ => {
+            let has_token = written.has(TOKEN) || written.has(TOKEN_FILE);
             let strange: Vec<_> = present.filter(|name| !Method::Token.takes().contains(name)).collect();
             for name in &strange {
                 let word = taker_of(name).map_or("approle", Method::word);
-                wrong(
-                    name,
-                    "there is no `login` that it belongs to".into(),
-                    format!("write `login: {word}`"),
-                );
+                let help = match has_token {
+                    true => format!(
+                        "remove it, for a token is no login; or write `login: {word}` in the token's place"
+                    ),
+                    false => format!("write `login: {word}`"),
+                };
+                wrong(name, "there is no `login` that it belongs to".into(), help);
             }
-            let has_token = written.has(TOKEN) || written.has(TOKEN_FILE);
             if strange.is_empty() && written.has(ADDRESS) && !has_token {
                 wrong(
                     ADDRESS,
@@ -107,6 +118,14 @@ mod tests {
             (
                 &[("username", "r")],
                 "username: there is no `login` that it belongs to; write `login: userpass`",
+            ),
+            (
+                &[("tokenFile", "/t"), ("mount", "m")],
+                "mount: there is no `login` that it belongs to; remove it, for a token is no login",
+            ),
+            (
+                &[("token", "t"), ("address", "http://a"), ("caCert", "/c")],
+                "caCert: `address` is in clear, where it means nothing; write `address: https://…`, or remove it",
             ),
             (&[("address", "a")], "address: there is no login for it: the environment's token is not sent"),
         ] {

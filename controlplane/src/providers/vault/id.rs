@@ -2,6 +2,8 @@
 //!
 //! Owns the syntax, which is the Go broker's and has a version besides. Knows no store.
 
+use crate::config::nearest;
+
 /// A value's name, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Id<'a> {
@@ -39,6 +41,12 @@ impl<'a> Id<'a> {
             }
             None => (place, None),
         };
+        if let Some((_, query)) = path.rsplit_once('?')
+            && let Some((name, _)) = query.split_once('=')
+            && (matches!(name, "v" | "ver") || nearest(name, &["version"]).is_some())
+        {
+            return Err("what may stand behind '?' is 'version=' and a number".into());
+        }
         // The store's own client takes both.
         let path = path.trim_start_matches('/');
         if path.is_empty() {
@@ -58,7 +66,7 @@ impl<'a> Id<'a> {
 }
 
 /// The field that is meant where none is named.
-const FIELD: &str = "value";
+pub(super) const FIELD: &str = "value";
 
 const VERSION: &str = "?version=";
 
@@ -79,6 +87,7 @@ mod tests {
         // The first '#' is the border, and a leading '/' means nothing.
         assert_eq!(parts("/kv/d b#a#b"), Some(("kv/d b", None, "a#b")));
         assert_eq!(parts("kv/what?"), Some(("kv/what?", None, "value")));
+        assert_eq!(parts("kv/a?b=c"), Some(("kv/a?b=c", None, "value")));
     }
 
     #[test]
@@ -98,6 +107,8 @@ mod tests {
             ("kv//db", "write it out"),
             ("kv/../db", "write it out"),
             ("kv/d\nb", "remove it"),
+            ("kv/db?versoin=1#a", "'version=' and a number"),
+            ("kv/db?v=1", "'version=' and a number"),
             ("kv/db?version=#a", "leave it out for the newest"),
             ("kv/db?version=0#a", "leave it out for the newest"),
             ("kv/db?version=99999999999#a", "leave it out for the newest"),

@@ -6,7 +6,7 @@ use ureq::http::HeaderValue;
 
 use super::site::base;
 use crate::providers::{KnownSetting, Revoke};
-use crate::web::header::is_token;
+use crate::web::header::token;
 use crate::web::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
     checked, expect, filled, means, text, with_lines,
@@ -115,7 +115,7 @@ pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
             expect(is_name, "cannot be a user's name there")
         }),
         checked(PASSWORD, filled),
-        checked(TOKEN, |value| expect(is_token(value), "is no token")),
+        checked(TOKEN, token),
         checked(TOKEN_FILE, filled),
         checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
     ],
@@ -165,6 +165,9 @@ mod tests {
             (MOUNT, "a//b", "is no path like `approle`"),
             (USERNAME, "a/b", "cannot be a user's name there"),
             (TOKEN, "two words", "is no token"),
+            (TOKEN, "", "is empty"),
+            (ADDRESS, "https://vault.test:8200/v1/", "ends in `/v1`, which the broker adds itself"),
+            (ADDRESS, "https://vault.test/ui/vault", "is that of the store's pages: write https://HOST:PORT"),
             (NAMESPACE, "a\nb", "cannot be sent as it is"),
             (CA_CERT, "", "is empty"),
         ] {

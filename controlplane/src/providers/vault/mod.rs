@@ -124,7 +124,8 @@ impl Way {
         };
         let line = &self.site.line;
         let flaw = look::broken(line).or_else(|| Some(look::fatal(proof?, help)));
-        flaw.or_else(|| look::open(line))
+        let shared = || self.token.shared().filter(|_| is_token).map(look::shared);
+        flaw.or_else(|| look::open(line)).or_else(shared)
     }
 }
 

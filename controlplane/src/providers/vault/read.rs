@@ -11,7 +11,7 @@ use protocol::Secret;
 
 use super::answer::{Found, Meaning, Terms};
 use super::client::Client;
-use super::id::Place;
+use super::id::{FIELD, Place};
 use crate::web::client::Answer;
 use crate::web::json::{Json, NoValue};
 
@@ -97,8 +97,10 @@ impl Reader<'_> {
                 values.collect::<Result<Vec<_>, _>>().map(|values| Read { values, version, terms })
             }
             Meaning::Missing => Err(Trouble::Missing(format!(
-                "HashiCorp Vault provider could not find secret '{}'",
-                place.path
+                "HashiCorp Vault provider could not find secret '{}'{}{}",
+                place.path,
+                place.version.map(|version| format!(" in version {version}")).unwrap_or_default(),
+                self.client.namespace().map(|name| format!(" in the namespace '{name}'")).unwrap_or_default(),
             ))),
             Meaning::Forbidden => Err(Trouble::Forbidden(super::answer::refusal(&answer, &what))),
             Meaning::Failing(words) => Err(Trouble::Failing(words)),
@@ -183,8 +185,10 @@ fn pick(data: Json<'_>, layout: Layout, field: &str, path: &str) -> Result<Secre
         }
         None => "<nil>",
     };
+    // It may have been named by nobody.
+    let help = if found.is_none() && field == FIELD { "; name another field: 'path#field'" } else { "" };
     Err(Trouble::Unusable(format!(
-        "HashiCorp Vault provider expects the secret to be a string or byte[], got {kind} in the field '{field}' at '{path}'"
+        "HashiCorp Vault provider expects the secret to be a string or byte[], got {kind} in the field '{field}' at '{path}'{help}"
     )))
 }
 
@@ -269,6 +273,10 @@ mod tests {
         assert_eq!(words("o.y"), "HashiCorp Vault provider expects secret in 'o.y' at 'p'");
         let start = "HashiCorp Vault provider expects the secret to be a string or byte[], got";
         assert_eq!(words("y"), format!("{start} <nil> in the field 'y' at 'p'"));
+        assert_eq!(
+            words("value"),
+            format!("{start} <nil> in the field 'value' at 'p'; name another field: 'path#field'")
+        );
         assert_eq!(words("o"), format!("{start} map[string]interface {{}} in the field 'o' at 'p'"));
         assert_eq!(words("e"), "the field 'e' at 'p' is empty");
     }

@@ -58,6 +58,14 @@ pub(super) fn base(text: &str) -> Result<Uri, &'static str> {
     if address.query().is_some() {
         return Err("has a `?`: it is an address alone");
     }
+    let mut names = address.path().split('/').filter(|name| !name.is_empty());
+    match names.clone().next_back() {
+        Some("v1") => return Err("ends in `/v1`, which the broker adds itself"),
+        _ if names.next() == Some("ui") => {
+            return Err("is that of the store's pages: write https://HOST:PORT");
+        }
+        _ => {}
+    }
     Ok(address)
 }
 

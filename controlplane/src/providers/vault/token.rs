@@ -5,7 +5,8 @@
 
 use std::fs;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use dataplane::SecretArena;
@@ -113,6 +114,12 @@ impl TokenFrom {
         }
     }
 
+    /// The file that it comes from, if others can read that.
+    pub(super) fn shared(&self) -> Option<&Path> {
+        let (Self::File(path) | Self::Home(path)) = self else { return None };
+        fs::metadata(path).is_ok_and(|metadata| metadata.mode() & 0o044 != 0).then_some(path)
+    }
+
     /// The token as it is now, or why there is none.
     pub(super) fn read(&self) -> Result<Token, String> {
         let (bytes, place) = match self {
@@ -142,6 +149,8 @@ const HOME_FILE: &str = ".vault-token";
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::providers::vault::testing::settings;
     use crate::testing::TempDir;
@@ -174,6 +183,19 @@ mod tests {
             dir.file(".vault-token", hostile);
             let words = of_home().expect_err("no token");
             assert!(words.ends_with(".vault-token holds is no token"), "{words}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_others_can_read_is_found() {
+        let dir = TempDir::new();
+        let file = dir.file("token", "s.one");
+        let (settings, values) = settings(&[("tokenFile", file.to_str().expect("text"))]);
+        let said = Said { settings: &settings, values: &values, variable: &|_| None };
+        let from = TokenFrom::of(&said);
+        for (mode, is_shared) in [(0o600, false), (0o640, true), (0o604, true)] {
+            fs::set_permissions(&file, fs::Permissions::from_mode(mode)).expect("its mode");
+            assert_eq!(from.shared().is_some(), is_shared, "{mode:o}");
         }
     }
 
