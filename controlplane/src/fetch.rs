@@ -73,6 +73,8 @@ pub(crate) struct Failure {
     pub provider: Arc<str>,
     /// Who was asked there: the store, or one of its hosts.
     pub peer: Arc<str>,
+    /// The values that it was asked for, by their names in the service.
+    pub names: Vec<String>,
     pub error: FetchError,
 }
 
@@ -195,7 +197,7 @@ impl Sources {
             let words = format!("provider '{provider}' is not supported by this broker");
             let provider: Arc<str> = provider.as_str().into();
             let error = FetchError::Unsupported(words);
-            let failure = Failure { peer: Arc::clone(&provider), provider, error };
+            let failure = Failure { peer: Arc::clone(&provider), provider, names: Vec::new(), error };
             return Answer { result: Err(vec![failure]), asked: Vec::new(), holds };
         }
         let paths = self.watch_paths();
@@ -261,7 +263,8 @@ impl Sources {
                 }
                 Err(error) => {
                     let (provider, peer) = (Arc::clone(&ask.store), Arc::clone(&ask.peer));
-                    failures.push(Failure { provider, peer, error });
+                    let names = ask.names.iter().map(|(name, _)| name.clone()).collect();
+                    failures.push(Failure { provider, peer, names, error });
                 }
             }
         }

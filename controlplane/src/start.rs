@@ -76,10 +76,10 @@ pub fn main() -> ExitCode {
 fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
     match config::check(load) {
         Ok(loaded) => {
-            terminal::report(&loaded.warnings);
             if *online {
                 return check_online(load, &loaded);
             }
+            terminal::report(&loaded.warnings);
             let path = loaded.config.path.display();
             let verdict =
                 verdict(loaded.config.services.len(), loaded.doubtful, loaded.config.unserved.len());

@@ -92,11 +92,62 @@ fn check_online_asks_for_every_value_and_shows_none() {
     let finished = run(&["check", "-online", "-f", path(&written)]);
     assert_eq!(finished.status.code(), Some(1), "{finished}");
     let said = finished.to_string();
-    for words in ["error: services.bad.credentials", "cat /nowhere: exit status: 1", "warning: services.odd"]
-    {
+    for words in [
+        "error: services.bad.credentials.password: ",
+        "cat /nowhere: exit status: 1",
+        "warning: services.odd",
+    ] {
         assert!(said.contains(words), "{words:?} is not in {said}");
     }
     assert!(!said.contains("services.good") && !said.contains("never-shown"), "{said}");
+}
+
+#[test]
+fn check_online_says_once_what_is_wrong_and_at_its_place() {
+    let (cluster, login) = cluster();
+    let mut file = File::new().unwrap();
+    let away = format!("http://127.0.0.1:{}", tests::ports::free());
+    file.providers.push(format!("away: {{type: http, url: '{away}', retries: 0}}"));
+    let with = |name: &str, value| pg(name, cluster, &login).credential("password", value);
+    for name in ["first", "second", "third"] {
+        file.services.push(with(name, Value::From("away", "/password".to_owned())));
+    }
+    file.services.push(with("lost", Value::From("file", "/nonexistent/password".to_owned())));
+    file.services.push(with("blank", Value::From("env", "BLANK".to_owned())));
+    let written = file.write().unwrap();
+    let mut check = Command::new(binary().unwrap());
+    let finished =
+        process::run(check.args(["check", "--online", "-f", path(&written)]).env("BLANK", "")).unwrap();
+    assert_eq!(finished.status.code(), Some(1), "{finished}");
+    let said = finished.stderr;
+    let lines: Vec<&str> = said.lines().collect();
+    assert_eq!(lines.len(), 6, "{said}");
+    let text = fs::read_to_string(&written).unwrap();
+    // The line of the service's password.
+    let place = |name: &str| {
+        let above = text.lines().position(|line| line.trim() == format!("{name}:")).unwrap();
+        let below = text.lines().skip(above).position(|line| line.trim().starts_with("password:")).unwrap();
+        format!("secretless.yml:{}:", above + below + 1)
+    };
+    let expected = [
+        (
+            "blank",
+            "warning: services.blank.credentials.password: the value is empty, which counts as not set",
+        ),
+        (
+            "first",
+            "error: services.first.credentials.password: Resolving credentials from provider 'away' failed: Get",
+        ),
+        (
+            "lost",
+            "error: services.lost.credentials.password: Resolving credentials from provider 'file' failed: open",
+        ),
+    ];
+    for (name, words) in expected {
+        let line = lines.iter().find(|line| line.contains(words));
+        assert!(line.is_some_and(|line| line.contains(&place(name))), "{words} at {}: {said}", place(name));
+    }
+    assert!(said.contains("connection refused; it is the same for second, third\n"), "{said}");
 }
 
 #[test]
