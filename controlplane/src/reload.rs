@@ -72,6 +72,7 @@ impl Prepared {
             Err(_) => return Err(Report::of_error(None, "loading the configuration broke down", "")),
         };
         let mut prepared = Self::new(loaded.config, &present.stores);
+        prepared.stores.hurry();
         let until = tokio::time::Instant::now() + PATIENCE;
         let watch = prepared.watcher.watch();
         let fetch = |service: &mut PreparedService| {

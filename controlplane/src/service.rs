@@ -3,6 +3,7 @@
 //! Owns what a fetched value or a resolved name makes of it. Decides nothing about time: see `rotation`.
 
 mod fitness;
+mod gauges;
 mod place;
 mod snapshot;
 mod trouble;
@@ -317,11 +318,17 @@ impl ServiceState {
     fn on_failure(&mut self, reason: &str, is_word: bool, is_gone: bool) {
         let service = &self.options.name;
         let is_news = self.trouble.on_failure(reason, is_word);
-        match self.credential.is_some() {
-            true if is_gone => warn!(service, "{reason}; the store has withdrawn the value"),
-            true if is_news => warn!(service, "{reason}; the last value stays in use"),
-            false if is_news => warn!(service, "{reason}"),
-            _ => {}
+        let has_one = self.credential.is_some();
+        // Where nothing may be stale, it may be over already.
+        let stays = if has_one && !self.options.rules.stale_max.is_zero() {
+            "; the last value stays in use"
+        } else {
+            ""
+        };
+        if has_one && is_gone {
+            warn!(service, "{reason}; the store has withdrawn the value");
+        } else if is_news {
+            warn!(service, "{reason}{stays}");
         }
     }
 
@@ -358,38 +365,6 @@ impl ServiceState {
             Some(_) => None,
             None => Some(self.trouble.reason().unwrap_or("it is being fetched")),
         }
-    }
-
-    /// The generation of the credential that is in force, and when it came.
-    pub(crate) fn credential(&self) -> Option<(Generation, Instant)> {
-        let in_force = self.in_force?;
-        self.came.iter().find(|(generation, _)| *generation == in_force).copied()
-    }
-
-    /// Whether the target refuses the newest credential.
-    pub(crate) fn is_refused(&self) -> bool {
-        self.rotation.is_refused()
-    }
-
-    /// Whether its values serve though their store has not given them again when it should have.
-    pub(crate) fn is_stale(&self) -> bool {
-        self.credential.is_some() && self.rotation.is_stale()
-    }
-
-    /// Whether an address of the target does not answer, and is dialled every few seconds only.
-    pub(crate) fn is_target_silent(&self) -> bool {
-        self.endpoints.present().iter().any(|endpoint| endpoint.is_left_alone())
-    }
-
-    /// How long the leases of the newest credential have until they are over.
-    pub(crate) fn lease_left(&self, now: Instant) -> Option<Duration> {
-        leases::over_at(&self.holds).map(|(at, _)| at.saturating_duration_since(now))
-    }
-
-    /// Whether no connection is open on it any more. Services of one name share their counters.
-    pub(crate) fn is_idle(&self) -> bool {
-        let totals = self.runtime.totals();
-        totals.opened == totals.closed
     }
 }
 

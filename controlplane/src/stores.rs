@@ -75,6 +75,13 @@ impl Stores {
         }
     }
 
+    /// Lets those that were there before try at once what they have been refused.
+    pub(crate) fn hurry(&self) {
+        for opened in self.open.values() {
+            opened.provider.hurry();
+        }
+    }
+
     /// The leases of all stores.
     pub(crate) fn leases(&self) -> &Leases {
         &self.leases

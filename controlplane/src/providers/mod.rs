@@ -5,13 +5,13 @@
 
 mod command;
 mod env;
+mod error;
 mod file;
 mod http;
 mod local;
 mod vault;
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 use protocol::Secret;
 
 pub use crate::settings::Settings;
+pub use error::FetchError;
 pub(crate) use file::read_whole;
 pub use http::{answer_for_fuzz as http_answer_for_fuzz, id_for_fuzz as http_id_for_fuzz};
 pub use vault::{
@@ -194,6 +195,9 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Somebody has set things right, perhaps: what rests because it was refused may be tried once more before its time.
+    fn hurry(&self) {}
+
     /// What is wrong with `item` as of now, as far as a look tells, for whoever checks a file.
     fn look(&self, item: &Item) -> Option<Flaw> {
         let _ = item;
@@ -318,70 +322,6 @@ pub struct Granted {
     /// Whether their life can be prolonged again.
     pub renewable: bool,
 }
-
-/// Why values did not come, by cause. The words name ids and the world's answers, never a value: they are shown in
-/// logs and by `/ready?full=1`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum FetchError {
-    /// The store does not have it.
-    NotFound(String),
-    /// The store has it, and it has no bytes: somebody may be about to write it.
-    Empty(String),
-    /// The store has it, and it cannot be a value: a directory, something too large.
-    Unusable(String),
-    /// The store has it and does not give it to us.
-    Denied(String),
-    /// The store says for certain that it is not to be had any more: what it was must not be used.
-    Gone(String),
-    /// The store cannot give it now, and may give others.
-    Failing(String),
-    /// The store could not be asked, or did not answer in time.
-    Unavailable(String),
-    /// It has not been asked: it was not its turn, or something was missing.
-    Unasked(String),
-    /// There is no such store in this broker.
-    Unsupported(String),
-}
-
-impl FetchError {
-    /// Whether the same question may have another answer soon.
-    pub fn is_for_now(&self) -> bool {
-        matches!(self, Self::Failing(_) | Self::Unavailable(_) | Self::Unasked(_))
-    }
-
-    /// The cause as one bounded word: a metric label.
-    pub fn label(&self) -> &'static str {
-        match self {
-            Self::NotFound(_) => "not_found",
-            Self::Empty(_) => "empty",
-            Self::Unusable(_) => "unusable",
-            Self::Denied(_) => "denied",
-            Self::Gone(_) => "gone",
-            Self::Failing(_) => "failing",
-            Self::Unavailable(_) => "unavailable",
-            Self::Unasked(_) => "unasked",
-            Self::Unsupported(_) => "unsupported",
-        }
-    }
-}
-
-impl fmt::Display for FetchError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotFound(words)
-            | Self::Empty(words)
-            | Self::Unusable(words)
-            | Self::Denied(words)
-            | Self::Gone(words)
-            | Self::Failing(words)
-            | Self::Unavailable(words)
-            | Self::Unasked(words)
-            | Self::Unsupported(words) => f.write_str(words),
-        }
-    }
-}
-
-impl std::error::Error for FetchError {}
 
 #[cfg(test)]
 mod tests {

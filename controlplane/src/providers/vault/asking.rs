@@ -202,7 +202,8 @@ impl Asking {
             }
             // In minutes, so that the same is not said anew all the time.
             Step::Rest(time) => Err(FetchError::Denied(format!(
-                "the store has refused our logins in a row and is left alone for up to {} min, for it locks accounts; it said: {}",
+                "the store has refused our logins in a row and is left alone for up to {} min, for it locks accounts (a reload makes \
+                 that one minute); it said: {}",
                 time.as_secs() / 60 + 1,
                 session.refused_words()
             ))),

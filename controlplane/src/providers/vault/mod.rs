@@ -89,6 +89,10 @@ impl Provider for Opened {
         }
     }
 
+    fn hurry(&self) {
+        self.0.hurry();
+    }
+
     fn fetch(&self, request: Request) -> Fetching {
         Box::pin(asking::fetch(Arc::clone(&self.0), request))
     }

@@ -34,6 +34,8 @@ pub(super) struct Session {
     /// What the store said to it.
     refused_words: String,
     rest_until: Option<Instant>,
+    /// Nobody who is in a hurry ends the rest earlier.
+    hurried_until: Option<Instant>,
     is_over: bool,
 }
 
@@ -130,7 +132,14 @@ impl Session {
         words.clone_into(&mut self.refused_words);
         if let Some(more) = self.refusals.checked_sub(REFUSALS_MAX) {
             self.rest_until = Some(now + (REST * (1 << more.min(8))).min(REST_MAX));
+            self.hurried_until = Some(now + REST);
         }
+    }
+
+    /// Somebody has set things right, perhaps: the present rest is no longer than the first one. If the store refuses us again, the
+    /// next is longer all the same.
+    pub(super) fn hurry(&mut self) {
+        self.rest_until = self.rest_until.min(self.hurried_until);
     }
 
     /// The store does not know the token of this login any more.

@@ -53,6 +53,14 @@ impl Store {
         }
     }
 
+    /// Cuts the rest that follows refused logins to a minute.
+    pub(super) fn hurry(&self) {
+        // Who holds it is logging in.
+        if let Ok(mut session) = self.session.try_lock() {
+            session.hurry();
+        }
+    }
+
     /// Whether it does not say which tokens it knows.
     pub(super) fn is_mute(&self) -> bool {
         self.is_mute.load(Ordering::Relaxed)
