@@ -13,7 +13,9 @@ use crate::cli::{Deed, SecretOptions};
 use crate::os_words::words;
 use crate::prompt;
 use crate::terminal;
-use crate::vault_file::{Change, KeySource, Places, Seen, VALUE_BYTES_MAX, Vault, VaultError, check_name};
+use crate::vault_file::{
+    Change, KeySource, Listed, Places, Seen, VALUE_BYTES_MAX, Vault, VaultError, check_name,
+};
 
 /// Does what was asked for.
 pub(crate) fn run(options: SecretOptions) -> ExitCode {
@@ -53,9 +55,10 @@ fn act(SecretOptions { places, deed }: SecretOptions) -> Result<(), String> {
             }
         }
         Deed::List => {
-            let listed = vault.list().map_err(said)?;
-            let width = listed.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-            for (name, set_at) in listed {
+            let Listed { entries, note } = vault.list().map_err(said)?;
+            warn(note.as_deref());
+            let width = entries.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+            for (name, set_at) in entries {
                 terminal::out(&format!("{name:width$}  {set_at}\n"));
             }
         }

@@ -6,10 +6,11 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, Subcommand};
 
 use super::Exit;
+use crate::config::nearest;
 use crate::vault_file::{PlaceFlags, check_name};
 
 /// What to do with which vault.
@@ -109,6 +110,13 @@ pub(super) fn exit_of(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingRequiredArgument => {
             Exit { text: format!("error: NAME is missing, or what to do\n\n{USAGE}\n"), code: 2 }
         }
+        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand if meant_by(error).is_some() => {
+            let meant = meant_by(error).unwrap_or_default();
+            let text = format!(
+                "error: `secret` does not know one of the words behind it: did you mean `{meant}`?\n\n{USAGE}\n"
+            );
+            Exit { text, code: 2 }
+        }
         ErrorKind::UnknownArgument
         | ErrorKind::InvalidSubcommand
         | ErrorKind::InvalidValue
@@ -119,6 +127,27 @@ pub(super) fn exit_of(error: &clap::Error) -> Exit {
             Exit { text, code: 2 }
         }
         _ => super::exit_of(error),
+    }
+}
+
+/// The word that somebody meant who has mistyped it, or is used to another.
+fn meant_by(error: &clap::Error) -> Option<&'static str> {
+    let word = |kind| match error.get(kind) {
+        Some(ContextValue::String(word)) => Some(word.as_str()),
+        _ => None,
+    };
+    if let Some(flag) = word(ContextKind::InvalidArg) {
+        // What stands behind `--value` is one.
+        let flag = Some(flag).filter(|flag| !flag.starts_with("--value"))?;
+        return nearest(flag, &["--vault", "--key", "--raw", "--reveal", "--help"]);
+    }
+    match word(ContextKind::InvalidSubcommand)? {
+        "add" | "put" | "write" | "create" => Some("set"),
+        "show" | "read" | "cat" => Some("get"),
+        "ls" | "names" => Some("list"),
+        "remove" | "delete" | "del" | "unset" => Some("rm"),
+        "rotate" | "rekey" => Some("rotate-key"),
+        other => nearest(other, &["set", "get", "list", "rotate-key"]),
     }
 }
 
@@ -200,6 +229,23 @@ mod tests {
             assert!(!exit.text.contains("hunter2"), "{line}: {}", exit.text);
             assert!(exit.text.contains("standard input"), "{line}: {}", exit.text);
             assert_ne!(exit.code, 0, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_word_that_was_mistyped_is_not_taken_for_a_value() {
+        for (line, meant) in [
+            ("secret|lsit", "list"),
+            ("secret|delete|pw", "rm"),
+            ("secret|rotate", "rotate-key"),
+            ("secret|get|pw|--revael", "--reveal"),
+            ("secret|list|--valut|/v", "--vault"),
+            ("secret|set|pw|--rwa", "--raw"),
+        ] {
+            let exit = parse_line(line).expect_err(line);
+            assert!(exit.text.contains(&format!("did you mean `{meant}`?")), "{line}: {}", exit.text);
+            assert!(!exit.text.contains("consider that value known"), "{line}: {}", exit.text);
+            assert_eq!(exit.code, 2);
         }
     }
 

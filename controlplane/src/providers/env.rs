@@ -28,6 +28,14 @@ impl Kind for Env {
         if id.contains(['=', '\0']) {
             return Err(format!("'{}' cannot be the name of an environment variable", id.escape_debug()));
         }
+        if let Some(name) = id.strip_prefix('$') {
+            let name = name.trim_matches(['{', '}']);
+            return Err(format!(
+                "'{}' cannot be the name of an environment variable: is '{}' meant?",
+                id.escape_debug(),
+                name.escape_debug()
+            ));
+        }
         Ok(())
     }
 
@@ -94,5 +102,8 @@ mod tests {
         assert!(Env.check_id("").is_err());
         assert!(Env.check_id("A=B").is_err());
         assert!(Env.check_id("A\0").is_err());
+        for id in ["$HOME", "${HOME}"] {
+            assert!(Env.check_id(id).is_err_and(|words| words.ends_with("is 'HOME' meant?")));
+        }
     }
 }

@@ -61,6 +61,9 @@ impl Provider for File {
         let (words, help, is_fatal) = match read(item) {
             Ok((_, note, _)) => (note?, format!("run `chmod 600 {}`", item.id), false),
             Err(FetchError::Unusable(words)) => (words, "name a file that holds the value".to_owned(), true),
+            Err(error) if item.id.starts_with('~') => {
+                (error.to_string(), "write the whole path: `~` is a shell's word for one".to_owned(), true)
+            }
             Err(error) => (error.to_string(), waits.to_owned(), true),
         };
         Some(Flaw { words, help, is_fatal })

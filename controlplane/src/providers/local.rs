@@ -58,6 +58,16 @@ fn check_path(path: &[u8]) -> Result<(), &'static str> {
     }
 }
 
+impl Opened {
+    /// What is said of a path that leads elsewhere for who is started elsewhere.
+    fn relative(&self) -> Option<String> {
+        let mut paths = [(VAULT, &self.0.vault), (KEY, &self.0.key)].into_iter();
+        let (name, path) =
+            paths.find_map(|(name, path)| Some((name, path.as_ref().filter(|it| it.is_relative())?)))?;
+        Some(format!("`{name}: {}` begins where the broker is started", path.display()))
+    }
+}
+
 impl Provider for Opened {
     fn fetch(&self, request: Request) -> Fetching {
         let places = Places::find(&self.0);
@@ -80,8 +90,14 @@ impl Provider for Opened {
         let vault = places.as_ref().map(|places| places.vault.display().to_string()).unwrap_or_default();
         let (words, help, is_fatal) = match places.and_then(|places| read(places, std::slice::from_ref(item)))
         {
-            Ok(fetched) => (fetched.notes.into_iter().next()?, format!("run `chmod 600 {vault}`"), false),
-            Err(error) => (error.to_string(), WAITS.to_owned(), true),
+            Ok(fetched) => match fetched.notes.into_iter().next() {
+                Some(note) => (note, format!("run `chmod 600 {vault}`"), false),
+                None => (self.relative()?, "write whole paths".to_owned(), false),
+            },
+            Err(error) => match self.relative() {
+                Some(words) => (format!("{error}; {words}"), "write whole paths".to_owned(), true),
+                None => (error.to_string(), WAITS.to_owned(), true),
+            },
         };
         Some(Flaw { words, help, is_fatal })
     }

@@ -36,8 +36,8 @@ pub(crate) enum VaultError {
     Unreadable { vault: PathBuf, why: ContentsError },
     /// It is older than one that was there before.
     RolledBack { vault: PathBuf, counter: u64, seen: u64 },
-    /// The vault has no secret of this name; the command that makes one.
-    NoSecret { vault: PathBuf, name: String, command: String },
+    /// The vault has no secret of this name, and what helps.
+    NoSecret { vault: PathBuf, name: String, help: String },
     /// It cannot be a name.
     Name(String),
     /// There is nothing to set.
@@ -79,19 +79,19 @@ impl fmt::Display for VaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoHome => f.write_str(
-                "there is no home directory to keep a vault in: say where it is with --vault and --key, or in SECRETLESS_VAULT \
-                 and SECRETLESS_VAULT_KEY_FILE",
+                "there is no home directory to keep a vault in: say where it is in SECRETLESS_VAULT and SECRETLESS_VAULT_KEY_FILE, or, \
+                 where it is a command that asks, with --vault and --key",
             ),
             Self::KeyUnsaid => f.write_str(
-                "the place of the vault was given, and that of its key was not: every vault has a key of its own; name it with \
-                 --key, or in SECRETLESS_VAULT_KEY_FILE",
+                "the place of the vault was given, and that of its key was not: every vault has a key of its own; name it in \
+                 SECRETLESS_VAULT_KEY_FILE, or, where it is a command that asks, with --key",
             ),
             Self::TwoKeys(one, other) => write!(f, "{one} and {other} are both set: unset one of them"),
             Self::NoVault { vault, command } => {
                 write!(f, "there is no vault {}: `{command}` makes one", vault.display())
             }
             Self::NoKey { source, said } => {
-                write!(f, "the key of the vault is not there: {source}: {said}; without it nothing opens the vault")
+                write!(f, "the key of the vault is not there: {source}: {said}; without it nothing opens the vault: put a copy of it there")
             }
             Self::KeyExposed { key, mode } => {
                 let key = key.display();
@@ -101,21 +101,21 @@ impl fmt::Display for VaultError {
             Self::WrongKey { vault, source } => {
                 write!(f, "{source} is not the key of {}: it is sealed to another", vault.display())
             }
-            Self::NotAVault { vault, why } => write!(f, "{} is not a vault: {why}", vault.display()),
+            Self::NotAVault { vault, why } => write!(f, "{} is not a vault: {why}; put a copy of the vault in its place, or name another file", vault.display()),
             Self::Tampered { vault } => write!(
                 f,
                 "{} is not as it was written: somebody has changed it, or it was cut off; put a copy in its place",
                 vault.display()
             ),
-            Self::Unreadable { vault, why } => write!(f, "{} cannot be read: {why}", vault.display()),
+            Self::Unreadable { vault, why } => write!(f, "{} cannot be read: {why}; put a copy in its place", vault.display()),
             Self::RolledBack { vault, counter, seen } => write!(
                 f,
                 "{} is older than it was (counter {counter}, and {seen} was seen): somebody has put an old copy in its \
                  place; if that is meant, set a secret anew or restart the broker",
                 vault.display()
             ),
-            Self::NoSecret { vault, name, command } => {
-                write!(f, "there is no secret {name} in {}: `{command}` makes it", vault.display())
+            Self::NoSecret { vault, name, help } => {
+                write!(f, "there is no secret {name} in {}: {help}", vault.display())
             }
             Self::Name(words) => f.write_str(words),
             Self::EmptyValue(name) => write!(f, "the value of {name} is empty: it is read from standard input"),

@@ -26,7 +26,7 @@ pub(crate) use error::VaultError;
 pub(crate) use key::KeySource;
 pub use places::PlaceFlags;
 pub(crate) use places::Places;
-pub(crate) use vault::{Change, Seen, Vault};
+pub(crate) use vault::{Change, Listed, Seen, Vault};
 
 /// What an attacker may have put into a vault: the sealed text is read, or refused, and what is read is written as it
 /// was.

@@ -21,6 +21,7 @@ use super::disk::{self, Lock, Owner};
 use super::error::VaultError;
 use super::key::{KeySource, Keys};
 use super::places::Places;
+use crate::config::nearest;
 
 /// A vault, which need not be there yet.
 pub(crate) struct Vault {
@@ -57,6 +58,14 @@ pub(crate) struct Values {
     pub(crate) note: Option<String>,
 }
 
+/// What is in a vault, without a value.
+pub(crate) struct Listed {
+    /// Names, and when each was set, in the order of the names.
+    pub(crate) entries: Vec<(String, String)>,
+    /// What the owner should know.
+    pub(crate) note: Option<String>,
+}
+
 impl Vault {
     /// The vault at these places.
     pub(crate) fn at(places: Places) -> Self {
@@ -75,10 +84,11 @@ impl Vault {
         Ok(Values { values: values.collect::<Result<_, _>>()?, note: opened.note })
     }
 
-    /// Names, and when each was set.
-    pub(crate) fn list(&self) -> Result<Vec<(String, String)>, VaultError> {
-        let entries = self.open()?.contents.entries.into_iter();
-        Ok(entries.map(|(name, entry)| (name, written(entry.set_at))).collect())
+    /// Names, and when each was set; and what the owner should know.
+    pub(crate) fn list(&self) -> Result<Listed, VaultError> {
+        let Opened { contents, note, .. } = self.open()?;
+        let entries = contents.entries.into_iter().map(|(name, entry)| (name, written(entry.set_at)));
+        Ok(Listed { entries: entries.collect(), note })
     }
 
     /// Sets a secret, and makes vault and key if there is no vault.
@@ -119,7 +129,16 @@ impl Vault {
         let lock = self.lock_to_write()?;
         let Opened { mut contents, keys, .. } = self.open()?;
         if contents.entries.remove(name).is_none() {
-            return Err(self.no_secret(name));
+            let names: Vec<&str> = contents.entries.keys().map(String::as_str).collect();
+            let help = match nearest(name, &names) {
+                Some(meant) => format!("did you mean {meant}?"),
+                None => "`secretless-broker secret list` shows those that are there".to_owned(),
+            };
+            return Err(VaultError::NoSecret {
+                vault: self.places.vault.clone(),
+                name: name.to_owned(),
+                help,
+            });
         }
         self.write(&lock, &mut contents, &keys, in_seconds(OffsetDateTime::now_utc()))
     }
@@ -237,8 +256,8 @@ impl Vault {
     }
 
     fn no_secret(&self, name: &str) -> VaultError {
-        let (vault, command) = (self.places.vault.clone(), self.places.set(name));
-        VaultError::NoSecret { vault, name: name.to_owned(), command }
+        let help = format!("`{}` makes it", self.places.set(name));
+        VaultError::NoSecret { vault: self.places.vault.clone(), name: name.to_owned(), help }
     }
 }
 

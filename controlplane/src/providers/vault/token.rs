@@ -130,7 +130,12 @@ impl TokenFrom {
                     let before =
                         if matches!(self, Self::Home(_)) { "VAULT_TOKEN is not set, and " } else { "" };
                     let words = crate::os_words::words(&error);
-                    format!("there is no token: {before}{place} cannot be read: {words}")
+                    let hint = if path.starts_with("~") {
+                        "; `~` is a shell's word: write the whole path"
+                    } else {
+                        ""
+                    };
+                    format!("there is no token: {before}{place} cannot be read: {words}{hint}")
                 })?;
                 (Zeroizing::new(bytes), place)
             }
