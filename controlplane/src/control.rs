@@ -119,16 +119,19 @@ impl Control {
                 Some(watcher)
             }
             Err(reasons) => {
-                self.on_reload_refused(&reasons.join("; "));
+                self.on_reload_refused(&reasons);
                 None
             }
         }
     }
 
-    /// A file cannot be used.
-    pub(crate) fn on_reload_refused(&mut self, reasons: &str) {
+    /// A file cannot be used: why, a line each.
+    pub(crate) fn on_reload_refused(&mut self, reasons: &[String]) {
         self.reloads.1 += 1;
-        error!("The configuration was not reloaded, everything stays as it is: {reasons}");
+        let mut reasons = reasons.iter();
+        let first = reasons.next().map_or("", String::as_str);
+        error!("The configuration was not reloaded, everything stays as it is: {first}");
+        reasons.for_each(|reason| error!("{reason}"));
     }
 
     /// Takes what the workers report, but not for ever. Whether there may be more.
@@ -275,7 +278,11 @@ impl Control {
         let missing: Vec<&str> = self.missing().map(|(name, _)| name).collect();
         if !missing.is_empty() {
             let names = missing[..missing.len().min(NAMES_SAID)].join(", ");
-            info!("still waiting for credentials, of {} in all: {names}", missing.len());
+            let more = match missing.len().saturating_sub(NAMES_SAID) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            info!("still waiting for the credentials of {names}{more}");
         }
     }
 

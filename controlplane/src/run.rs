@@ -33,7 +33,7 @@ enum Event {
     Resolved { host: String, resolution: Resolution },
     FilesChanged(BTreeSet<PathBuf>),
     Reload,
-    Reloaded { result: Box<Result<Prepared, String>>, looks: u32 },
+    Reloaded { result: Box<Result<Prepared, Vec<String>>>, looks: u32 },
     Stop,
 }
 
@@ -288,7 +288,7 @@ impl Run {
                     }
                     Ok(prepared)
                 }
-                Err(report) => Err(report.to_string().trim_end().to_owned()),
+                Err(report) => Err(report.to_string().lines().map(str::to_owned).collect()),
             };
             let _ = sender.send(Event::Reloaded { result: Box::new(result), looks: 0 });
         });

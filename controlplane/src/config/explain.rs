@@ -2,7 +2,7 @@
 //!
 //! Owns the words. No value that may be a secret is among them: of what stands in the file only places and modes are shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::model::{
 };
 use super::transport;
 use crate::diagnostics::printable;
-use crate::providers::Settings;
+use crate::providers::{Settings, Shown};
 
 /// Literals that are no secrets.
 const SHOWN: &[&str] = &["host", "port", "address", "sslmode", "sslhost"];
@@ -32,15 +32,21 @@ pub fn explain(config: &Config) -> String {
 fn write_all(config: &Config, text: &mut String) -> fmt::Result {
     for store in &config.stores {
         writeln!(text, "store {} ({})", printable(&store.name), store.kind.name())?;
+        let mut last = "";
         for (setting, count) in lists(&store.settings) {
-            let is_fixed =
-                |name| store.kind.settings().iter().any(|known| known.name == name && known.is_fixed);
-            let words = match &setting.source {
-                Source::Literal(value) if is_fixed(setting.name.as_str()) => text_of(value),
+            let known = store.kind.settings().iter().find(|known| known.name == setting.name);
+            let is_first = std::mem::replace(&mut last, &setting.name) != setting.name;
+            let words = match (&setting.source, known.map_or(Shown::Never, |known| known.shown)) {
+                (Source::Literal(value), Shown::Always) if setting.variables.is_empty() => text_of(value),
+                (Source::Literal(value), Shown::First) if is_first && setting.variables.is_empty() => {
+                    let more =
+                        if count > 1 { format!(", and {} more words", count - 1) } else { String::new() };
+                    format!("{}{more}", text_of(value))
+                }
+                _ if count > 1 => format!("{} ({count} values)", origin(setting)),
                 _ => origin(setting),
             };
-            let more = if count > 1 { format!(" ({count} values)") } else { String::new() };
-            writeln!(text, "  {:12} {words}{more}", printable(&setting.name))?;
+            writeln!(text, "  {:12} {words}", printable(&setting.name))?;
         }
         text.push('\n');
     }
@@ -81,8 +87,13 @@ fn write_service(service: &ServiceConfig, text: &mut String) -> fmt::Result {
     for credential in &service.credentials {
         line(&printable(&credential.name), &origin(credential))?;
     }
-    if let Some(words) = freshness(service) {
-        line("values are", &words)?;
+    match &freshness(service)[..] {
+        [(_, words)] => line("values are", words)?,
+        ways => {
+            for (stores, words) in ways {
+                line("values are", &format!("{words} (from {stores})"))?;
+            }
+        }
     }
     line("rotation", &rotation(service))?;
     line("sessions", &format!("at most {}; {}", service.sessions_max, timeouts(service)))
@@ -210,15 +221,14 @@ fn text_of(value: &Secret) -> String {
     value.expose(|bytes| printable(&String::from_utf8_lossy(bytes)))
 }
 
-/// How values are kept fresh; `None` if no store is asked.
-fn freshness(service: &ServiceConfig) -> Option<String> {
-    let kind = |credential: &CredentialConfig| match &credential.source {
-        Source::Provider { kind, .. } => Some(kind.open(Settings::default())),
+/// How values are kept fresh: of which stores, and in which way.
+fn freshness(service: &ServiceConfig) -> Vec<(String, String)> {
+    let store = |credential: &CredentialConfig| match &credential.source {
+        Source::Provider { store, kind, .. } => Some((printable(store), kind.open(Settings::default()))),
         Source::Literal(_) | Source::Unknown(_) => None,
     };
-    let stores: Vec<_> = service.credentials.iter().filter_map(kind).collect();
-    let mut words = Vec::new();
-    if stores.iter().any(|store| store.must_be_asked()) {
+    let stores: Vec<_> = service.credentials.iter().filter_map(store).collect();
+    let asked = || {
         let often = match service.refresh {
             Some(interval) => {
                 format!("asked for every {} and when the target refuses one", duration(interval))
@@ -229,15 +239,19 @@ fn freshness(service: &ServiceConfig) -> Option<String> {
             Duration::ZERO => "none serves longer than it is fresh".to_owned(),
             stale => format!("the last values serve {} longer while the store fails", duration(stale)),
         };
-        words.push(format!("{often}; {stale}"));
+        format!("{often}; {stale}")
+    };
+    let mut ways: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (name, store) in &stores {
+        let way = match (store.must_be_asked(), store.is_constant()) {
+            (true, _) => asked(),
+            (false, true) => "read once".to_owned(),
+            (false, false) => "read when they change; the last ones serve on while they cannot be".to_owned(),
+        };
+        ways.entry(way).or_default().insert(name);
     }
-    if stores.iter().any(|store| !store.must_be_asked() && !store.is_constant()) {
-        words.push("read when they change; the last ones serve on while they cannot be".to_owned());
-    }
-    if stores.iter().any(|store| store.is_constant()) {
-        words.push("read once".to_owned());
-    }
-    (!words.is_empty()).then(|| words.join("; "))
+    let names = |names: BTreeSet<&str>| names.into_iter().collect::<Vec<_>>().join(", ");
+    ways.into_iter().map(|(way, stores)| (names(stores), way)).collect()
 }
 
 fn rotation(service: &ServiceConfig) -> String {

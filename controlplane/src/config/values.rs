@@ -44,10 +44,10 @@ impl<'d> Reader<'d> {
 
     /// A duration, which may be nothing at all.
     pub(super) fn duration_or_zero(&mut self, field: &Field<'d>) -> Option<Duration> {
-        let found = self.text(field, DURATION, DURATION_HELP)?;
+        let found = self.text(field, DURATION, DURATION_OR_ZERO_HELP)?;
         let value = parse_duration(found);
         if value.is_none() {
-            self.unexpected(field, DURATION, found, DURATION_HELP);
+            self.unexpected(field, DURATION, found, DURATION_OR_ZERO_HELP);
         }
         value
     }
@@ -180,6 +180,8 @@ const DURATION: &str = "a duration";
 const DURATION_ABOVE_ZERO: &str = "a duration above zero";
 const DURATION_OR_OFF: &str = "a duration above zero, or `off`";
 const DURATION_HELP: &str = "write it like `10s`, `500ms` or `1m30s`; a plain number is seconds";
+const DURATION_OR_ZERO_HELP: &str =
+    "write it like `10s`, `500ms` or `1m30s`; a plain number is seconds, and `0` is not at all";
 const DURATION_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 const DURATION_BYTES_MAX: usize = 64;
 

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use protocol::SecretMemory;
 
-use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings};
+use super::{
+    FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Shown,
+};
 use crate::clock;
 use crate::offload::{Lost, offload};
 use crate::vault_file::{PlaceFlags, Places, Seen, Vault, VaultError, check_name};
@@ -23,10 +25,17 @@ pub(super) struct Local;
 struct Opened(PlaceFlags);
 
 /// Both or none: two vaults with one key would be a trap, for a rotation of the one would lock the other.
-const SETTINGS: [KnownSetting; 2] = [
-    KnownSetting { is_fixed: true, partner: Some(KEY), check: check_path, ..KnownSetting::new(VAULT) },
-    KnownSetting { is_fixed: true, partner: Some(VAULT), check: check_path, ..KnownSetting::new(KEY) },
-];
+const SETTINGS: [KnownSetting; 2] = [path(VAULT, KEY), path(KEY, VAULT)];
+
+const fn path(name: &'static str, partner: &'static str) -> KnownSetting {
+    KnownSetting {
+        is_fixed: true,
+        shown: Shown::Always,
+        partner: Some(partner),
+        check: check_path,
+        ..KnownSetting::new(name)
+    }
+}
 
 const VAULT: &str = "vault";
 const KEY: &str = "key";

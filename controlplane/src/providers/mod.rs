@@ -97,10 +97,23 @@ pub struct KnownSetting {
     pub is_fixed: bool,
     /// Whether anybody may see it: a certificate.
     pub is_public: bool,
+    /// Who may see what stands in the file.
+    pub shown: Shown,
     /// Another setting, without which this one means nothing.
     pub partner: Option<&'static str>,
     /// What is wrong with a value that stands in the file.
     pub check: fn(&[u8]) -> Result<(), &'static str>,
+}
+
+/// What of a setting that stands in the file people are shown who ask what the file means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Nothing: it may be a secret.
+    Never,
+    /// Of a list the first value: a program, and not what it is given.
+    First,
+    /// All of it: a name, a path, a time.
+    Always,
 }
 
 impl KnownSetting {
@@ -112,6 +125,7 @@ impl KnownSetting {
             is_list: false,
             is_fixed: false,
             is_public: false,
+            shown: Shown::Never,
             partner: None,
             check: |_| Ok(()),
         }

@@ -7,7 +7,7 @@ use std::str::from_utf8;
 use super::line::{boolean, duration, tries};
 use super::proxy::Proxying;
 use super::wire::server_name;
-use crate::providers::KnownSetting;
+use crate::providers::{KnownSetting, Shown};
 
 pub(crate) const CA_CERT: &str = "caCert";
 pub(crate) const CA_PATH: &str = "caPath";
@@ -26,14 +26,14 @@ pub(crate) const OF_TLS: [&str; 6] =
 /// In the order of the documentation.
 pub(crate) const OF_LINES: [KnownSetting; 9] = [
     KnownSetting { is_public: true, ..checked(CA_CERT, filled) },
-    checked(CA_PATH, filled),
+    plain(CA_PATH, filled),
     KnownSetting { is_public: true, partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
     KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
-    checked(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
-    checked(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
+    plain(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
+    plain(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
     checked(PROXY, |value| means(value, Proxying::always, "is no address of an HTTP proxy")),
-    checked(TIMEOUT, |value| means(value, duration, "is no time like `30s`")),
-    checked(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
+    plain(TIMEOUT, |value| means(value, duration, "is no time like `30s`")),
+    plain(RETRIES, |value| means(value, tries, "is no number of tries from 0 to 100")),
 ];
 
 /// All settings of a store: those about the way stand between its own.
@@ -63,6 +63,11 @@ pub(crate) const fn checked(
     check: fn(&[u8]) -> Result<(), &'static str>,
 ) -> KnownSetting {
     KnownSetting { check, ..KnownSetting::new(name) }
+}
+
+/// The same for a setting that is no secret.
+pub(crate) const fn plain(name: &'static str, check: fn(&[u8]) -> Result<(), &'static str>) -> KnownSetting {
+    KnownSetting { shown: Shown::Always, ..checked(name, check) }
 }
 
 /// Any text but none.

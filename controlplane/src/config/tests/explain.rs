@@ -58,3 +58,31 @@ vague (pg)
     let differing = said.lines().zip(expected.lines()).find(|(said, expected)| said != expected);
     assert!(said == expected, "{differing:?}\n{said}");
 }
+
+#[test]
+fn stores_are_explained_by_what_is_no_secret_and_each_way_to_keep_values_fresh_is_named() {
+    let file = "version: \"2\"\n\
+        providers:\n  pass: {type: command, run: [pass, show, \"--hunter2\"], timeout: 5s}\n\
+        \x20 team: {type: vault, address: \"https://vault.test:8200\", tokenFile: /run/token, caCert: /ca.pem}\n\
+        \x20 rest: {type: http, url: \"https://h.test/x\", bearer: hunter3}\n\
+        services:\n  db:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5432\n    credentials:\n\
+        \x20     host: {from: env, get: DB_HOST}\n      username: {from: file, get: /user}\n\
+        \x20     password: {from: pass, get: a}\n      sslmode: {from: team, get: \"kv/a#mode\"}\n";
+    let said = explain(&loaded(file).config);
+    for line in [
+        "  run          pass, and 2 more words",
+        "  timeout      5s",
+        "  tokenFile    /run/token",
+        "  address      https://vault.test:8200",
+        "  caCert       in the file",
+        "  bearer       in the file",
+        "  url          https://h.test/x",
+        "  values are   read once (from env)",
+        "  values are   read when they change; the last ones serve on while they cannot be (from file)",
+        "  values are   asked for every 5 min and when the target refuses one; the last values serve 1 h longer while the \
+         store fails (from pass, team)",
+    ] {
+        assert!(said.lines().any(|said| said == line), "{line:?} is not in\n{said}");
+    }
+    assert!(!said.contains("hunter"), "{said}");
+}

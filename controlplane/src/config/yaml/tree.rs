@@ -312,7 +312,7 @@ impl From<&ScanError> for SyntaxError {
         } else {
             (
                 info.to_owned(),
-                "check quotes, brackets, colons and the indentation at this place and just above it",
+                "check quotes, brackets, colons and the indentation at this place and just above it; a value with `${`, `{` or ` #` in it goes in quotes",
             )
         };
         Self { place: place(error.marker()), message: message.into(), help }

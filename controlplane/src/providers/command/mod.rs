@@ -25,7 +25,7 @@ use running::{OUTPUT_MAX, Running};
 use super::file::trim_newline;
 use super::{
     Conflict, FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings,
-    Written,
+    Shown, Written,
 };
 use crate::clock;
 use crate::config::nearest;
@@ -43,9 +43,15 @@ struct Asked {
 }
 
 const SETTINGS: [KnownSetting; 3] = [
-    KnownSetting { is_required: true, is_list: true, check: check_word, ..KnownSetting::new(RUN) },
-    KnownSetting { check: check_timeout, ..KnownSetting::new(TIMEOUT) },
-    KnownSetting { check: check_lifetime, ..KnownSetting::new(LIFETIME) },
+    KnownSetting {
+        is_required: true,
+        is_list: true,
+        shown: Shown::First,
+        check: check_word,
+        ..KnownSetting::new(RUN)
+    },
+    KnownSetting { shown: Shown::Always, check: check_timeout, ..KnownSetting::new(TIMEOUT) },
+    KnownSetting { shown: Shown::Always, check: check_lifetime, ..KnownSetting::new(LIFETIME) },
 ];
 
 const RUN: &str = "run";

@@ -8,7 +8,7 @@ use crate::providers::KnownSetting;
 use crate::web::header::token;
 use crate::web::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
-    checked, expect, filled, text, with_lines,
+    checked, expect, filled, plain, text, with_lines,
 };
 
 pub(super) const URL: &str = "url";
@@ -28,7 +28,7 @@ pub(super) const OF_PROOF: [&str; 3] = [BEARER, USERNAME, PASSWORD];
 pub(super) static SETTINGS: [KnownSetting; 14] = with_lines(
     [
         // What is sent there must go nowhere else, so no other store says where that is.
-        KnownSetting { is_fixed: true, ..checked(URL, |value| address::base(text(value)?).map(drop)) },
+        KnownSetting { is_fixed: true, ..plain(URL, |value| address::base(text(value)?).map(drop)) },
         KnownSetting { is_list: true, ..checked(HEADERS, |value| header(value).map(drop)) },
         checked(BEARER, |value| token(value.trim_ascii())),
         KnownSetting {

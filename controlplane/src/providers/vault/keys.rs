@@ -9,7 +9,7 @@ use crate::providers::{KnownSetting, Revoke};
 use crate::web::header::token;
 use crate::web::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
-    checked, expect, filled, means, text, with_lines,
+    checked, expect, filled, means, plain, text, with_lines,
 };
 
 pub(super) const ADDRESS: &str = "address";
@@ -86,29 +86,29 @@ pub(super) const OF_THE_WAY: [&str; 15] = [
 /// All settings, those of logins too, in the order of the documentation.
 pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
     [
-        checked(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
-        checked(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
+        plain(ADDRESS, |value| text(value).and_then(|text| base(text).map(drop))),
+        plain(NAMESPACE, |value| expect(HeaderValue::from_bytes(value).is_ok(), "cannot be sent as it is")),
     ],
     [
         KnownSetting {
             is_fixed: true,
-            ..checked(LOGIN, |value| {
+            ..plain(LOGIN, |value| {
                 let words =
                     "is none of `approle`, `kubernetes`, `jwt`, `cert`, `userpass`, `ldap` and `token`";
                 means(value, super::login::Method::of, words)
             })
         },
-        checked(MOUNT, |value| {
+        plain(MOUNT, |value| {
             let path = text(value)?;
             expect(!path.starts_with("auth/"), "is written without `auth/`")?;
             let is_path = path.split('/').all(|name| !matches!(name, "" | "." | ".."));
             expect(is_path && !path.chars().any(char::is_control), "is no path like `approle`")
         }),
-        checked(ROLE, filled),
+        plain(ROLE, filled),
         checked(ROLE_ID, filled),
         checked(SECRET_ID, filled),
         checked(JWT, filled),
-        checked(JWT_FILE, filled),
+        plain(JWT_FILE, filled),
         checked(USERNAME, |value| {
             let name = text(value)?;
             let is_name = !matches!(name, "." | "..") && !name.contains(|c: char| c == '/' || c.is_control());
@@ -116,8 +116,8 @@ pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
         }),
         checked(PASSWORD, filled),
         checked(TOKEN, token),
-        checked(TOKEN_FILE, filled),
-        checked(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
+        plain(TOKEN_FILE, filled),
+        plain(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
     ],
 );
 
