@@ -33,6 +33,29 @@ fn a_password_is_a_whole_answer_a_member_or_what_a_pointer_leads_to() {
 }
 
 #[test]
+fn an_object_that_is_taken_whole_is_a_warning() {
+    let server = WebServer::start().unwrap();
+    server.put("orders", &json!({"password": "hunter2"}).to_string()).unwrap();
+    server.put("plain", "hunter2").unwrap();
+    let words = "all of the answer is the value, and it is an object of JSON: name a part of it with `#/…`";
+    for (name, raw, is_said) in [("orders", "", true), ("orders", ", raw: true", false), ("plain", "", false)]
+    {
+        let (_, service) = service("http", &format!("{}/{name}", server.url()));
+        let file = File::with([service]).unwrap();
+        let config = file.write().unwrap();
+        let text = fs::read_to_string(&config).unwrap();
+        let place = text.rfind(&format!("/{name}")).unwrap();
+        let end = place + text[place..].find('}').unwrap();
+        fs::write(&config, format!("{}{raw}{}", &text[..end], &text[end..])).unwrap();
+        let mut check = tests::broker::command(&config).unwrap();
+        let said = tests::process::run(check.args(["check", "--online"])).unwrap();
+        assert!(said.status.success(), "{said}");
+        assert_eq!(said.stderr.contains(words), is_said, "{name}{raw}: {said}");
+        assert!(!said.to_string().contains("hunter2"), "{said}");
+    }
+}
+
+#[test]
 fn all_values_of_one_address_come_in_one_request() {
     let server = WebServer::start().unwrap();
     let cluster = postgres(Major::Distribution);

@@ -63,6 +63,39 @@ fn a_store_is_believed_by_its_certificate_alone() {
 }
 
 #[test]
+fn an_address_in_the_wrong_scheme_is_told_the_right_one() {
+    let store = shared();
+    let (_, service, token) = secret(store, "kv/lines/scheme");
+    let (clear, encrypted) = (store.url(), store.tls_url());
+    for (wrong, words) in [
+        (encrypted.replace("https://", "http://"), "what answers there wants TLS: write `https://`"),
+        (clear.replace("http://", "https://"), "tls: what answers there is not TLS: is it `http://`?"),
+    ] {
+        let broker = launch([service.clone()], &[("VAULT_ADDR", &wrong), ("VAULT_TOKEN", &token)]);
+        wait_for_reason(&broker, words);
+        assert!(broker.stop().unwrap().success());
+    }
+}
+
+#[test]
+fn what_is_missing_is_named_with_its_version_and_its_namespace() {
+    let store = shared();
+    let (_, service, _) = secret(store, "kv/lines/missing");
+    let service = service.credential("password", vault("kv/nothing?version=7#password"));
+    store.write("sys/namespaces/lines-empty", &json!({})).unwrap();
+    store.write("lines-empty/sys/mounts/kv", &json!({"type": "kv", "options": {"version": "2"}})).unwrap();
+    let token = store.reader(&["lines-empty/kv/data/nothing"]).unwrap();
+    let url = store.url();
+    let variables =
+        [("VAULT_ADDR", url.as_str()), ("VAULT_TOKEN", &token), ("VAULT_NAMESPACE", "lines-empty")];
+    let broker = launch([service], &variables);
+    wait_for_reason(
+        &broker,
+        "could not find secret 'kv/nothing' in version 7 in the namespace 'lines-empty'",
+    );
+}
+
+#[test]
 fn a_store_that_wants_to_see_a_certificate_is_shown_ours() {
     let clients = Authority::new("the store's clients");
     let identity = Authority::shared().server(&["127.0.0.1"]);
