@@ -73,8 +73,8 @@ pub(crate) struct Failure {
     pub provider: Arc<str>,
     /// Who was asked there: the store, or one of its hosts.
     pub peer: Arc<str>,
-    /// The values that it was asked for, by their names in the service.
-    pub names: Vec<String>,
+    /// The values that it was asked for: their names in the service, and what the store calls them.
+    pub asked: Vec<(String, String)>,
     pub error: FetchError,
 }
 
@@ -197,7 +197,7 @@ impl Sources {
             let words = format!("provider '{provider}' is not supported by this broker");
             let provider: Arc<str> = provider.as_str().into();
             let error = FetchError::Unsupported(words);
-            let failure = Failure { peer: Arc::clone(&provider), provider, names: Vec::new(), error };
+            let failure = Failure { peer: Arc::clone(&provider), provider, asked: Vec::new(), error };
             return Answer { result: Err(vec![failure]), asked: Vec::new(), holds };
         }
         let paths = self.watch_paths();
@@ -263,8 +263,9 @@ impl Sources {
                 }
                 Err(error) => {
                     let (provider, peer) = (Arc::clone(&ask.store), Arc::clone(&ask.peer));
-                    let names = ask.names.iter().map(|(name, _)| name.clone()).collect();
-                    failures.push(Failure { provider, peer, names, error });
+                    let items = &ask.request.items;
+                    let asked = ask.names.iter().map(|(name, item)| (name.clone(), items[*item].id.clone()));
+                    failures.push(Failure { provider, peer, asked: asked.collect(), error });
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Owns the questions, one round to all stores, and the findings about what came of them, which never hold a value. What a store
 //! gives for a while is given back, a login too.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::watch::Watcher;
 
 /// Asks every store that `config` names for everything that it is to give. `known` has been said of the file before; it comes back
 /// with a finding for each value that is not to be had, or that is none its protocol can use.
-pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Report> {
+pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Told> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let services = config.services.iter().map(Asked::of).collect::<Vec<_>>();
     let answers = runtime.block_on(async {
@@ -50,26 +50,32 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Report>
     });
     // Threads that wait for a dead file system are not waited for.
     runtime.shutdown_background();
+    let mut found = Found::in_file(config.path);
     if answers.len() < services.len() {
-        let words = "it was interrupted before all stores had answered";
-        return Ok(Report::of_error(Some(&config.path), words, ""));
+        let words = "it was interrupted before all stores had answered".to_owned();
+        found.add(Severity::Error, None, words, "");
     }
-    let mut found = Found { path: config.path, findings: Vec::new(), silent: BTreeMap::new() };
     for (service, answer) in services.iter().zip(answers) {
         match answer {
             Some(Ok(round)) => found.add_values(service, round),
             Some(Err(failures)) => {
                 failures.iter().for_each(|failure| found.add_failure(service, failure));
             }
-            None => found.add(
-                Severity::Error,
-                (service.place, service.key()),
-                "asking its stores broke down: this is a bug".to_owned(),
-                "",
-            ),
+            None => {
+                let words = "asking its stores broke down: this is a bug".to_owned();
+                found.add(Severity::Error, service.whole(), words, "");
+            }
         }
     }
     Ok(found.beside(known))
+}
+
+/// What was found.
+pub(crate) struct Told {
+    /// What was known before is among it.
+    pub report: Report,
+    /// The services that have got values which are none, by name.
+    pub doubtful: BTreeSet<String>,
 }
 
 /// One service, as far as findings need it.
@@ -97,82 +103,133 @@ impl Asked {
         format!("services.{}.credentials", self.name)
     }
 
+    /// Where the file says what its values are, and the key.
+    fn whole(&self) -> Option<(Place, String)> {
+        Some((self.place, self.key()))
+    }
+
     /// Where the file says that a value comes from elsewhere, and the key.
-    fn place_of(&self, name: &str) -> Option<(Place, String)> {
+    fn value(&self, name: &str) -> Option<(Place, String)> {
         Some((*self.places.get(name)?, format!("{}.{name}", self.key())))
+    }
+
+    /// The value that a failure is about, as far as its words tell, or all of them.
+    fn about(&self, failure: &Failure) -> Option<(Place, String)> {
+        let words = failure.error.to_string();
+        // A path, a name, or a part of what is there.
+        let is_named = |id: &str| {
+            words.contains(id)
+                || id.split_once('#').is_some_and(|(_, part)| words.contains(&format!("'{part}'")))
+        };
+        let mut named = failure.asked.iter().filter(|(_, id)| failure.asked.len() == 1 || is_named(id));
+        match (named.next(), named.next()) {
+            (Some((name, _)), None) => self.value(name).or_else(|| self.whole()),
+            _ => self.whole(),
+        }
     }
 }
 
-/// What was found, in the order of the file.
+/// The findings about a file.
 struct Found {
     path: PathBuf,
     findings: Vec<Finding>,
-    /// Who does not answer, and which finding says so.
-    silent: BTreeMap<Arc<str>, (usize, Vec<String>)>,
+    /// Who does not answer, and how: which finding says so, and the other services that wait for it.
+    silent: BTreeMap<(Arc<str>, String), (usize, BTreeSet<String>)>,
+    doubtful: BTreeSet<String>,
 }
 
 impl Found {
-    fn add(&mut self, severity: Severity, (place, key): (Place, String), message: String, help: &str) {
-        let (file, place) = (Some(self.path.clone()), Some(place));
-        self.findings.push(Finding { severity, file, place, key, message, help: help.to_owned() });
+    fn in_file(path: PathBuf) -> Self {
+        Self { path, findings: Vec::new(), silent: BTreeMap::new(), doubtful: BTreeSet::new() }
+    }
+
+    fn add(&mut self, severity: Severity, about: Option<(Place, String)>, message: String, help: &str) {
+        let (file, (place, key)) = (Some(self.path.clone()), about.unzip());
+        let (key, help) = (key.unwrap_or_default(), help.to_owned());
+        self.findings.push(Finding { severity, file, place, key, message, help });
     }
 
     fn add_failure(&mut self, service: &Asked, failure: &Failure) {
-        if matches!(failure.error, FetchError::Unavailable(_)) {
-            // One sentence about a store is enough for all who use it.
-            if let Some((_, others)) = self.silent.get_mut(&failure.peer) {
-                return others.push(service.name.clone());
+        if matches!(failure.error, FetchError::Unavailable(_) | FetchError::Unasked(_)) {
+            // What stands before the last colon is what was asked for. One sentence about a store is enough for all who use it.
+            let words = failure.error.to_string();
+            let cause = words.rsplit(": ").next().unwrap_or_default().to_owned();
+            let key = (Arc::clone(&failure.peer), cause);
+            if let Some((finding, others)) = self.silent.get_mut(&key) {
+                if !self.findings[*finding].key.starts_with(&service.key()) {
+                    others.insert(service.name.clone());
+                }
+                return;
             }
-            self.silent.insert(Arc::clone(&failure.peer), (self.findings.len(), Vec::new()));
+            self.silent.insert(key, (self.findings.len(), BTreeSet::new()));
         }
-        let place = failure.names.iter().find_map(|name| service.place_of(name));
-        let help = remedy(&failure.error);
         let message = describe(std::slice::from_ref(failure));
-        self.add(Severity::Error, place.unwrap_or_else(|| (service.place, service.key())), message, help);
+        self.add(Severity::Error, service.about(failure), message, remedy(&failure.error));
     }
 
     fn add_values(&mut self, service: &Asked, round: Round) {
         for note in round.notes {
-            self.add(Severity::Warning, (service.place, service.key()), note, "it is used as it is");
+            self.add(Severity::Warning, service.whole(), note, "it is used as it is");
         }
         let credential = round.values.credential(Generation(1), None);
-        for Doubt { words, .. } in service.protocol.check(&credential) {
-            let help = "the value that the store has now is this one";
-            self.add(Severity::Warning, (service.place, service.key()), words, help);
-        }
+        let mut fails = false;
         for field in service.protocol.fields().iter().filter(|field| credential.field(field.name).is_none()) {
-            if let Some(place) = service.place_of(field.name) {
+            if let Some(place) = service.value(field.name) {
+                fails |= field.is_required;
                 let message = "the value is empty, which counts as not set".to_owned();
-                self.add(Severity::Warning, place, message, "put a value into the store");
+                self.add(Severity::Warning, Some(place), message, "put a value into the store");
             }
+        }
+        for Doubt { words, is_fatal } in service.protocol.check(&credential) {
+            fails |= is_fatal;
+            let help = "the value that the store has now is this one";
+            self.add(Severity::Warning, service.whole(), words, help);
+        }
+        if fails {
+            self.doubtful.insert(service.name.clone());
         }
     }
 
     /// These findings and those of `known` that are not said anew.
-    fn beside(mut self, known: &Report) -> Report {
+    fn beside(mut self, known: &Report) -> Told {
         for (finding, others) in self.silent.values() {
             if !others.is_empty() {
-                let more = format!("; it is the same for {}", others.join(", "));
-                self.findings[*finding].message.push_str(&more);
+                let others = others.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+                self.findings[*finding].message.push_str(&format!("; it is the same for {others}"));
             }
         }
         let mut report = Report::default();
-        let is_error = |finding: &&Finding| finding.severity == Severity::Error;
-        let errors: Vec<&Finding> = self.findings.iter().filter(is_error).collect();
-        for finding in known.findings() {
-            if !errors.iter().any(|error| error.message.contains(&finding.message)) {
-                report.push(finding.clone());
+        for guess in known.findings() {
+            let is_about = |error: &&mut Finding| {
+                error.severity == Severity::Error
+                    && error.message.contains(&guess.message)
+                    && (guess.key.starts_with("providers.") || is_of_one_service(&guess.key, &error.key))
+            };
+            match self.findings.iter_mut().find(is_about) {
+                // Whoever has looked at it knows the remedy better.
+                Some(error) => error.help.clone_from(&guess.help),
+                None => report.push(guess.clone()),
             }
         }
         for finding in self.findings {
-            let is_known = |it: &Finding| it.severity == finding.severity && it.message == finding.message;
-            if !known.findings().iter().any(is_known) {
+            let is_same = |it: &Finding| {
+                it.severity == finding.severity
+                    && it.message == finding.message
+                    && (it.key.starts_with("providers.") || is_of_one_service(&it.key, &finding.key))
+            };
+            if !known.findings().iter().any(is_same) {
                 report.push(finding);
             }
         }
         report.sort();
-        report
+        Told { report, doubtful: self.doubtful }
     }
+}
+
+/// Whether both keys are of one service.
+fn is_of_one_service(one: &str, other: &str) -> bool {
+    let service = |key: &str| Some(key.rsplit_once(".credentials")?.0.to_owned());
+    service(one).is_some_and(|name| service(other) == Some(name))
 }
 
 /// What helps.

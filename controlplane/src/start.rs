@@ -82,7 +82,7 @@ fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
             terminal::report(&loaded.warnings);
             let path = loaded.config.path.display();
             let verdict =
-                verdict(loaded.config.services.len(), loaded.doubtful, loaded.config.unserved.len());
+                verdict(loaded.config.services.len(), loaded.doubtful.len(), loaded.config.unserved.len());
             terminal::out(&format!("{path}: {verdict}\n"));
             ExitCode::SUCCESS
         }
@@ -95,20 +95,27 @@ fn check(CheckOptions { load, online }: &CheckOptions) -> ExitCode {
 
 /// Asks stores for all that a file wants of them. It is read again, for looking at it has taken it apart.
 fn check_online(load: &LoadRequest, checked: &Loaded) -> ExitCode {
-    let report = match config::inspect(load) {
-        Ok(loaded) => match online::ask(loaded.config, &checked.warnings) {
-            Ok(report) => report,
-            Err(error) => Report::of_error(None, format!("cannot ask stores: {}", words(&error)), ""),
-        },
-        Err(report) => report,
+    let asked = config::inspect(load).and_then(|loaded| {
+        let failed = |error| Report::of_error(None, format!("cannot ask stores: {}", words(&error)), "");
+        online::ask(loaded.config, &checked.warnings).map_err(failed)
+    });
+    let online::Told { report, doubtful } = match asked {
+        Ok(told) => told,
+        Err(report) => {
+            terminal::report(&checked.warnings);
+            terminal::report(&report);
+            return ExitCode::FAILURE;
+        }
     };
     terminal::report(&report);
     if report.has_errors() {
         return ExitCode::FAILURE;
     }
     let path = checked.config.path.display();
-    let verdict = verdict(checked.config.services.len(), checked.doubtful, checked.config.unserved.len());
-    terminal::out(&format!("{path}: every value is there; {verdict}\n"));
+    let answered = if doubtful.is_empty() { "every value is there" } else { "all stores have answered" };
+    let doubtful = doubtful.union(&checked.doubtful).count();
+    let verdict = verdict(checked.config.services.len(), doubtful, checked.config.unserved.len());
+    terminal::out(&format!("{path}: {answered}; {verdict}\n"));
     ExitCode::SUCCESS
 }
 

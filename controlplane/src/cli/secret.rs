@@ -110,45 +110,45 @@ pub(super) fn exit_of(error: &clap::Error) -> Exit {
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand | ErrorKind::MissingRequiredArgument => {
             Exit { text: format!("error: NAME is missing, or what to do\n\n{USAGE}\n"), code: 2 }
         }
-        ErrorKind::UnknownArgument | ErrorKind::InvalidSubcommand if meant_by(error).is_some() => {
-            let meant = meant_by(error).unwrap_or_default();
-            let text = format!(
-                "error: `secret` does not know one of the words behind it: did you mean `{meant}`?\n\n{USAGE}\n"
-            );
-            Exit { text, code: 2 }
-        }
         ErrorKind::UnknownArgument
         | ErrorKind::InvalidSubcommand
         | ErrorKind::InvalidValue
         | ErrorKind::TooManyValues => {
-            let text = format!(
-                "error: `secret` does not know one of the words behind it\n\n{USAGE}\n\nIf it was a value: {STRAY}\n"
-            );
+            let what = meant_by(error)
+                .unwrap_or_else(|| "`secret` does not know one of the words behind it".to_owned());
+            let text = format!("error: {what}\n\n{USAGE}\n\nIf there was a value on the line: {STRAY}\n");
             Exit { text, code: 2 }
         }
         _ => super::exit_of(error),
     }
 }
 
-/// The word that somebody meant who has mistyped it, or is used to another.
-fn meant_by(error: &clap::Error) -> Option<&'static str> {
+/// What is said to somebody who has mistyped a word, or is used to another. That word is not repeated.
+fn meant_by(error: &clap::Error) -> Option<String> {
     let word = |kind| match error.get(kind) {
         Some(ContextValue::String(word)) => Some(word.as_str()),
         _ => None,
     };
-    if let Some(flag) = word(ContextKind::InvalidArg) {
-        // What stands behind `--value` is one.
-        let flag = Some(flag).filter(|flag| !flag.starts_with("--value"))?;
-        return nearest(flag, &["--vault", "--key", "--raw", "--reveal", "--help"]);
-    }
-    match word(ContextKind::InvalidSubcommand)? {
-        "add" | "put" | "write" | "create" => Some("set"),
-        "show" | "read" | "cat" => Some("get"),
-        "ls" | "names" => Some("list"),
-        "remove" | "delete" | "del" | "unset" => Some("rm"),
-        "rotate" | "rekey" => Some("rotate-key"),
-        other => nearest(other, &["set", "get", "list", "rotate-key"]),
-    }
+    let meant = if let Some(flag) = word(ContextKind::InvalidArg) {
+        const FLAGS: [&str; 5] = ["--vault", "--key", "--raw", "--reveal", "--help"];
+        if let Some(known) = FLAGS.into_iter().find(|known| *known == flag) {
+            return Some(format!("`{known}` means nothing to this command"));
+        }
+        // What stands behind such a flag is one.
+        const OF_VALUES: [&str; 3] = ["--value", "--password", "--secret"];
+        let all: Vec<&str> = FLAGS.into_iter().chain(OF_VALUES).collect();
+        nearest(flag, &all).filter(|meant| !OF_VALUES.contains(meant))?
+    } else {
+        match word(ContextKind::InvalidSubcommand)? {
+            "add" | "put" | "write" | "create" => "set",
+            "show" | "read" | "cat" => "get",
+            "ls" | "names" => "list",
+            "remove" | "delete" | "del" | "unset" => "rm",
+            "rotate" | "rekey" => "rotate-key",
+            other => nearest(other, &["set", "get", "list", "rotate-key"])?,
+        }
+    };
+    Some(format!("`secret` does not know one of the words behind it: did you mean `{meant}`?"))
 }
 
 const STRAY: &str = "the value of a secret is read from standard input and never from the command line, which everybody on this \
@@ -224,6 +224,9 @@ mod tests {
             "secret|hunter2",
             "secret|get|pw|hunter2",
             "secret|--vault|/v|set|pw|hunter2|hunter2",
+            "secret|put|pw|hunter2",
+            "secret|set|pw|--vaule=hunter2",
+            "secret|set|pw|--Value=hunter2",
         ] {
             let exit = parse_line(line).expect_err(line);
             assert!(!exit.text.contains("hunter2"), "{line}: {}", exit.text);
@@ -233,18 +236,26 @@ mod tests {
     }
 
     #[test]
-    fn a_word_that_was_mistyped_is_not_taken_for_a_value() {
+    fn a_word_that_was_mistyped_is_told_the_right_one() {
+        for line in ["secret|get|pw|--raw", "secret|list|--reveal"] {
+            assert!(
+                parse_line(line).expect_err(line).text.contains("means nothing to this command"),
+                "{line}"
+            );
+        }
+        for line in ["secret|set|pw|--vaule=x", "secret|set|pw|--Value=x"] {
+            assert!(!parse_line(line).expect_err(line).text.contains("did you mean"), "{line}");
+        }
         for (line, meant) in [
             ("secret|lsit", "list"),
             ("secret|delete|pw", "rm"),
             ("secret|rotate", "rotate-key"),
             ("secret|get|pw|--revael", "--reveal"),
-            ("secret|list|--valut|/v", "--vault"),
+            ("secret|list|--vautl|/v", "--vault"),
             ("secret|set|pw|--rwa", "--raw"),
         ] {
             let exit = parse_line(line).expect_err(line);
             assert!(exit.text.contains(&format!("did you mean `{meant}`?")), "{line}: {}", exit.text);
-            assert!(!exit.text.contains("consider that value known"), "{line}: {}", exit.text);
             assert_eq!(exit.code, 2);
         }
     }

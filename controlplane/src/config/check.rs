@@ -15,10 +15,15 @@ use crate::diagnostics::{Finding, Report, Severity, printable};
 use crate::providers::{Flaw, Item};
 use crate::stores::Stores;
 
-/// Adds findings about the values and files that `config` names, and its stores need; how many services cannot work as they are.
-pub(super) fn add_findings(config: &Config, needs: &[Need], stores: &Stores, report: &mut Report) -> usize {
+/// Adds findings about the values and files that `config` names, and its stores need; the services that cannot work as they are.
+pub(super) fn add_findings(
+    config: &Config,
+    needs: &[Need],
+    stores: &Stores,
+    report: &mut Report,
+) -> BTreeSet<String> {
     let mut seen = BTreeSet::new();
-    let mut doubtful = 0;
+    let mut doubtful = BTreeSet::new();
     let unusable = needs::unmet(needs, stores, |need, Flaw { words, help, .. }| {
         if seen.insert(words.clone()) {
             add(report, config, (Severity::Warning, need.place, need.key.clone()), words, &help);
@@ -41,7 +46,9 @@ pub(super) fn add_findings(config: &Config, needs: &[Need], stores: &Stores, rep
             };
             about.fails |= is_unusable(&credential.source);
         }
-        doubtful += usize::from(about.fails);
+        if about.fails {
+            doubtful.insert(service.name.clone());
+        }
     }
     doubtful
 }

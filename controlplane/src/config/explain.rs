@@ -37,8 +37,13 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
             let known = store.kind.settings().iter().find(|known| known.name == setting.name);
             let is_first = std::mem::replace(&mut last, &setting.name) != setting.name;
             let words = match (&setting.source, known.map_or(Shown::Never, |known| known.shown)) {
-                (Source::Literal(value), Shown::Always) if setting.variables.is_empty() => text_of(value),
-                (Source::Literal(value), Shown::First) if is_first && setting.variables.is_empty() => {
+                _ if !setting.variables.is_empty() => origin(setting),
+                (Source::Literal(value), Shown::Always) => text_of(value),
+                (Source::Literal(value), Shown::Path) if is_path(value) => text_of(value),
+                // What has blanks in it is more than a program.
+                (Source::Literal(value), Shown::First)
+                    if is_first && !value.expose(|it| it.contains(&b' ')) =>
+                {
                     let more =
                         if count > 1 { format!(", and {} more words", count - 1) } else { String::new() };
                     format!("{}{more}", text_of(value))
@@ -214,6 +219,11 @@ fn origin(credential: &CredentialConfig) -> String {
         Source::Provider { store, kind, id, .. } => printable(&format!("from {store}: {}", kind.shown(id))),
         Source::Unknown(store) => printable(&format!("from {store}, which is not supported yet")),
     }
+}
+
+/// Whether somebody has not put a secret where a path belongs.
+fn is_path(value: &Secret) -> bool {
+    value.expose(|bytes| bytes.contains(&b'/'))
 }
 
 /// A literal that is no secret.

@@ -36,6 +36,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use dataplane::IoChoice;
@@ -81,8 +82,8 @@ pub struct Loaded {
     pub config: Config,
     /// What its author should know.
     pub warnings: Report,
-    /// How many of its services cannot work as they are; only [`check`] looks.
-    pub doubtful: usize,
+    /// Its services that cannot work as they are, by name; only [`check`] looks.
+    pub doubtful: BTreeSet<String>,
     /// What the file was when it was read.
     pub state: FileState,
 }
@@ -183,9 +184,12 @@ impl Reading<'_> {
         };
         let report = findings.into_report();
         match config {
-            Some(config) if !report.has_errors() => {
-                Ok(Loaded { config, warnings: report, doubtful: 0, state: FileState::default() })
-            }
+            Some(config) if !report.has_errors() => Ok(Loaded {
+                config,
+                warnings: report,
+                doubtful: BTreeSet::new(),
+                state: FileState::default(),
+            }),
             _ => Err(report),
         }
     }

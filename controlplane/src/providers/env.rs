@@ -9,6 +9,7 @@ use std::sync::Arc;
 use protocol::Secret;
 
 use super::{FetchError, Fetched, Fetching, Flaw, Item, Kind, Provider, Request, Settings};
+use crate::diagnostics::printable;
 use crate::environment;
 
 /// The kind `env`, and the one store of it that there is.
@@ -28,14 +29,6 @@ impl Kind for Env {
         if id.contains(['=', '\0']) {
             return Err(format!("'{}' cannot be the name of an environment variable", id.escape_debug()));
         }
-        if let Some(name) = id.strip_prefix('$') {
-            let name = name.trim_matches(['{', '}']);
-            return Err(format!(
-                "'{}' cannot be the name of an environment variable: is '{}' meant?",
-                id.escape_debug(),
-                name.escape_debug()
-            ));
-        }
         Ok(())
     }
 
@@ -51,7 +44,10 @@ impl Provider for Env {
 
     fn look(&self, item: &Item) -> Option<Flaw> {
         let error = read(item).err()?;
-        let help = "it must be in the environment of the broker when it starts".to_owned();
+        let help = match item.id.strip_prefix('$') {
+            Some(name) => format!("write `get: {}`, without `$`", printable(name.trim_matches(['{', '}']))),
+            None => "it must be in the environment of the broker when it starts".to_owned(),
+        };
         Some(Flaw { words: error.to_string(), help, is_fatal: true })
     }
 
@@ -97,13 +93,19 @@ mod tests {
     }
 
     #[test]
+    fn a_name_written_as_in_a_shell_is_told_the_right_one() {
+        for id in ["$HOME", "${HOME}"] {
+            let item = Item { id: id.to_owned(), raw: false, is_public: false };
+            let help = Env.look(&item).map(|flaw| flaw.help);
+            assert_eq!(help.as_deref(), Some("write `get: HOME`, without `$`"));
+        }
+    }
+
+    #[test]
     fn refuses_names_that_no_variable_can_have() {
         assert!(Env.check_id("PGPASSWORD").is_ok());
         assert!(Env.check_id("").is_err());
         assert!(Env.check_id("A=B").is_err());
         assert!(Env.check_id("A\0").is_err());
-        for id in ["$HOME", "${HOME}"] {
-            assert!(Env.check_id(id).is_err_and(|words| words.ends_with("is 'HOME' meant?")));
-        }
     }
 }

@@ -15,6 +15,7 @@ use super::{
     FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Shown,
 };
 use crate::clock;
+use crate::diagnostics::printable;
 use crate::offload::{Lost, offload};
 use crate::vault_file::{PlaceFlags, Places, Seen, Vault, VaultError, check_name};
 
@@ -73,7 +74,8 @@ impl Opened {
         let mut paths = [(VAULT, &self.0.vault), (KEY, &self.0.key)].into_iter();
         let (name, path) =
             paths.find_map(|(name, path)| Some((name, path.as_ref().filter(|it| it.is_relative())?)))?;
-        Some(format!("`{name}: {}` begins where the broker is started", path.display()))
+        let path = printable(&path.display().to_string());
+        Some(format!("`{name}: {path}` begins where the broker is started"))
     }
 }
 

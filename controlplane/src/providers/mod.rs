@@ -112,7 +112,9 @@ pub enum Shown {
     Never,
     /// Of a list the first value: a program, and not what it is given.
     First,
-    /// All of it: a name, a path, a time.
+    /// All of it, if it looks like a path: it may have been mistaken for the secret that lies there.
+    Path,
+    /// All of it: a name, a time.
     Always,
 }
 

@@ -43,7 +43,7 @@ impl Store {
                             Leave::Denied => failures.push(Failure {
                                 provider: Arc::clone(store),
                                 peer: Arc::clone(peer),
-                                names: Vec::new(),
+                                asked: Vec::new(),
                                 error: FetchError::Unavailable("it does not answer".to_owned()),
                             }),
                         }

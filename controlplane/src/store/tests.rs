@@ -135,7 +135,7 @@ fn a_changed_file_is_a_new_generation_and_an_unchanged_one_is_not() {
     let failure = fetch::Failure {
         provider: "vault".into(),
         peer: "vault".into(),
-        names: Vec::new(),
+        asked: Vec::new(),
         error: FetchError::Gone(words.clone()),
     };
     let answer = fetch::Answer { result: Err(vec![failure]), asked: Vec::new(), holds: Vec::new() };

@@ -23,6 +23,8 @@ use crate::os_words::words;
 pub(crate) struct Client {
     agent: Agent,
     deadline: Instant,
+    /// Whether there is no TLS.
+    is_clear: bool,
     /// How long the store wants to be left alone, if it has said so.
     rest: Cell<Option<Duration>>,
 }
@@ -68,7 +70,7 @@ impl Client {
         let connector =
             ().chain(ConnectProxyConnector::default()).chain(Sockets { deadline }).chain(encryption);
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Self { agent, deadline, rest: Cell::new(None) })
+        Ok(Self { agent, deadline, is_clear: !line.is_encrypted(), rest: Cell::new(None) })
     }
 
     /// How long the store wants to be left alone, if it has said so.
@@ -106,7 +108,10 @@ impl Client {
             return Ok(Sent::Coded);
         }
         let body = read(response.body_mut().as_reader())?;
-        if status == StatusCode::BAD_REQUEST && WANTS_TLS.iter().any(|words| contains(&body, words)) {
+        if status == StatusCode::BAD_REQUEST
+            && self.is_clear
+            && WANTS_TLS.iter().any(|words| contains(&body, words))
+        {
             return Err("what answers there wants TLS: write `https://`".to_owned());
         }
         Ok(Sent::Answer(Answer { status: status.as_u16(), body }))

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::line::Line;
 use super::said::Wrong;
 use super::tls;
+use crate::diagnostics::printable;
 use crate::providers::Flaw;
 
 /// Settings that cannot be.
@@ -21,8 +22,9 @@ pub(crate) fn fatal(words: String, help: &str) -> Flaw {
 
 /// A file of secrets that others can read.
 pub(crate) fn shared(path: &Path) -> Flaw {
-    let words = format!("{} holds a secret and is readable by its group or by others", path.display());
-    Flaw { words, help: format!("run `chmod 600 {}`", path.display()), is_fatal: false }
+    let path = printable(&path.display().to_string());
+    let words = format!("{path} holds a secret and is readable by its group or by others");
+    Flaw { words, help: format!("run `chmod 600 {path}`"), is_fatal: false }
 }
 
 /// Why the store cannot be asked on this line, as far as files tell.

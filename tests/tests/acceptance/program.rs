@@ -110,9 +110,12 @@ fn check_online_says_once_what_is_wrong_and_at_its_place() {
     file.providers.push(format!("away: {{type: http, url: '{away}', retries: 0}}"));
     let with = |name: &str, value| pg(name, cluster, &login).credential("password", value);
     for name in ["first", "second", "third"] {
-        file.services.push(with(name, Value::From("away", "/password".to_owned())));
+        let service = with(name, Value::From("away", "/password".to_owned()));
+        file.services.push(service.credential("username", Value::From("away", "/username".to_owned())));
     }
-    file.services.push(with("lost", Value::From("file", "/nonexistent/password".to_owned())));
+    let username = file.secret("username", "me").unwrap().display().to_string();
+    let lost = with("lost", Value::From("file", "/nonexistent/password".to_owned()));
+    file.services.push(lost.credential("username", Value::From("file", username)));
     file.services.push(with("blank", Value::From("env", "BLANK".to_owned())));
     let written = file.write().unwrap();
     let mut check = Command::new(binary().unwrap());
@@ -148,6 +151,35 @@ fn check_online_says_once_what_is_wrong_and_at_its_place() {
         assert!(line.is_some_and(|line| line.contains(&place(name))), "{words} at {}: {said}", place(name));
     }
     assert!(said.contains("connection refused; it is the same for second, third\n"), "{said}");
+}
+
+#[test]
+fn check_online_counts_who_cannot_log_in_with_what_has_come() {
+    let (cluster, login) = cluster();
+    let blank = || Value::From("env", "BLANK".to_owned());
+    let file = File::with([
+        pg("literal", cluster, &login).literal("password", ""),
+        pg("nobody", cluster, &login).credential("username", blank()),
+        pg("odd", cluster, &login).credential("sslmode", Value::From("env", "ODD".to_owned())),
+        pg("good", cluster, &login),
+    ])
+    .unwrap();
+    let written = file.write().unwrap();
+    let mut check = Command::new(binary().unwrap());
+    let variables = [("BLANK", ""), ("ODD", "sometimes")];
+    let finished =
+        process::run(check.args(["check", "--online", "-f", path(&written)]).envs(variables)).unwrap();
+    assert!(finished.status.success(), "{finished}");
+    let said = finished.to_string();
+    for words in [
+        "warning: services.literal.credentials.password: the value is empty, which counts as not set",
+        "warning: services.nobody.credentials.username: the value is empty, which counts as not set",
+        "warning: services.odd.credentials: ",
+        "all stores have answered; 4 services can be served, but connections to 2 of them will fail: see the warnings",
+    ] {
+        assert!(said.contains(words), "{words:?} is not in {said}");
+    }
+    assert!(!said.contains("services.good"), "{said}");
 }
 
 #[test]

@@ -136,7 +136,7 @@ fn check_says_which_clients_a_service_cannot_please() {
             .replace("host: db", "host: db, username: me");
         let request = LoadRequest { file: Some(dir.file("broker.yml", &text)), ..LoadRequest::default() };
         let loaded = check(&request).expect("it loads");
-        assert_eq!(loaded.doubtful, 0, "others can use it");
+        assert_eq!(loaded.doubtful.len(), 0, "others can use it");
         let findings = loaded.warnings.findings().iter();
         findings.map(|finding| (finding.severity, finding.help.clone())).collect::<Vec<_>>()
     };

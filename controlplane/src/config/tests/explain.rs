@@ -64,6 +64,8 @@ fn stores_are_explained_by_what_is_no_secret_and_each_way_to_keep_values_fresh_i
     let file = "version: \"2\"\n\
         providers:\n  pass: {type: command, run: [pass, show, \"--hunter2\"], timeout: 5s}\n\
         \x20 team: {type: vault, address: \"https://vault.test:8200\", tokenFile: /run/token, caCert: /ca.pem}\n\
+        \x20 shell: {type: command, run: [\"curl -H hunter4\"]}\n\
+        \x20 hasty: {type: vault, address: \"https://vault.test:8200\", tokenFile: hunter5}\n\
         \x20 rest: {type: http, url: \"https://h.test/x\", bearer: hunter3}\n\
         services:\n  db:\n    connector: pg\n    listenOn: tcp://127.0.0.1:5432\n    credentials:\n\
         \x20     host: {from: env, get: DB_HOST}\n      username: {from: file, get: /user}\n\

@@ -273,7 +273,10 @@ fn a_service_that_cannot_be_started_is_an_error_only_for_whoever_serves() {
     );
     let request = LoadRequest { file: Some(dir.file("broker.yml", &text)), ..LoadRequest::default() };
     let checked = check(&request).unwrap_or_else(|report| panic!("{report}"));
-    assert_eq!((checked.config.services.len(), checked.config.unserved.len(), checked.doubtful), (1, 2, 0));
+    assert_eq!(
+        (checked.config.services.len(), checked.config.unserved.len(), checked.doubtful.len()),
+        (1, 2, 0)
+    );
     let said = [
         "`ops` cannot be started: the connector `generic_http` is not supported yet, and there is no `listenOn`",
         "`pg2` cannot be started: there is no `listenOn`",

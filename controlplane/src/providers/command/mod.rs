@@ -24,8 +24,8 @@ use running::{OUTPUT_MAX, Running};
 
 use super::file::trim_newline;
 use super::{
-    Conflict, FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings,
-    Shown, Written,
+    FetchError, Fetched, Fetching, Flaw, Item, Kind, KnownSetting, Provider, Request, Settings, Shown,
+    Written,
 };
 use crate::clock;
 use crate::config::nearest;
@@ -84,16 +84,6 @@ impl Kind for Command {
         &SETTINGS
     }
 
-    fn check_settings(&self, written: &Written<'_>) -> Vec<Conflict> {
-        let misspelt = written.values(RUN).filter_map(|word| word.expose(misspelt));
-        let conflict = |name: &str| Conflict {
-            setting: RUN,
-            words: format!("a program is not told any `{}`", placeholder(name)),
-            help: "what it can be told of its service is `{host}`, `{port}` and `{username}`".to_owned(),
-        };
-        misspelt.map(|name| conflict(&name)).collect()
-    }
-
     fn parameters(&self, written: &Written<'_>) -> Vec<&'static str> {
         let words: Vec<Vec<u8>> = written.values(RUN).map(|word| word.expose(<[u8]>::to_vec)).collect();
         parameters(&words)
@@ -115,11 +105,16 @@ fn parameters(words: &[impl AsRef<[u8]>]) -> Vec<&'static str> {
 
 /// A name in braces that is nearly one of those, or that somebody may expect to be one. Other braces are the program's.
 fn misspelt(word: &[u8]) -> Option<String> {
+    const NAME_MAX: usize = 16;
     const EXPECTED: [&str; 6] = ["password", "user", "hostname", "database", "address", "service"];
     let text = std::str::from_utf8(word).ok()?;
-    // `${NAME}` is a shell's.
-    let opened = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with('$'));
-    let mut names = opened.filter_map(|(at, _)| Some(text[at + 1..].split_once('}')?.0));
+    // `${NAME}` is a shell's, `{{NAME}}` a template's.
+    let opened = text.match_indices('{').filter(|(at, _)| !text[..*at].ends_with(['$', '{']));
+    let mut names = opened.filter_map(|(at, _)| {
+        let rest = &text[at + 1..];
+        let len = rest.bytes().take(NAME_MAX).take_while(u8::is_ascii_alphabetic).count();
+        rest[len..].starts_with('}').then(|| &rest[..len])
+    });
     let is_meant = |name: &&str| {
         !PARAMETERS.contains(name)
             && (EXPECTED.contains(&name.to_lowercase().as_str()) || nearest(name, &PARAMETERS).is_some())
@@ -174,8 +169,20 @@ impl Provider for Asked {
 
     fn look(&self, _: &Item) -> Option<Flaw> {
         // Whether it is there when its name comes from elsewhere, nobody knows yet.
-        let word = self.settings.all_fixed(RUN).next().filter(|_| self.settings.are_literal(&[RUN]))?;
-        program::missing(std::str::from_utf8(word.bytes()).ok()?)
+        let program = self.settings.all_fixed(RUN).next().filter(|_| self.settings.are_literal(&[RUN]));
+        let program = program.and_then(|word| std::str::from_utf8(word.bytes()).ok());
+        // What its name depends on is known when it runs.
+        let program =
+            program.filter(|program| PARAMETERS.iter().all(|name| !program.contains(&placeholder(name))));
+        let misspelt = || {
+            let name = self.settings.all_fixed(RUN).find_map(|word| misspelt(word.bytes()))?;
+            Some(Flaw {
+                words: format!("the program is given `{}` as it is written", placeholder(&name)),
+                help: "what it can be told of its service is `{host}`, `{port}` and `{username}`".to_owned(),
+                is_fatal: false,
+            })
+        };
+        program.and_then(program::missing).or_else(misspelt)
     }
 
     fn fetch(&self, request: Request) -> Fetching {

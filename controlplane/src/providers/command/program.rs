@@ -8,28 +8,38 @@ use std::path::Path;
 use rustix::fs::{Access, access};
 
 use super::Flaw;
+use crate::diagnostics::printable;
 
-/// What is wrong with `program` as of now, if it could not be run.
+/// What is wrong with `program` as of now, if it could not be run. A path that is not whole begins where the broker is started, which
+/// is not here.
 pub(super) fn missing(program: &str) -> Option<Flaw> {
-    let (words, help) = if program.contains('/') {
-        let path = Path::new(program);
+    let path = Path::new(program);
+    if program.contains(char::is_whitespace) && !path.is_file() {
+        // All of a command line, and who knows what is in there.
+        let words = "the first word of `run` is no program, but several words".to_owned();
+        let help = "write each as a value of its own: `run: [program, first, second]`".to_owned();
+        return Some(Flaw { words, help, is_fatal: true });
+    }
+    let shown = printable(program);
+    let (words, help) = if path.is_absolute() {
         match path.is_file() {
             true if is_executable(path) => return None,
-            true => (
-                format!("{program}: it cannot be executed"),
-                format!("run `chmod +x {program}` if it is meant"),
-            ),
+            true => {
+                (format!("{shown}: it cannot be executed"), "make it executable if it is meant".to_owned())
+            }
             false => {
-                (format!("{program}: there is no such program"), "correct `run`, or install it".to_owned())
+                (format!("{shown}: there is no such program"), "correct `run`, or install it".to_owned())
             }
         }
+    } else if program.contains('/') {
+        return None;
     } else {
         let folders = env::var_os("PATH").unwrap_or_else(|| "/bin:/usr/bin".into());
         if env::split_paths(&folders).any(|folder| is_executable(&folder.join(program))) {
             return None;
         }
         let help = "install it, or write its whole path: the broker's own `PATH` is what counts".to_owned();
-        (format!("{program}: there is no such program in any folder of `PATH`"), help)
+        (format!("{shown}: there is no such program in any folder of `PATH`"), help)
     };
     Some(Flaw { words, help, is_fatal: true })
 }
@@ -58,6 +68,8 @@ mod tests {
         fs::set_permissions(&script, fs::Permissions::from_mode(0o700)).expect("its mode");
         assert_eq!(words(path), "");
         assert_eq!(words("/bin"), "/bin: there is no such program");
+        assert_eq!(words("./no-such-program"), "", "nobody knows where the broker is started");
+        assert_eq!(words("curl -H 'X: hunter2'"), "the first word of `run` is no program, but several words");
         let words = words("no-such-program-here");
         assert_eq!(words, "no-such-program-here: there is no such program in any folder of `PATH`");
     }

@@ -183,15 +183,32 @@ fn ids_that_would_be_options_are_refused() {
 
 #[test]
 fn names_in_braces_that_mean_nothing_are_found_and_the_programs_own_braces_left_alone() {
-    let found =
-        |word: &str| crate::testing::conflicts(&[(RUN, word)], |written| Command.check_settings(written));
+    let item = Item { id: "x".to_owned(), raw: false, is_public: false };
+    let found = |word: &str| {
+        let flaw = Command.open(settings(&[(RUN, "true"), (RUN, word)])).look(&item);
+        flaw.map(|flaw| format!("{}; {}", flaw.words, flaw.help)).unwrap_or_default()
+    };
     for (word, name) in
         [("--host={hots}", "hots"), ("{password}", "password"), ("{user}", "user"), ("{Port}", "Port")]
     {
-        let words = format!("run: a program is not told any `{{{name}}}`; what it can be told");
+        let words = format!("the program is given `{{{name}}}` as it is written; what it can be told");
         assert!(found(word).starts_with(&words), "{word}: {}", found(word));
     }
-    for word in ["{host}:{port}", "{print $1}", "a{1,2}", "{}", "${user} $host", "{{range}}", "{", "}"] {
+    for word in [
+        "{host}:{port}",
+        "{print $1}",
+        "a{1,2}",
+        "{}",
+        "${user} $host",
+        "{{range}}",
+        "{{user}}",
+        "{.Host}",
+        "jsonpath={.username}",
+        "{{.Host}}",
+        "{\"user\": 1}",
+        "{",
+        "}",
+    ] {
         assert_eq!(found(word), "", "{word}");
     }
 }

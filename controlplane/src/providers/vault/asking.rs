@@ -186,6 +186,9 @@ impl Asking {
             return Ok(Known::by(Arc::new(token.map_err(FetchError::Unavailable)?)));
         }
         let mut session = self.session().await?;
+        if self.store.take_hurry() {
+            session.hurry(clock::now());
+        }
         match session.next(&self.site, clock::now()) {
             Step::Use(token) => Ok(Known::by(token)),
             Step::LogIn(meanwhile) => match (self.log_in(&mut session).await, meanwhile) {
@@ -201,12 +204,15 @@ impl Asking {
                 self.log_in(&mut session).await.map(|token| Known { is_fresh: true, ..Known::by(token) })
             }
             // In minutes, so that the same is not said anew all the time.
-            Step::Rest(time) => Err(FetchError::Denied(format!(
-                "the store has refused our logins in a row and is left alone for up to {} min, for it locks accounts (a reload makes \
-                 that one minute); it said: {}",
-                time.as_secs() / 60 + 1,
-                session.refused_words()
-            ))),
+            Step::Rest(time) => {
+                let hint =
+                    if session.can_hurry(clock::now()) { " (a reload makes that one minute)" } else { "" };
+                Err(FetchError::Denied(format!(
+                    "the store has refused our logins in a row and is left alone for up to {} min, for it locks accounts{hint}; it said: {}",
+                    time.as_secs() / 60 + 1,
+                    session.refused_words()
+                )))
+            }
             Step::Over => Err(FetchError::Unavailable("the store is not asked any more".into())),
         }
     }

@@ -10,7 +10,7 @@ use protocol::Secret;
 use ureq::http::header::{CONTENT_TYPE, HeaderName, HeaderValue};
 use ureq::http::{Method, Request, Uri};
 
-use super::site::Site;
+use super::site::{Site, strange_path};
 use crate::web;
 use crate::web::client::{Answer, CODED, Sent};
 use crate::web::header::secret_header;
@@ -56,6 +56,11 @@ impl Client {
     /// The namespace that all paths are in, for people.
     pub(super) fn namespace(&self) -> Option<&str> {
         self.namespace.as_ref()?.to_str().ok()
+    }
+
+    /// What is strange about the store's address.
+    pub(super) fn strange_path(&self) -> Option<&'static str> {
+        strange_path(&self.address)
     }
 
     /// How long the store wants to be left alone, if it has said so.

@@ -41,12 +41,6 @@ impl<'a> Id<'a> {
             }
             None => (place, None),
         };
-        if let Some((_, query)) = path.rsplit_once('?')
-            && let Some((name, _)) = query.split_once('=')
-            && (matches!(name, "v" | "ver") || nearest(name, &["version"]).is_some())
-        {
-            return Err("what may stand behind '?' is 'version=' and a number".into());
-        }
         // The store's own client takes both.
         let path = path.trim_start_matches('/');
         if path.is_empty() {
@@ -63,6 +57,15 @@ impl<'a> Id<'a> {
         }
         Ok(Self { place: Place { path, version }, field })
     }
+}
+
+/// What of `text` looks like a version and is none: it belongs to the path, as everything does that the store does not know.
+pub(super) fn strange_version(text: &str) -> Option<&str> {
+    let path = text.split('#').next()?;
+    let (_, query) = path.rsplit_once('?')?;
+    let (name, number) = query.split_once('=')?;
+    let is_near = matches!(name, "v" | "ver") || name != "version" && nearest(name, &["version"]).is_some();
+    (is_near && number.parse::<u32>().is_ok()).then_some(name)
 }
 
 /// The field that is meant where none is named.
@@ -97,6 +100,18 @@ mod tests {
     }
 
     #[test]
+    fn what_looks_like_a_version_is_found() {
+        for text in ["kv/db?versoin=1#a", "kv/db?v=1", "kv/db?Version=3"] {
+            assert!(strange_version(text).is_some() && Id::parse(text).is_ok(), "{text}");
+        }
+        for text in
+            ["kv/db?version=1", "kv/people?user=1#a", "kv/a?session=x", "kv/a?v=b", "kv/a#b?v=1", "kv/a"]
+        {
+            assert_eq!(strange_version(text), None, "{text}");
+        }
+    }
+
+    #[test]
     fn every_refusal_names_the_remedy() {
         for (text, remedy) in [
             ("", "write 'path#field'"),
@@ -107,8 +122,6 @@ mod tests {
             ("kv//db", "write it out"),
             ("kv/../db", "write it out"),
             ("kv/d\nb", "remove it"),
-            ("kv/db?versoin=1#a", "'version=' and a number"),
-            ("kv/db?v=1", "'version=' and a number"),
             ("kv/db?version=#a", "leave it out for the newest"),
             ("kv/db?version=0#a", "leave it out for the newest"),
             ("kv/db?version=99999999999#a", "leave it out for the newest"),

@@ -5,7 +5,7 @@
 use ureq::http::HeaderValue;
 
 use super::site::base;
-use crate::providers::{KnownSetting, Revoke};
+use crate::providers::{KnownSetting, Revoke, Shown};
 use crate::web::header::token;
 use crate::web::keys::{
     CA_CERT, CA_PATH, CLIENT_CERT, CLIENT_KEY, PROXY, RETRIES, SKIP_VERIFY, TIMEOUT, TLS_SERVER_NAME,
@@ -108,7 +108,7 @@ pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
         checked(ROLE_ID, filled),
         checked(SECRET_ID, filled),
         checked(JWT, filled),
-        plain(JWT_FILE, filled),
+        KnownSetting { shown: Shown::Path, ..checked(JWT_FILE, filled) },
         checked(USERNAME, |value| {
             let name = text(value)?;
             let is_name = !matches!(name, "." | "..") && !name.contains(|c: char| c == '/' || c.is_control());
@@ -116,7 +116,7 @@ pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
         }),
         checked(PASSWORD, filled),
         checked(TOKEN, token),
-        plain(TOKEN_FILE, filled),
+        KnownSetting { shown: Shown::Path, ..checked(TOKEN_FILE, filled) },
         plain(REVOKE, |value| means(value, revoke, "is none of `unused`, `stop` and `never`")),
     ],
 );
@@ -166,8 +166,6 @@ mod tests {
             (USERNAME, "a/b", "cannot be a user's name there"),
             (TOKEN, "two words", "is no token"),
             (TOKEN, "", "is empty"),
-            (ADDRESS, "https://vault.test:8200/v1/", "ends in `/v1`, which the broker adds itself"),
-            (ADDRESS, "https://vault.test/ui/vault", "is that of the store's pages: write https://HOST:PORT"),
             (NAMESPACE, "a\nb", "cannot be sent as it is"),
             (CA_CERT, "", "is empty"),
         ] {

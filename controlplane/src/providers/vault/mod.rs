@@ -34,9 +34,10 @@ use crate::web::client::Answer;
 use crate::web::look;
 use crate::web::said::literals;
 use asking::Way;
-use id::Id;
+use id::{Id, strange_version};
 use keys::{OF_THE_WAY, SETTINGS, TOKEN};
 use login::Method;
+use site::strange_path;
 use store::Store;
 
 /// The kind `vault`. Without settings it is the store that the environment names.
@@ -76,7 +77,7 @@ impl Provider for Opened {
         id.split_once('#').map_or(id, |(place, _)| place)
     }
 
-    fn look(&self, _item: &Item) -> Option<Flaw> {
+    fn look(&self, item: &Item) -> Option<Flaw> {
         let settings = &self.0.settings;
         // What comes from another store would have to be fetched. Who we are may come later.
         let of_site: Vec<&str> = OF_THE_WAY.into_iter().filter(|name| *name != TOKEN).collect();
@@ -85,7 +86,11 @@ impl Provider for Opened {
         }
         match Way::of(settings, &literals(settings, &OF_THE_WAY)) {
             Err(wrong) => Some(look::wrong(wrong)),
-            Ok(way) => way.flaw(settings),
+            Ok(way) => way.flaw(settings).or_else(|| {
+                let name = strange_version(&item.id)?;
+                let words = format!("'?{name}=' is taken for a part of the path '{}'", item.id);
+                Some(Flaw { words, help: "did you mean `?version=`?".to_owned(), is_fatal: false })
+            }),
         }
     }
 
@@ -129,7 +134,15 @@ impl Way {
         let line = &self.site.line;
         let flaw = look::broken(line).or_else(|| Some(look::fatal(proof?, help)));
         let shared = || self.token.shared().filter(|_| is_token).map(look::shared);
-        flaw.or_else(|| look::open(line)).or_else(shared)
+        let strange = || {
+            let words = strange_path(&line.address)?.to_owned();
+            Some(Flaw {
+                words,
+                help: "write `https://HOST:PORT`, unless it is meant".to_owned(),
+                is_fatal: false,
+            })
+        };
+        flaw.or_else(|| look::open(line)).or_else(shared).or_else(strange)
     }
 }
 

@@ -97,10 +97,11 @@ impl Reader<'_> {
                 values.collect::<Result<Vec<_>, _>>().map(|values| Read { values, version, terms })
             }
             Meaning::Missing => Err(Trouble::Missing(format!(
-                "HashiCorp Vault provider could not find secret '{}'{}{}",
+                "HashiCorp Vault provider could not find secret '{}'{}{}{}",
                 place.path,
                 place.version.map(|version| format!(" in version {version}")).unwrap_or_default(),
                 self.client.namespace().map(|name| format!(" in the namespace '{name}'")).unwrap_or_default(),
+                self.client.strange_path().map(|words| format!("; {words}")).unwrap_or_default(),
             ))),
             Meaning::Forbidden => Err(Trouble::Forbidden(super::answer::refusal(&answer, &what))),
             Meaning::Failing(words) => Err(Trouble::Failing(words)),

@@ -36,6 +36,8 @@ pub(super) struct Session {
     rest_until: Option<Instant>,
     /// Nobody who is in a hurry ends the rest earlier.
     hurried_until: Option<Instant>,
+    /// How often somebody was in a hurry since the last login that has worked.
+    hurries: u32,
     is_over: bool,
 }
 
@@ -100,6 +102,7 @@ impl Session {
     /// A login that was asked for at `asked` has worked.
     pub(super) fn on_login(&mut self, grant: Grant, site: Arc<Site>, asked: Instant) -> Arc<Token> {
         self.refusals = 0;
+        self.hurries = 0;
         self.refused_proof = None;
         self.rest_until = None;
         self.logins += 1;
@@ -137,9 +140,19 @@ impl Session {
     }
 
     /// Somebody has set things right, perhaps: the present rest is no longer than the first one. If the store refuses us again, the
-    /// next is longer all the same.
-    pub(super) fn hurry(&mut self) {
-        self.rest_until = self.rest_until.min(self.hurried_until);
+    /// next is longer all the same. Whoever is in a hurry all the time is not believed.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        if self.can_hurry(now) {
+            self.hurries += 1;
+            self.rest_until = self.hurried_until;
+        }
+    }
+
+    /// Whether a hurry would make the present rest shorter.
+    pub(super) fn can_hurry(&self, now: Instant) -> bool {
+        let is_longer =
+            self.rest_until > self.hurried_until && self.rest_until.is_some_and(|until| now < until);
+        is_longer && self.hurries < HURRIES_MAX
     }
 
     /// The store does not know the token of this login any more.
@@ -226,6 +239,9 @@ const REFUSALS_MAX: u32 = 3;
 
 /// Without a login after that; then twice as long each time.
 const REST: Duration = Duration::from_secs(60);
+
+/// Stores lock an account after a few refusals.
+const HURRIES_MAX: u32 = 3;
 
 /// More than the quarter of an hour in which stores count failures.
 const REST_MAX: Duration = Duration::from_secs(16 * 60);

@@ -58,15 +58,17 @@ pub(super) fn base(text: &str) -> Result<Uri, &'static str> {
     if address.query().is_some() {
         return Err("has a `?`: it is an address alone");
     }
+    Ok(address)
+}
+
+/// What is strange about the path of an address. A gateway may be set up so.
+pub(super) fn strange_path(address: &Uri) -> Option<&'static str> {
     let mut names = address.path().split('/').filter(|name| !name.is_empty());
     match names.clone().next_back() {
-        Some("v1") => return Err("ends in `/v1`, which the broker adds itself"),
-        _ if names.next() == Some("ui") => {
-            return Err("is that of the store's pages: write https://HOST:PORT");
-        }
-        _ => {}
+        Some("v1") => Some("the address ends in `/v1`, which the broker adds itself"),
+        _ if names.next() == Some("ui") => Some("the address is that of the store's pages"),
+        _ => None,
     }
-    Ok(address)
 }
 
 /// Where the Go client looks for a store.
@@ -101,6 +103,20 @@ mod tests {
         assert_eq!(site.line.address.to_string(), "https://127.0.0.1:8200/");
         assert_eq!(site.namespace, None);
         assert_eq!((site.line.timeout, site.line.retries), (Duration::from_secs(15), 2));
+    }
+
+    #[test]
+    fn an_address_that_is_not_the_stores_own_is_found() {
+        for (address, is_strange) in [
+            ("https://vault.test:8200/v1/", true),
+            ("https://vault.test/gateway/v1", true),
+            ("https://vault.test/ui/vault", true),
+            ("https://vault.test/gateway", false),
+            ("https://vault.test/", false),
+        ] {
+            let address = base(address).unwrap_or_else(|words| panic!("{words}"));
+            assert_eq!(strange_path(&address).is_some(), is_strange, "{address}");
+        }
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub(super) struct Store {
     suspects: Suspects,
     /// Whether it has told nothing about a token that it had just given.
     is_mute: AtomicBool,
+    is_hurried: AtomicBool,
     pub(super) host: Host,
 }
 
@@ -49,16 +50,19 @@ impl Store {
             routes: Routes::default(),
             suspects: Suspects::default(),
             is_mute: AtomicBool::new(false),
+            is_hurried: AtomicBool::new(false),
             host: Host::default(),
         }
     }
 
-    /// Cuts the rest that follows refused logins to a minute.
+    /// Cuts the rest that follows refused logins to a minute, as of the next question.
     pub(super) fn hurry(&self) {
-        // Who holds it is logging in.
-        if let Ok(mut session) = self.session.try_lock() {
-            session.hurry();
-        }
+        self.is_hurried.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has been in a hurry since the last question.
+    pub(super) fn take_hurry(&self) -> bool {
+        self.is_hurried.swap(false, Ordering::Relaxed)
     }
 
     /// Whether it does not say which tokens it knows.

@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -125,7 +126,11 @@ impl TokenFrom {
         let (bytes, place) = match self {
             Self::Value(token, place) => (Zeroizing::new(token.expose(<[u8]>::to_vec)), place.clone()),
             Self::File(path) | Self::Home(path) => {
-                let place = path.display().to_string();
+                // Somebody may have put the token itself there.
+                let place = match path.as_os_str().as_bytes().contains(&b'/') {
+                    true => path.display().to_string(),
+                    false => format!("the file that `{TOKEN_FILE}` names"),
+                };
                 let bytes = fs::read(path).map_err(|error| {
                     let before =
                         if matches!(self, Self::Home(_)) { "VAULT_TOKEN is not set, and " } else { "" };
@@ -212,6 +217,11 @@ mod tests {
         let dir = TempDir::new();
         let file = dir.file("token", "file's\n").display().to_string();
         assert_eq!(read(&[("tokenFile", &file)], &variables).as_deref(), Ok("file's"));
+        let words = read(&[("tokenFile", "hvs.s3")], &variables).expect_err("it is no path");
+        assert!(
+            !words.contains("hvs.s3") && words.contains("the file that `tokenFile` names cannot be read"),
+            "{words}"
+        );
         let words = read(&[("address", "https://ours")], &variables);
         assert_eq!(words, Err("there is no token: say `token`, or `login`".into()));
     }

@@ -178,9 +178,10 @@ fn a_store_that_gives_another_wrong_value_each_time_locks_no_account() {
                 }
             }
         }
-        assert!(tried.len() <= 12, "with a grace of {grace} s: {tried:?}");
+        // Where a pause ends while another value comes, both are tried.
+        assert!(tried.len() <= 15, "with a grace of {grace} s: {tried:?}");
         // While somebody waits, the store is asked every 400 ms.
-        assert!(fetches <= if grace == 0 { 12 } else { 12 + 300 * 5 / 2 }, "{fetches} fetches");
+        assert!(fetches <= if grace == 0 { 15 } else { 15 + 300 * 5 / 2 }, "{fetches} fetches");
         // A right one is found all the same.
         scene.wait(61_000);
         scene.time();

@@ -161,9 +161,9 @@ fn three_refused_logins_in_a_row_are_a_pause_that_doubles() {
     scene.session.on_login_refused(1, "no", scene.now);
     assert_eq!(scene.next(), "rest 120");
     // Whoever has set things right need not wait for the end, and is no way around the first pause.
-    scene.at(70).session.hurry();
+    let now = scene.at(70).now;
+    scene.session.hurry(now);
     assert_eq!((scene.next(), scene.at(120).next()), ("rest 50".into(), "log in".into()));
-    scene.session.hurry();
     assert_eq!(scene.at(180).next(), "log in");
     for _ in 0..9 {
         scene.session.on_login_refused(2, "no", scene.now);
@@ -173,8 +173,24 @@ fn three_refused_logins_in_a_row_are_a_pause_that_doubles() {
     scene.log_in(90, true);
     scene.session.on_token_refused(1);
     scene.session.on_login_refused(1, "no", scene.now);
-    scene.session.hurry();
     assert_eq!(scene.next(), "log in", "a login that works begins a new row");
+}
+
+#[test]
+fn whoever_is_in_a_hurry_all_the_time_is_no_way_around_the_pauses() {
+    let mut scene = Scene::new();
+    let mut logins = Vec::new();
+    for second in 0..4 * 3600 {
+        let now = scene.at(second).now;
+        scene.session.hurry(now);
+        if scene.next() == "log in" {
+            logins.push(second);
+            scene.session.on_login_refused(1, "no", now);
+        }
+    }
+    // Three at once, one a minute for as long as the hurry is believed, and then at most one in a quarter of an hour.
+    assert_eq!(logins[..7], [0, 1, 2, 62, 122, 182, 242], "{logins:?}");
+    assert!(logins[6..].windows(2).all(|pair| pair[1] - pair[0] > 15 * 60), "{logins:?}");
 }
 
 #[test]
