@@ -15,6 +15,7 @@ mod endpoints;
 mod environment;
 mod fetch;
 mod fetch_counts;
+mod fetch_error;
 mod leases;
 mod listeners;
 mod listening;

@@ -5,7 +5,6 @@
 
 mod command;
 mod env;
-mod error;
 mod file;
 mod http;
 mod local;
@@ -20,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use protocol::Secret;
 
+pub use crate::fetch_error::FetchError;
 pub use crate::settings::Settings;
-pub use error::FetchError;
 pub(crate) use file::read_whole;
 pub use http::{answer_for_fuzz as http_answer_for_fuzz, id_for_fuzz as http_id_for_fuzz};
 pub use vault::{
