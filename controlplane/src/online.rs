@@ -14,7 +14,7 @@ use tokio::runtime::Builder;
 use crate::config::{Config, Place, ServiceConfig, Source};
 use crate::diagnostics::{Finding, Report, Severity};
 use crate::fetch::{Failure, Round, Sources, describe};
-use crate::providers::FetchError;
+use crate::providers::{FetchError, REVOKE};
 use crate::stores::Stores;
 use crate::watch::Watcher;
 
@@ -23,6 +23,10 @@ use crate::watch::Watcher;
 pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Told> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let services = config.services.iter().map(Asked::of).collect::<Vec<_>>();
+    // Whoever serves may leave accounts behind; whoever looks does not.
+    for store in &mut config.stores {
+        store.settings.retain(|setting| setting.name != REVOKE);
+    }
     let answers = runtime.block_on(async {
         let stores = Stores::open(std::mem::take(&mut config.stores), &Stores::default());
         let watcher = Watcher::new();

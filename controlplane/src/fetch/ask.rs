@@ -68,7 +68,7 @@ impl Ask {
                 Step::Keep => return Ok(Piece::of_lease(held, None)),
                 Step::Renew => match self.provider.renew(held.lease(), held.term.asked()).await {
                     Ok(granted) => {
-                        let term = held.term.renewed(began, granted.duration, granted.renewable);
+                        let term = held.term.renewed(began, granted);
                         return Ok(Piece::of_lease(held.renewed(term), Some("renewed")));
                     }
                     Err(error) if error.is_for_now() => return Err(error),
@@ -122,8 +122,8 @@ const LEASE_MIN: Duration = Duration::from_secs(2);
 
 impl Piece {
     fn of_lease(held: Held, outcome: Option<&'static str>) -> Self {
-        let due = Some(held.term.due_at());
-        let schedule = Schedule { refetch_at: due, due_at: due, usable_until: Some(held.term.over_at().0) };
+        let (refetch_at, due_at) = (Some(held.term.due_at()), Some(held.term.stale_at()));
+        let schedule = Schedule { refetch_at, due_at, usable_until: Some(held.term.over_at().0) };
         let values = Arc::clone(&held.values);
         Self { values, schedule, held: Some(held), version: None, notes: Vec::new(), outcome }
     }

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::providers::Granted;
+
 /// The time that a store has granted, counted from before it was asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Term {
@@ -12,6 +14,8 @@ pub(crate) struct Term {
     /// What the first grant was: a renewal asks for as much.
     asked: Duration,
     is_renewable: bool,
+    /// Whether another lease would live longer than this one does.
+    is_last: bool,
 }
 
 /// What a lease wants.
@@ -28,15 +32,16 @@ pub(crate) enum Step {
 impl Term {
     /// A new lease of `granted`.
     pub(crate) fn new(began: Instant, granted: Duration, is_renewable: bool) -> Self {
-        Self { began, granted, asked: granted, is_renewable }
+        Self { began, granted, asked: granted, is_renewable, is_last: false }
     }
 
     /// The same lease after a renewal that was asked for at `began`. A store that grants less than was asked for will not grant
     /// more: the lease comes to its end, and is not renewed again.
-    pub(crate) fn renewed(self, began: Instant, granted: Duration, is_renewable: bool) -> Self {
+    pub(crate) fn renewed(self, began: Instant, granted: Granted) -> Self {
+        let Granted { duration, renewable, is_last } = granted;
         // Stores count whole seconds.
-        let is_renewable = is_renewable && granted + Duration::from_secs(1) >= self.asked;
-        Self { began, granted, asked: self.asked, is_renewable }
+        let is_renewable = renewable && duration + Duration::from_secs(1) >= self.asked;
+        Self { began, granted: duration, asked: self.asked, is_renewable, is_last }
     }
 
     /// How much time a renewal asks for.
@@ -58,9 +63,19 @@ impl Term {
     }
 
     /// When it wants something. One that can be renewed is renewed while a third of its time is left, so that an outage of that
-    /// length does no harm; another is replaced late, for each replacement makes an account at the target.
+    /// length does no harm; one that was renewed for the last time is replaced at once, so that its sessions have the rest of its life
+    /// to end; another is replaced late, for each replacement makes an account at the target.
     pub(crate) fn due_at(self) -> Instant {
-        if self.is_renewable { self.began + self.granted * 2 / 3 } else { self.late_at() }
+        match (self.is_renewable, self.is_last) {
+            (true, _) => self.began + self.granted * 2 / 3,
+            (false, true) => self.began,
+            (false, false) => self.late_at(),
+        }
+    }
+
+    /// From when on a store that gives nothing else has failed.
+    pub(crate) fn stale_at(self) -> Instant {
+        if self.is_renewable { self.due_at() } else { self.late_at() }
     }
 
     /// From when on a renewal is not tried any more, but another lease taken.
@@ -102,19 +117,35 @@ mod tests {
         let last = start + HOUR * 24 * 30;
         let mut renewals = 0;
         loop {
-            assert_eq!(term.step(now, false), Step::Keep);
+            assert!(term.is_last || term.step(now, false) == Step::Keep);
             now = term.due_at();
             match term.step(now, false) {
                 Step::Renew => {
                     renewals += 1;
-                    term = term.renewed(now, HOUR.min(last - now), true);
+                    let duration = HOUR.min(last - now);
+                    term = term.renewed(now, Granted { duration, renewable: true, is_last: duration < HOUR });
                 }
                 Step::Replace => break,
                 Step::Keep => panic!("it is due"),
             }
         }
         assert_eq!(renewals, 30 * 24 * 3 / 2 - 1);
-        assert!(now < last && now + minutes(10) > last, "{:?} before its end", last - now);
+        let left = last - now;
+        assert!(left > minutes(15) && left < HOUR, "{left:?} before its end: its sessions have that time");
+    }
+
+    #[test]
+    fn one_that_was_prolonged_for_the_last_time_is_replaced_at_once_and_serves_on_until_then() {
+        let now = Instant::now();
+        let granted = Granted { duration: minutes(30), renewable: true, is_last: true };
+        let last = Term::new(now, HOUR, true).renewed(now + minutes(40), granted);
+        assert_eq!((last.due_at(), last.step(now + minutes(40), false)), (now + minutes(40), Step::Replace));
+        // A store that fails then has until it would have been replaced otherwise.
+        assert_eq!(last.stale_at(), now + minutes(40) + minutes(30) * 17 / 20);
+        // Where the token's end is what cuts it, another lease would end with it, too.
+        let cut =
+            Term::new(now, HOUR, true).renewed(now + minutes(40), Granted { is_last: false, ..granted });
+        assert_eq!(cut.due_at(), now + minutes(40) + minutes(30) * 17 / 20);
     }
 
     #[test]

@@ -21,7 +21,7 @@ impl Provider for Numbered {
 
     fn renew(&self, lease: &Lease, time: Duration) -> Renewing {
         self.0.lock().unwrap().push(format!("renew {} for {time:?}", lease.id));
-        Box::pin(async { Ok(Granted { duration: Duration::from_secs(1), renewable: true }) })
+        Box::pin(async { Ok(Granted { duration: Duration::from_secs(1), renewable: true, is_last: false }) })
     }
 
     fn revoke(&self, lease: &Lease) -> Revoking {

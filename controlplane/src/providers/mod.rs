@@ -329,6 +329,9 @@ pub enum Revoke {
     Never,
 }
 
+/// The setting that says so.
+pub(crate) const REVOKE: &str = "revoke";
+
 /// What a renewal has brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Granted {
@@ -336,6 +339,8 @@ pub struct Granted {
     pub duration: Duration,
     /// Whether their life can be prolonged again.
     pub renewable: bool,
+    /// Whether this is the last of their life, and other values would live longer.
+    pub is_last: bool,
 }
 
 #[cfg(test)]

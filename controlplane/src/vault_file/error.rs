@@ -16,6 +16,8 @@ pub(crate) enum VaultError {
     NoHome,
     /// The place of the vault was said, and that of its key was not.
     KeyUnsaid,
+    /// The place of the vault was said, and systemd's credentials lack the key; where they are, and what it is called there.
+    NoCredential { directory: PathBuf, name: &'static str },
     /// These two both say where the key is.
     TwoKeys(&'static str, &'static str),
     /// There is no vault; the command that makes one.
@@ -86,6 +88,12 @@ impl fmt::Display for VaultError {
                 "the place of the vault was given, and that of its key was not: every vault has a key of its own; name it in \
                  SECRETLESS_VAULT_KEY_FILE, or, where it is a command that asks, with --key",
             ),
+            Self::NoCredential { directory, name } => write!(
+                f,
+                "there is no {name} in {}, where systemd puts a unit's credentials: give the unit `LoadCredential={name}:FILE`, or \
+                 name the key's file in SECRETLESS_VAULT_KEY_FILE",
+                directory.display()
+            ),
             Self::TwoKeys(one, other) => write!(f, "{one} and {other} are both set: unset one of them"),
             Self::NoVault { vault, command } => {
                 write!(f, "there is no vault {}: `{command}` makes one", vault.display())
@@ -99,7 +107,7 @@ impl fmt::Display for VaultError {
             }
             Self::NotAKey { source, why } => write!(f, "{source} is not the key of a vault: {why}"),
             Self::WrongKey { vault, source } => {
-                write!(f, "{source} is not the key of {}: it is sealed to another", vault.display())
+                write!(f, "{source} is not the key of {}: it is sealed to another; if the key was rotated, put the new one there", vault.display())
             }
             Self::NotAVault { vault, why } => write!(f, "{} is not a vault: {why}; put a copy of the vault in its place, or name another file", vault.display()),
             Self::Tampered { vault } => write!(

@@ -71,7 +71,10 @@ impl Places {
         let key = match named_key {
             Some(_) if is_another && flags.key.is_none() => return Err(VaultError::KeyUnsaid),
             Some(key) => key,
-            None if named_vault.is_some() => return Err(VaultError::KeyUnsaid),
+            None if named_vault.is_some() => match path(CREDENTIALS) {
+                Some(directory) => return Err(VaultError::NoCredential { directory, name: CREDENTIAL }),
+                None => return Err(VaultError::KeyUnsaid),
+            },
             None if is_root => KeySource::File(PathBuf::from(ROOT_KEY)),
             None => KeySource::File(home("XDG_CONFIG_HOME", ".config")?.join(DIRECTORY).join("vault.key")),
         };
@@ -231,7 +234,8 @@ mod tests {
         let dir = crate::testing::TempDir::new();
         let directory = dir.path().display().to_string();
         let variables = [(CREDENTIALS, directory.as_str()), (VAULT, "/v")];
-        assert_eq!(places(("", ""), true, &variables), Err(VaultError::KeyUnsaid));
+        let missing = VaultError::NoCredential { directory: dir.path().to_owned(), name: CREDENTIAL };
+        assert_eq!(places(("", ""), true, &variables), Err(missing));
         let path = dir.file(CREDENTIAL, "x");
         let credential = format!("the credential {}", path.display());
         assert_eq!(found(("", ""), true, &variables).1, credential);

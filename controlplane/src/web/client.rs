@@ -4,7 +4,7 @@
 //! and a bound on the answer. Its errors hold never a byte of an answer. Knows nothing of what answers mean.
 
 use std::cell::Cell;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::time::{Duration, Instant};
 
 use ureq::http::header::{CONTENT_ENCODING, LOCATION, RETRY_AFTER, TRANSFER_ENCODING};
@@ -25,6 +25,8 @@ pub(crate) struct Client {
     deadline: Instant,
     /// Whether there is no TLS.
     is_clear: bool,
+    /// The proxy in between, for people.
+    proxy: Option<String>,
     /// How long the store wants to be left alone, if it has said so.
     rest: Cell<Option<Duration>>,
 }
@@ -70,7 +72,13 @@ impl Client {
         let connector =
             ().chain(ConnectProxyConnector::default()).chain(Sockets { deadline }).chain(encryption);
         let agent = Agent::with_parts(config, connector, DefaultResolver::default());
-        Ok(Self { agent, deadline, is_clear: !line.is_encrypted(), rest: Cell::new(None) })
+        Ok(Self {
+            agent,
+            deadline,
+            is_clear: !line.is_encrypted(),
+            proxy: line.proxy.name(),
+            rest: Cell::new(None),
+        })
     }
 
     /// How long the store wants to be left alone, if it has said so.
@@ -85,7 +93,7 @@ impl Client {
             return Err("i/o timeout".to_owned());
         }
         let configured = self.agent.configure_request(request).timeout_global(Some(left)).build();
-        let mut response = self.agent.run(configured).map_err(|error| describe(&error))?;
+        let mut response = self.agent.run(configured).map_err(|error| self.describe(&error))?;
         let status = response.status();
         if matches!(
             status,
@@ -115,6 +123,28 @@ impl Client {
             return Err("what answers there wants TLS: write `https://`".to_owned());
         }
         Ok(Sent::Answer(Answer { status: status.as_u16(), body }))
+    }
+}
+
+impl Client {
+    /// What went wrong, and whose fault that is where a proxy stands in between: nobody else is dialled then.
+    fn describe(&self, error: &Error) -> String {
+        let words = describe(error);
+        let is_dialling = match error {
+            Error::Io(error) => matches!(
+                error.kind(),
+                ErrorKind::ConnectionRefused | ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable
+            ),
+            Error::HostNotFound | Error::Timeout(Timeout::Resolve | Timeout::Connect) => true,
+            _ => false,
+        };
+        match (&self.proxy, error) {
+            (Some(proxy), Error::ConnectProxyFailed(_)) => {
+                format!("the proxy {proxy} does not open a line to it")
+            }
+            (Some(proxy), _) if is_dialling => format!("the proxy {proxy}: {words}"),
+            _ => words,
+        }
     }
 }
 

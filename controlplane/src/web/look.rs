@@ -41,7 +41,11 @@ pub(crate) fn open(line: &Line) -> Option<Flaw> {
         (words, "write https://, or be sure of the network")
     } else if line.skip_verify {
         let words = format!("`{}` takes anybody for {host}", super::keys::SKIP_VERIFY);
-        (words, "remove it, and name the authority of the store's certificate: `caCert: /path`")
+        let help = match line.roots {
+            Some(_) => "remove it: beside it, the authority that is named means nothing",
+            None => "remove it, and name the authority of the store's certificate: `caCert: /path`",
+        };
+        (words, help)
     } else {
         return None;
     };

@@ -80,7 +80,7 @@ impl Pem {
     }
 
     /// The bytes, of a file as it is now.
-    fn text(&self) -> Result<Zeroizing<Vec<u8>>, String> {
+    pub(crate) fn text(&self) -> Result<Zeroizing<Vec<u8>>, String> {
         let path = match &self.source {
             PemSource::Text(text) => return Ok(Zeroizing::new(text.as_bytes().to_vec())),
             PemSource::File(path) => path,

@@ -19,6 +19,11 @@ impl Proxying {
         is_known.then_some(Self(Some(proxy)))
     }
 
+    /// Its host and port, and nothing that is said to it.
+    pub(crate) fn name(&self) -> Option<String> {
+        self.0.as_ref().map(|proxy| format!("{}:{}", proxy.host(), proxy.port()))
+    }
+
     /// What `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY` say about `address`.
     pub(crate) fn from_environment(
         address: &Uri,

@@ -88,7 +88,13 @@ fn add(store: &mut RootCertStore, pem: &Pem) -> Result<(), String> {
 pub(super) fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
-            format!("invalid peer certificate: certificate not valid for name {:?}", expected.to_str())
+            let name = expected.to_str();
+            format!(
+                "invalid peer certificate: certificate not valid for name {name:?}: `tlsServerName` says another"
+            )
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            format!("{error}: `caCert` names the authority that it must come from")
         }
         // What has come is no record of TLS.
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {

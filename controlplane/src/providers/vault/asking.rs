@@ -13,13 +13,13 @@ use super::client::Client;
 use super::grant::{Denial, Grant};
 use super::keys::{LOGIN, OF_THE_WAY};
 use super::lease;
-use super::login::Method;
+use super::login::{self, Method};
 use super::renewal;
 use super::said::Said;
 use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
-use super::token::{Token, TokenFrom, given, is_given, number_of};
+use super::token::{Token, TokenFrom, given, is_given};
 use crate::clock;
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Request, Settings};
@@ -132,14 +132,26 @@ impl Asking {
 
     /// A lease ends with the token that it hangs on. `asked` is before the store was asked for it.
     async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Fetched {
-        if let Some(lease) = &mut fetched.lease
-            && let Some((left, can_renew)) = self.left_of(lease.login, asked).await
-        {
+        let Some(lease) = &mut fetched.lease else { return fetched };
+        self.store.session.lock().await.on_leased(lease.login);
+        self.prolong_token(lease.login, lease.duration).await;
+        if let Some((left, can_renew)) = self.left_of(lease.login, asked).await {
             // Where the token is not renewed, another login comes first, and then another lease.
             lease.renewable &= can_renew || lease.duration <= left;
             lease.duration = lease.duration.min(left);
         }
         fetched
+    }
+
+    /// Has the token of `login` live for as long as the store gives it, if that is less than what is to hang on it: what comes to its
+    /// end sooner is replaced sooner, and each replacement is an account.
+    pub(super) async fn prolong_token(&self, login: u64, time: Duration) {
+        let Some((left, true)) = self.left_of(login, clock::now()).await else { return };
+        if left < time
+            && let Ok(token) = self.token_of(login).await
+        {
+            renewal::renew(&self.store, login, token).await;
+        }
     }
 
     /// How long the token of `login` lives from `asked` on, as of now, and whether that may be more.
@@ -220,18 +232,22 @@ impl Asking {
     /// What a login would show now, as a number that tells it from others.
     async fn proof(&self) -> Result<u64, FetchError> {
         let values = values(&self.store.settings, self.method.takes()).await?;
-        Ok(number_of(values.iter().map(|(name, value)| (*name, value))))
+        let (method, site) = (self.method, Arc::clone(&self.site));
+        self.blocking("login", move |_| login::shown(method, &values, &site.line)).await
     }
 
     async fn log_in(&self, session: &mut Session) -> Result<Arc<Token>, FetchError> {
         let values = values(&self.store.settings, self.method.takes()).await?;
         let (store, site) = (Arc::clone(&self.store), Arc::clone(&self.site));
         let method = self.method;
-        let proof = number_of(values.iter().map(|(name, value)| (*name, value)));
         let asked = clock::now();
-        let granted =
-            self.blocking("login", move |deadline| log_in(&store, &site, method, &values, deadline));
-        match granted.await? {
+        // What is shown is read before it is sent: it may change meanwhile.
+        let work = move |deadline| {
+            let proof = login::shown(method, &values, &site.line);
+            (log_in(&store, &site, method, &values, deadline), proof)
+        };
+        let (granted, proof) = self.blocking("login", work).await?;
+        match granted {
             Ok(grant) => {
                 let token = session.on_login(grant, Arc::clone(&self.site), asked);
                 renewal::keep(&self.store, token.login().unwrap_or_default());

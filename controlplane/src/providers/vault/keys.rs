@@ -5,6 +5,7 @@
 use ureq::http::HeaderValue;
 
 use super::site::base;
+pub(super) use crate::providers::REVOKE;
 use crate::providers::{KnownSetting, Revoke, Shown};
 use crate::web::header::token;
 use crate::web::keys::{
@@ -25,7 +26,6 @@ pub(super) const USERNAME: &str = "username";
 pub(super) const PASSWORD: &str = "password";
 pub(super) const TOKEN: &str = "token";
 pub(super) const TOKEN_FILE: &str = "tokenFile";
-pub(super) const REVOKE: &str = "revoke";
 
 /// A setting about where the store is and how it is reached.
 pub(super) struct Key {

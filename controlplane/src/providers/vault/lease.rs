@@ -23,6 +23,7 @@ pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing
     Box::pin(async move {
         let asking = Asking::of(store).await?;
         let token = asking.token_of(lease.login).await?;
+        asking.prolong_token(lease.login, time).await;
         let asked = clock::now();
         let body = json!({"lease_id": lease.id, "increment": time.as_secs()}).to_string();
         let answer = asking.put("renew a lease", "sys/leases/renew", token, body).await?;
@@ -31,7 +32,9 @@ pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing
             found.ok_or_else(|| FetchError::Failing("renew a lease: the answer has none in it".into()))?;
         let (left, can_renew) = asking.left_of(lease.login, asked).await.unwrap_or((found.lasts, true));
         let renewable = found.is_renewable && (can_renew || found.lasts <= left);
-        Ok(Granted { duration: found.lasts.min(left), renewable })
+        // Stores count whole seconds. What is on the token ends with it, and so would another lease.
+        let is_last = found.lasts + Duration::from_secs(1) < time && found.lasts <= left;
+        Ok(Granted { duration: found.lasts.min(left), renewable, is_last })
     })
 }
 

@@ -11,8 +11,10 @@ use zeroize::Zeroizing;
 
 use super::body::object;
 use super::keys::{JWT, JWT_FILE, MOUNT, PASSWORD, ROLE, ROLE_ID, SECRET_ID, TOKEN, TOKEN_FILE, USERNAME};
+use super::token::number_of;
 use crate::os_words::words;
 use crate::web::keys::{CLIENT_CERT, CLIENT_KEY};
+use crate::web::line::Line;
 use crate::web::said::Values;
 
 /// How we become known to a store.
@@ -146,6 +148,21 @@ impl Method {
         }
         Ok(SecretArena::of_process().secret(token))
     }
+}
+
+/// What a login with `values` at the end of `line` would show, as a number that tells it from others. Reads files.
+pub(super) fn shown(method: Method, values: &Values, line: &Line) -> u64 {
+    let mut all: Vec<(&'static str, Secret)> = Vec::new();
+    if method.takes().contains(&JWT_FILE) {
+        all.extend(method.shown(values).ok().map(|jwt| (JWT, jwt)));
+    }
+    if let (Method::Cert, Some((certificate, key))) = (method, &line.identity) {
+        for (name, pem) in [(CLIENT_CERT, certificate), (CLIENT_KEY, key)] {
+            all.extend(pem.text().ok().map(|text| (name, SecretArena::of_process().secret(&text))));
+        }
+    }
+    let known = values.iter().map(|(name, value)| (*name, value));
+    number_of(known.chain(all.iter().map(|(name, value)| (*name, value))))
 }
 
 fn missing(name: &str) -> String {

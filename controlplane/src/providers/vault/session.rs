@@ -52,6 +52,8 @@ struct Login {
     /// When it has to be renewed or replaced.
     due_at: Option<Instant>,
     can_renew: bool,
+    /// Whether leases hang on it.
+    has_leases: bool,
 }
 
 /// What to do for a fetch.
@@ -119,6 +121,7 @@ impl Session {
             ends_at: None,
             due_at: None,
             can_renew: renewable && lasts.is_some(),
+            has_leases: false,
         };
         login.lives(lasts, asked);
         self.past.extend(self.present.replace(login));
@@ -219,10 +222,19 @@ impl Session {
         self.present.iter().chain(&self.past).find(|login| login.number == number)
     }
 
-    /// Nobody asks any more. Gives the tokens that are ours and still live.
+    /// A lease hangs on the token of this login.
+    pub(super) fn on_leased(&mut self, number: u64) {
+        let mut all = self.present.iter_mut().chain(&mut self.past);
+        if let Some(login) = all.find(|login| login.number == number) {
+            login.has_leases = true;
+        }
+    }
+
+    /// Nobody asks any more. Gives the tokens that are ours, still live, and need not live on: what hangs on them ends with them.
     pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<Token>> {
         self.is_over = true;
         let all = self.past.drain(..).chain(self.present.take());
+        let all = all.filter(|login| !(login.has_leases && login.token.keeps_leases()));
         all.filter(|login| login.ends_at.is_none_or(|end| now < end)).map(|login| login.token).collect()
     }
 }

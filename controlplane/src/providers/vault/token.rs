@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use super::keys::{TOKEN, TOKEN_FILE};
 use super::said::Said;
 use super::site::Site;
+use crate::providers::Revoke;
 use crate::web::header::is_token;
 
 /// A token.
@@ -68,6 +69,11 @@ impl Token {
                 given_at.line.address == site.line.address && given_at.namespace == site.namespace
             }
         }
+    }
+
+    /// Whether what hangs on it is to end by itself.
+    pub(super) fn keeps_leases(&self) -> bool {
+        matches!(&self.origin, Origin::Login { site, .. } if site.revoke == Revoke::Never)
     }
 
     /// The number of the login that it comes from; `None` if it is not from one of ours.

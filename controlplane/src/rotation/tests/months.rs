@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::leases::{Step, Term};
+use crate::providers::Granted;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -83,7 +84,11 @@ impl Life {
             Some((account, term, Step::Renew)) if now < self.accounts[account].ends_at => {
                 let known = &mut self.accounts[account];
                 known.ends_at = (now + HOUR).min(known.made_at + 24 * HOUR);
-                (account, term.renewed(now, known.ends_at - now, true))
+                {
+                    let duration = known.ends_at - now;
+                    let is_last = duration < HOUR;
+                    (account, term.renewed(now, Granted { duration, renewable: true, is_last }))
+                }
             }
             _ => {
                 self.accounts.push(Account { made_at: now, ends_at: now + HOUR });
@@ -108,8 +113,8 @@ impl Life {
             self.scene.generation = self.generations.len() as u64;
             Outcome::Changed { generation: Generation(self.scene.generation), same_target: true }
         };
-        let due = Some(term.due_at());
-        let schedule = Schedule { refetch_at: due, due_at: due, usable_until: Some(term.over_at().0) };
+        let (refetch_at, due_at) = (Some(term.due_at()), Some(term.stale_at()));
+        let schedule = Schedule { refetch_at, due_at, usable_until: Some(term.over_at().0) };
         let actions =
             self.scene.act(|rotation, now, actions| rotation.on_fetched(now, outcome, schedule, actions));
         self.obey(actions);

@@ -169,14 +169,18 @@ fn dynamic_role(store: &OpenBao, cluster: &Cluster, name: &str, ttl: &str, max_t
         .credential("password", vault(&format!("{name}/creds/{name}#password")))
 }
 
-/// A token that may take leases of the role `name`, prolong and revoke them.
-fn tenant(store: &OpenBao, name: &str) -> String {
-    let rules = format!(
+/// What lets somebody take leases of the role `name`, prolong and revoke them.
+fn rules(name: &str) -> String {
+    format!(
         "path \"{name}/creds/{name}\" {{ capabilities = [\"read\"] }}\n\
          path \"sys/leases/renew\" {{ capabilities = [\"update\"] }}\n\
          path \"sys/leases/revoke\" {{ capabilities = [\"update\"] }}\n"
-    );
-    store.token(&rules).unwrap()
+    )
+}
+
+/// A token of somebody who may.
+fn tenant(store: &OpenBao, name: &str) -> String {
+    store.token(&rules(name)).unwrap()
 }
 
 fn user(service: &Service) -> String {
@@ -265,4 +269,31 @@ fn check_online_gives_back_what_it_was_given() {
     assert!(finished.to_string().contains("every value is there"), "{finished}");
     assert!(!finished.to_string().contains(&token), "{finished}");
     assert_eq!(accounts(cluster, "checked"), BTreeSet::new());
+}
+
+#[test]
+fn an_account_that_is_to_end_by_itself_outlives_the_login_and_a_check_leaves_none() {
+    let (store, cluster) = (shared(), postgres(Major::Distribution));
+    let service = dynamic_role(store, cluster, "kept", "1h", "1h");
+    store.write("sys/policies/acl/kept", &json!({"policy": rules("kept")})).unwrap();
+    let (role_id, secret_id) =
+        super::logins::approle(store, "approle-kept", json!({"token_policies": ["kept"]}));
+    let from = |part: &str| super::Value::From("own", format!("kept/creds/kept#{part}"));
+    let service = service.credential("username", from("username")).credential("password", from("password"));
+    let mut file = File::with([service.clone()]).unwrap();
+    file.providers.push(format!(
+        "own: {{type: vault, address: '{}', login: approle, mount: approle-kept, roleId: '{role_id}', \
+         secretId: '{secret_id}', revoke: never}}",
+        store.url()
+    ));
+    let broker = launch_file(&file, &[]);
+    broker.wait_until_ready().unwrap();
+    let first = user(&service);
+    assert!(broker.stop().unwrap().success());
+    assert_eq!(accounts(cluster, "kept"), BTreeSet::from([first.clone()]));
+
+    let mut check = tests::broker::command(&file.write().unwrap()).unwrap();
+    let finished = tests::process::run(check.args(["check", "--online"])).unwrap();
+    assert!(finished.to_string().contains("every value is there"), "{finished}");
+    assert_eq!(accounts(cluster, "kept"), BTreeSet::from([first]));
 }
