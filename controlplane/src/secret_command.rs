@@ -69,7 +69,7 @@ fn act(SecretOptions { places, deed }: SecretOptions) -> Result<(), String> {
         Deed::RotateKey => {
             vault.rotate_key().map_err(said)?;
             terminal::out(&format!(
-                "{} holds a new key, and {} is sealed to it\nThe old key still opens copies of the vault that were made before: if it \
+                "{} holds a new key, and {} is sealed to it\nA broker that has the key from elsewhere, a keyring say, needs the new one there.\nThe old key still opens copies of the vault that were made before: if it \
                  is known to others, change the secrets themselves.\n",
                 places.key,
                 places.vault.display()

@@ -299,12 +299,21 @@ impl ServiceState {
         let works = self.rotation.open(now).is_some();
         if is_rejected && !self.is_rejected && self.is_stood_in {
             warn!(service, "the target accepts neither the new credential nor the last one that worked");
+        } else if is_rejected && !self.is_rejected && self.holds.iter().any(Option::is_some) {
+            warn!(service, "the target refuses what is leased: it is replaced");
         } else if is_rejected && !self.is_rejected {
             warn!(service, "the target refuses the credential, and there is no other");
         } else if self.is_rejected && works {
             info!(service, "the target accepts the credential");
         }
         self.is_rejected = is_rejected || self.is_rejected && !works;
+    }
+
+    /// Says why open sessions end, if there are any.
+    pub(crate) fn say_that_sessions_end(&self, words: &str) {
+        if !self.is_idle() {
+            info!(service = self.options.name, "{words}");
+        }
     }
 
     fn on_success(&mut self) {

@@ -53,6 +53,31 @@ pub(super) fn add_findings(
     doubtful
 }
 
+/// Adds findings about settings of stores that YAML takes for something else than their letters.
+pub(super) fn add_rewritten(config: &Config, report: &mut Report) {
+    for store in &config.stores {
+        // Of words for yes and no only what they mean counts.
+        let is_switch = |name: &str| {
+            let known = store.kind.settings().iter().find(|known| known.name == name);
+            known.is_some_and(|known| (known.check)(b"true").is_ok() && (known.check)(b"x").is_err())
+        };
+        for setting in store.settings.iter().filter(|it| it.is_rewritten && !is_switch(&it.name)) {
+            let key = format!("providers.{}.{}", store.name, setting.name);
+            add(
+                report,
+                config,
+                (Severity::Warning, setting.place, key),
+                REWRITTEN.to_owned(),
+                REWRITTEN_HELP,
+            );
+        }
+    }
+}
+
+const REWRITTEN: &str = "the value is not what is written: YAML takes it for a number or a word of its own";
+const REWRITTEN_HELP: &str =
+    "put it in quotes if it is meant as it is written: `0123` is 83, `yes` is `true`";
+
 /// Findings about one service.
 struct About<'a> {
     config: &'a Config,
@@ -148,10 +173,8 @@ impl About<'_> {
     /// A literal that YAML takes for something else than its letters.
     fn add_rewriting(&mut self, credential: &CredentialConfig) {
         if credential.is_rewritten {
-            let message = "the value is not what is written: YAML takes it for a number or a word of its own"
-                .to_owned();
-            let help = "put it in quotes if it is meant as it is written: `0123` is 83, `yes` is `true`";
-            self.push(credential.place, key_of(self.service, &credential.name), message, help);
+            let key = key_of(self.service, &credential.name);
+            self.push(credential.place, key, REWRITTEN.to_owned(), REWRITTEN_HELP);
         }
     }
 

@@ -223,7 +223,7 @@ fn origin(credential: &CredentialConfig) -> String {
 
 /// Whether somebody has not put a secret where a path belongs.
 fn is_path(value: &Secret) -> bool {
-    value.expose(|bytes| bytes.contains(&b'/'))
+    value.expose(|bytes| bytes.starts_with(b"/") && !bytes.contains(&b'\n'))
 }
 
 /// A literal that is no secret.
@@ -238,7 +238,7 @@ fn freshness(service: &ServiceConfig) -> Vec<(String, String)> {
         Source::Literal(_) | Source::Unknown(_) => None,
     };
     let stores: Vec<_> = service.credentials.iter().filter_map(store).collect();
-    let asked = || {
+    let asked = |leases: bool| {
         let often = match service.refresh {
             Some(interval) => {
                 format!("asked for every {} and when the target refuses one", duration(interval))
@@ -249,12 +249,17 @@ fn freshness(service: &ServiceConfig) -> Vec<(String, String)> {
             Duration::ZERO => "none serves longer than it is fresh".to_owned(),
             stale => format!("the last values serve {} longer while the store fails", duration(stale)),
         };
-        format!("{often}; {stale}")
+        let leases = if leases {
+            "; what is leased is renewed and replaced in its own time, and no session outlives it"
+        } else {
+            ""
+        };
+        format!("{often}; {stale}{leases}")
     };
     let mut ways: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
     for (name, store) in &stores {
         let way = match (store.must_be_asked(), store.is_constant()) {
-            (true, _) => asked(),
+            (true, _) => asked(store.gives_leases()),
             (false, true) => "read once".to_owned(),
             (false, false) => "read when they change; the last ones serve on while they cannot be".to_owned(),
         };

@@ -120,6 +120,7 @@ fn load_for(purpose: Purpose, request: &LoadRequest) -> Result<Loaded, Report> {
 pub fn check(request: &LoadRequest) -> Result<Loaded, Report> {
     let mut loaded = inspect(request)?;
     let needs = Need::all(&loaded.config.stores);
+    check::add_rewritten(&loaded.config, &mut loaded.warnings);
     let stores = Stores::open(std::mem::take(&mut loaded.config.stores), &Stores::default());
     loaded.doubtful = check::add_findings(&loaded.config, &needs, &stores, &mut loaded.warnings);
     loaded.warnings.sort();

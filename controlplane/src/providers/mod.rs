@@ -205,6 +205,11 @@ pub trait Provider: Send + Sync {
         false
     }
 
+    /// Whether what it gives may be a lease.
+    fn gives_leases(&self) -> bool {
+        false
+    }
+
     /// Whether nobody says when a value changes, so that it must be asked for again and again.
     fn must_be_asked(&self) -> bool {
         false

@@ -90,10 +90,16 @@ impl Store {
         }
         let then = service.options.on_rotation;
         if let Some(newer) = service.take_succession(now).filter(|_| then != OnRotation::Keep) {
+            service.say_that_sessions_end(
+                "the target has accepted a newer credential: open sessions that began with an earlier one end, as `onRotation` says",
+            );
             self.publication.outdate(id, newer, then);
         }
         // Whatever else becomes of them: no session outlives its lease.
         if let Some((ended, within)) = service.leased.take_over(now) {
+            service.say_that_sessions_end(
+                "a lease comes to its end: open sessions that began with it are closed",
+            );
             self.publication.outdate(id, Generation(ended.0 + 1), OnRotation::Close { within });
         }
         let next = [service.rotation.next_deadline(), service.leased.over_at()];

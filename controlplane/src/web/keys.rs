@@ -25,10 +25,15 @@ pub(crate) const OF_TLS: [&str; 6] =
 
 /// In the order of the documentation.
 pub(crate) const OF_LINES: [KnownSetting; 9] = [
-    KnownSetting { is_public: true, ..checked(CA_CERT, filled) },
+    KnownSetting { is_public: true, shown: Shown::Path, ..checked(CA_CERT, filled) },
     plain(CA_PATH, filled),
-    KnownSetting { is_public: true, partner: Some(CLIENT_KEY), ..checked(CLIENT_CERT, filled) },
-    KnownSetting { partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
+    KnownSetting {
+        is_public: true,
+        shown: Shown::Path,
+        partner: Some(CLIENT_KEY),
+        ..checked(CLIENT_CERT, filled)
+    },
+    KnownSetting { shown: Shown::Path, partner: Some(CLIENT_CERT), ..checked(CLIENT_KEY, filled) },
     plain(TLS_SERVER_NAME, |value| means(value, server_name, "is no name of a server")),
     plain(SKIP_VERIFY, |value| means(value, boolean, "is neither `true` nor `false`")),
     checked(PROXY, |value| means(value, Proxying::always, "is no address of an HTTP proxy")),

@@ -36,6 +36,25 @@ fn names_that_other_clients_use_are_known() {
 }
 
 #[test]
+fn settings_of_stores_that_yaml_takes_for_something_else_are_found() {
+    let entry = "type: vault, address: 'https://h.test', login: userpass, skipVerify: yes, timeout: 30";
+    for (more, keys) in [
+        ("username: n, password: 0123", &["password", "username"][..]),
+        ("username: 'n', password: '0123'", &[]),
+        ("username: ann, password: s3", &[]),
+    ] {
+        let providers = format!("providers:\n  team: {{{entry}, {more}}}\n");
+        let (said, _) = checked(&format!("{}{providers}", with_service("")));
+        let found =
+            said.iter().filter(|(_, help)| help.starts_with("put it in quotes")).map(|(key, _)| key.as_str());
+        let mut found: Vec<_> = found.collect();
+        found.sort_unstable();
+        let expected: Vec<String> = keys.iter().map(|key| format!("providers.team.{key}")).collect();
+        assert_eq!(found, expected, "{more}");
+    }
+}
+
+#[test]
 fn a_value_that_cannot_be_had_is_a_service_that_cannot_be_used() {
     for source in ["{from: file, get: /nonexistent/password}", "{from: env, get: NOT_A_VARIABLE_HERE}"] {
         let (said, doubtful) = mysql(&format!("password: {source}"));

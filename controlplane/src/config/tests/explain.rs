@@ -76,13 +76,15 @@ fn stores_are_explained_by_what_is_no_secret_and_each_way_to_keep_values_fresh_i
         "  timeout      5s",
         "  tokenFile    /run/token",
         "  address      https://vault.test:8200",
-        "  caCert       in the file",
+        "  caCert       /ca.pem",
         "  bearer       in the file",
         "  url          https://h.test/x",
         "  values are   read once (from env)",
         "  values are   read when they change; the last ones serve on while they cannot be (from file)",
         "  values are   asked for every 5 min and when the target refuses one; the last values serve 1 h longer while the \
-         store fails (from pass, team)",
+         store fails (from pass)",
+        "  values are   asked for every 5 min and when the target refuses one; the last values serve 1 h longer while the \
+         store fails; what is leased is renewed and replaced in its own time, and no session outlives it (from team)",
     ] {
         assert!(said.lines().any(|said| said == line), "{line:?} is not in\n{said}");
     }

@@ -300,6 +300,9 @@ fn log_in(
         let is_told = |words: &str| proof.secrets.iter().any(|secret| quotes(words, secret));
         let instead = || format!("log in at '{}': Code: {}. {QUOTED}", proof.path, answer.status);
         match denial {
+            Denial::Refused(words) if answer.status == 403 && !is_told(&words) => {
+                Denial::Refused(format!("{words} (which is what a `mount` that is not there says, too)"))
+            }
             Denial::Refused(words) if is_told(&words) => Denial::Refused(instead()),
             Denial::Failing(words) if is_told(&words) => Denial::Failing(instead()),
             denial => denial,

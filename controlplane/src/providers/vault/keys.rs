@@ -105,7 +105,8 @@ pub(super) static SETTINGS: [KnownSetting; 23] = with_lines(
             expect(is_path && !path.chars().any(char::is_control), "is no path like `approle`")
         }),
         plain(ROLE, filled),
-        checked(ROLE_ID, filled),
+        // The store's documentation calls it an identifier, and no secret.
+        KnownSetting { is_public: true, ..checked(ROLE_ID, filled) },
         checked(SECRET_ID, filled),
         checked(JWT, filled),
         KnownSetting { shown: Shown::Path, ..checked(JWT_FILE, filled) },

@@ -73,6 +73,10 @@ impl Provider for Opened {
         true
     }
 
+    fn gives_leases(&self) -> bool {
+        true
+    }
+
     fn place<'i>(&self, id: &'i str) -> &'i str {
         id.split_once('#').map_or(id, |(place, _)| place)
     }
