@@ -141,7 +141,7 @@ fn the_environments_proxy_is_asked_but_for_servers_of_this_machine() {
         &File::with([service]).unwrap(),
         &[("HTTP_PROXY", &address), ("NO_PROXY", "other.invalid")],
     );
-    wait_for_reason(&broker, "the proxy does not open a line to it");
+    wait_for_reason(&broker, &format!("the proxy 127.0.0.1:{} does not open a line to it", double.port));
     assert!(asked.lock().unwrap().starts_with("CONNECT web.invalid:80 HTTP/1.1\r\n"));
     assert!(broker.stop().unwrap().success());
 
@@ -152,6 +152,17 @@ fn the_environments_proxy_is_asked_but_for_servers_of_this_machine() {
     let broker = launch_file(&File::with([service.clone()]).unwrap(), &[("HTTP_PROXY", &address)]);
     broker.wait_until_ready().unwrap();
     assert_eq!(double.connections(), before);
+}
+
+#[test]
+fn a_proxy_that_is_not_there_is_named_without_what_it_is_told() {
+    let (_, service) = service("web", "db");
+    let port = ports::free();
+    let proxy = format!("http://ann:hunter2@127.0.0.1:{port}");
+    let entry = [("url", "http://web.invalid"), ("proxy", &*proxy), ("retries", "0")];
+    let broker = launch_file(&file_with(&service, &entry), &[]);
+    wait_for_reason(&broker, &format!("/db\\\": the proxy 127.0.0.1:{port}: connection refused"));
+    assert!(!broker.said().contains("hunter2"), "{}", broker.said());
 }
 
 #[test]
