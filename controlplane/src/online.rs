@@ -27,7 +27,7 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Told> {
     for store in &mut config.stores {
         store.settings.retain(|setting| setting.name != REVOKE);
     }
-    let answers = runtime.block_on(async {
+    let (answers, lost) = runtime.block_on(async {
         let stores = Stores::open(std::mem::take(&mut config.stores), &Stores::default());
         let watcher = Watcher::new();
         let mut asked = Vec::new();
@@ -48,9 +48,9 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Told> {
             answers = all => answers,
             _ = tokio::signal::ctrl_c() => Vec::new(),
         };
-        stores.leases().give_all_back(RETURN_MAX).await;
+        let lost = stores.leases().give_all_back(RETURN_MAX).await;
         stores.close(&Stores::default(), RETURN_MAX).join_all().await;
-        answers
+        (answers, lost)
     });
     // Threads that wait for a dead file system are not waited for.
     runtime.shutdown_background();
@@ -58,6 +58,13 @@ pub(crate) fn ask(mut config: Config, known: &Report) -> std::io::Result<Told> {
     if answers.len() < services.len() {
         let words = "it was interrupted before all stores had answered".to_owned();
         found.add(Severity::Error, None, words, "");
+    }
+    if lost > 0 {
+        let words = format!(
+            "leases that stores gave for this could not be given back, and end by themselves: {lost}"
+        );
+        let help = "let the broker's login have `update` at `sys/leases/revoke`";
+        found.add(Severity::Warning, None, words, help);
     }
     for (service, answer) in services.iter().zip(answers) {
         match answer {
@@ -219,7 +226,7 @@ impl Found {
             let is_same = |it: &Finding| {
                 it.severity == finding.severity
                     && it.message == finding.message
-                    && (it.key.starts_with("providers.") || is_of_one_service(&it.key, &finding.key))
+                    && (it.key.starts_with("providers.") || is_one_thing(&it.key, &finding.key))
             };
             if !known.findings().iter().any(is_same) {
                 report.push(finding);
@@ -232,8 +239,16 @@ impl Found {
 
 /// Whether both keys are of one service.
 fn is_of_one_service(one: &str, other: &str) -> bool {
-    let service = |key: &str| Some(key.rsplit_once(".credentials")?.0.to_owned());
-    service(one).is_some_and(|name| service(other) == Some(name))
+    fn service(key: &str) -> &str {
+        key.split_once(".credentials").map_or(key, |(service, _)| service)
+    }
+    service(one) == service(other)
+}
+
+/// Whether both keys are of one value, or one of them of all values of the other's service.
+fn is_one_thing(one: &str, other: &str) -> bool {
+    let is_whole = |key: &str| key.split_once(".credentials").is_none_or(|(_, value)| value.is_empty());
+    one == other || is_of_one_service(one, other) && (is_whole(one) || is_whole(other))
 }
 
 /// What helps.

@@ -330,7 +330,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 let was_refused = self.owed.take().is_some()
                     || self.waiting.iter().any(|waiting| waiting.refused == Refused::Certainly);
                 let last = self.current.replace(Current { generation, proven: false, refused_at: None });
-                self.earlier.follow(now, last, last_usable_until, self.trial.is_some());
+                let is_tried = self.trial.is_some();
+                self.earlier.follow(now, last, last_usable_until, is_tried);
                 if !same_target {
                     self.earlier = Earlier::default();
                     self.pauses.on_new_sources();
@@ -340,7 +341,8 @@ impl<S: Copy + PartialEq> Rotation<S> {
                 self.pauses.retries = Backoff::default();
                 self.pauses.doubts = Backoff::default();
                 // Two values in a moment are one change.
-                if was_refused && !self.pauses.refusals.holds(now) {
+                if (was_refused || is_tried && self.pauses.doubt_fresh()) && !self.pauses.refusals.holds(now)
+                {
                     self.pauses.refusals.start(now);
                 }
                 if self.pauses.hold_fresh(now) {

@@ -16,7 +16,7 @@ use super::model::{
 };
 use super::transport;
 use crate::diagnostics::printable;
-use crate::providers::{Settings, Shown};
+use crate::providers::{Settings, Shown, is_program};
 
 /// Literals that are no secrets.
 const SHOWN: &[&str] = &["host", "port", "address", "sslmode", "sslhost"];
@@ -40,10 +40,7 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
                 _ if !setting.variables.is_empty() => origin(setting),
                 (Source::Literal(value), Shown::Always) => text_of(value),
                 (Source::Literal(value), Shown::Path) if is_path(value) => text_of(value),
-                // What has blanks in it is more than a program.
-                (Source::Literal(value), Shown::First)
-                    if is_first && !value.expose(|it| it.contains(&b' ')) =>
-                {
+                (Source::Literal(value), Shown::First) if is_first && value.expose(is_program) => {
                     let more =
                         if count > 1 { format!(", and {} more words", count - 1) } else { String::new() };
                     format!("{}{more}", text_of(value))

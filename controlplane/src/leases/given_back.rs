@@ -4,6 +4,7 @@
 //! back ends by itself.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -24,6 +25,8 @@ struct Shared {
     live: Mutex<Live>,
     /// How many are being given back.
     under_way: watch::Sender<usize>,
+    /// How many could not be.
+    lost: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -53,7 +56,11 @@ pub(super) struct Guard {
 
 impl Default for Leases {
     fn default() -> Self {
-        Self(Arc::new(Shared { live: Mutex::default(), under_way: watch::Sender::new(0) }))
+        Self(Arc::new(Shared {
+            live: Mutex::default(),
+            under_way: watch::Sender::new(0),
+            lost: AtomicUsize::new(0),
+        }))
     }
 }
 
@@ -106,8 +113,9 @@ impl Leases {
         self.live().leases.values().any(is_held)
     }
 
-    /// Gives back every lease that is to be given back, whoever still has it, and waits for that as long as `patience`.
-    pub(crate) async fn give_all_back(&self, patience: Duration) {
+    /// Gives back every lease that is to be given back, whoever still has it, and waits for that as long as `patience`. How many
+    /// could not be given back so far.
+    pub(crate) async fn give_all_back(&self, patience: Duration) -> usize {
         let leases = {
             let mut live = self.live();
             live.is_over = true;
@@ -118,10 +126,12 @@ impl Leases {
         }
         let mut under_way = self.0.under_way.subscribe();
         let all = under_way.wait_for(|count| *count == 0);
+        let mut left = 0;
         if tokio::time::timeout(patience, all).await.is_err() {
-            let left = *self.0.under_way.borrow();
+            left = *self.0.under_way.borrow();
             warn!("not every lease could be given back in time: the {left} that are left end by themselves");
         }
+        left + self.0.lost.load(Ordering::Relaxed)
     }
 
     fn live(&self) -> MutexGuard<'_, Live> {
@@ -133,7 +143,9 @@ impl Leases {
         let under_way = UnderWay(Arc::clone(&self.0));
         let handle = returnable.handle.clone();
         handle.spawn(async move {
-            returnable.give_back().await;
+            if !returnable.give_back().await {
+                under_way.0.lost.fetch_add(1, Ordering::Relaxed);
+            }
             drop(under_way);
         });
     }
@@ -149,20 +161,22 @@ impl Drop for UnderWay {
 }
 
 impl Returnable {
-    /// Tries until the store has it or it has ended.
-    async fn give_back(self) {
+    /// Tries until the store has it or it has ended. Whether the store has it.
+    async fn give_back(self) -> bool {
         let Self { store, provider, lease, ends_at, .. } = self;
         let mut pause = PAUSE_FIRST;
         loop {
             let error = match provider.revoke(&lease).await {
-                Ok(()) => return debug!("store '{store}': a lease was given back"),
+                Ok(()) => {
+                    debug!("store '{store}': a lease was given back");
+                    return true;
+                }
                 Err(error) => error,
             };
             let again = clock::now() + pause;
             if !error.is_for_now() || again >= ends_at {
-                return warn!(
-                    "store '{store}': a lease could not be given back, and ends by itself: {error}"
-                );
+                warn!("store '{store}': a lease could not be given back, and ends by itself: {error}");
+                return false;
             }
             tokio::time::sleep(clock::until(again)).await;
             pause = (pause * 2).min(PAUSE_MAX);

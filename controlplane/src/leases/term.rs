@@ -35,13 +35,10 @@ impl Term {
         Self { began, granted, asked: granted, is_renewable, is_last: false }
     }
 
-    /// The same lease after a renewal that was asked for at `began`. A store that grants less than was asked for will not grant
-    /// more: the lease comes to its end, and is not renewed again.
+    /// The same lease after a renewal that was asked for at `began`.
     pub(crate) fn renewed(self, began: Instant, granted: Granted) -> Self {
         let Granted { duration, renewable, is_last } = granted;
-        // Stores count whole seconds.
-        let is_renewable = renewable && duration + Duration::from_secs(1) >= self.asked;
-        Self { began, granted: duration, asked: self.asked, is_renewable, is_last }
+        Self { began, granted: duration, asked: self.asked, is_renewable: renewable, is_last }
     }
 
     /// How much time a renewal asks for.
@@ -123,7 +120,8 @@ mod tests {
                 Step::Renew => {
                     renewals += 1;
                     let duration = HOUR.min(last - now);
-                    term = term.renewed(now, Granted { duration, renewable: true, is_last: duration < HOUR });
+                    let is_last = duration < HOUR;
+                    term = term.renewed(now, Granted { duration, renewable: !is_last, is_last });
                 }
                 Step::Replace => break,
                 Step::Keep => panic!("it is due"),
@@ -137,7 +135,7 @@ mod tests {
     #[test]
     fn one_that_was_prolonged_for_the_last_time_is_replaced_at_once_and_serves_on_until_then() {
         let now = Instant::now();
-        let granted = Granted { duration: minutes(30), renewable: true, is_last: true };
+        let granted = Granted { duration: minutes(30), renewable: false, is_last: true };
         let last = Term::new(now, HOUR, true).renewed(now + minutes(40), granted);
         assert_eq!((last.due_at(), last.step(now + minutes(40), false)), (now + minutes(40), Step::Replace));
         // A store that fails then has until it would have been replaced otherwise.

@@ -21,6 +21,7 @@ use protocol::Secret;
 
 pub use crate::fetch_error::FetchError;
 pub use crate::settings::Settings;
+pub(crate) use command::is_program;
 pub(crate) use file::read_whole;
 pub use http::{answer_for_fuzz as http_answer_for_fuzz, id_for_fuzz as http_id_for_fuzz};
 pub use vault::{

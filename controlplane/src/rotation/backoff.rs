@@ -70,9 +70,14 @@ impl Pauses {
         self.fresh_refused = 0;
     }
 
+    /// Whether so many were wrong that the next one has no turn beside the one that is being tried.
+    pub(super) fn doubt_fresh(&self) -> bool {
+        self.fresh_refused >= FRESH_REFUSED_MAX
+    }
+
     /// Whether also a generation that nobody has tried rests as long as those before it.
     pub(super) fn hold_fresh(&self, now: Instant) -> bool {
-        self.fresh_refused >= FRESH_REFUSED_MAX && self.refusals.holds(now)
+        self.doubt_fresh() && self.refusals.holds(now)
     }
 
     /// When the next one ends.

@@ -41,7 +41,7 @@ impl Earlier {
         let known = StandIn { generation: last.generation, usable_until };
         if last.is_good() {
             self.stand_in = Some(known);
-        } else if is_tried && last.refused_at.is_none() {
+        } else if is_tried {
             self.overtaken = Some((known, now + WORD_MAX));
         }
     }

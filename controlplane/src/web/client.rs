@@ -25,8 +25,9 @@ pub(crate) struct Client {
     deadline: Instant,
     /// Whether there is no TLS.
     is_clear: bool,
-    /// The proxy in between, for people.
+    /// The proxy in between, for people, and whether it speaks TLS itself.
     proxy: Option<String>,
+    has_tls_proxy: bool,
     /// How long the store wants to be left alone, if it has said so.
     rest: Cell<Option<Duration>>,
 }
@@ -54,6 +55,7 @@ impl Client {
             Some(proxy) if proxy.protocol() == ProxyProtocol::Https => Some(tls::proxy_config()?),
             _ => None,
         };
+        let has_tls_proxy = proxy.is_some();
         let encryption = Encryption {
             config: if line.is_encrypted() { Some(tls::config(line)?) } else { None },
             is_proxied: line.proxy.0.is_some(),
@@ -77,6 +79,7 @@ impl Client {
             deadline,
             is_clear: !line.is_encrypted(),
             proxy: line.proxy.name(),
+            has_tls_proxy,
             rest: Cell::new(None),
         })
     }
@@ -129,7 +132,7 @@ impl Client {
 impl Client {
     /// What went wrong, and whose fault that is where a proxy stands in between: nobody else is dialled then.
     fn describe(&self, error: &Error) -> String {
-        let words = describe(error);
+        let words = describe(error, !self.has_tls_proxy);
         let is_dialling = match error {
             Error::Io(error) => matches!(
                 error.kind(),
@@ -167,7 +170,7 @@ fn read(mut source: impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
     let mut chunk = Zeroizing::new([0; 4096]);
     loop {
         let count = source.read(&mut *chunk).map_err(|error| match error.downcast::<Error>() {
-            Ok(error) => describe(&error),
+            Ok(error) => describe(&error, true),
             Err(error) => words(&error),
         })?;
         if count == 0 {
@@ -185,8 +188,8 @@ fn read(mut source: impl Read) -> Result<Zeroizing<Vec<u8>>, String> {
     }
 }
 
-/// What went wrong on the way, without a byte of what came.
-fn describe(error: &Error) -> String {
+/// What went wrong on the way, without a byte of what came. `is_stores` says that all TLS on it is the store's.
+fn describe(error: &Error, is_stores: bool) -> String {
     match error {
         Error::Io(error) => {
             let inner = error.get_ref();
@@ -194,7 +197,9 @@ fn describe(error: &Error) -> String {
                 inner.and_then(|it| it.downcast_ref()),
                 inner.and_then(|it| it.downcast_ref::<io::Error>()),
             ) {
-                (Some(error), _) => format!("tls: {}", tls::words(error)),
+                (Some(error), _) => {
+                    format!("tls: {}{}", tls::words(error), if is_stores { tls::hint(error) } else { "" })
+                }
                 (None, Some(error)) => words(error),
                 (None, None) => words(error),
             }

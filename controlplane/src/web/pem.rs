@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
 use rustls::pki_types::pem::PemObject;
@@ -49,10 +49,7 @@ impl Pem {
     /// How errors call it.
     pub(crate) fn name(&self) -> String {
         match &self.source {
-            PemSource::File(path) if looks_like_path(path.to_string_lossy().as_ref()) => {
-                path.display().to_string()
-            }
-            PemSource::File(_) => format!("the file that `{}` names", self.setting),
+            PemSource::File(path) => named(self.setting, path),
             PemSource::Text(_) => format!("the PEM of `{}`", self.setting),
         }
     }
@@ -111,6 +108,14 @@ impl Pem {
         }
         bytes.truncate(filled);
         Ok(bytes)
+    }
+}
+
+/// How errors call the file at `path`: somebody may have written the secret itself where its file belongs.
+pub(crate) fn named(setting: &str, path: &Path) -> String {
+    match looks_like_path(&path.to_string_lossy()) {
+        true => path.display().to_string(),
+        false => format!("the file that `{setting}` names"),
     }
 }
 

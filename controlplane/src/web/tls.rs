@@ -88,19 +88,26 @@ fn add(store: &mut RootCertStore, pem: &Pem) -> Result<(), String> {
 pub(super) fn words(error: &rustls::Error) -> String {
     match error {
         rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { expected, .. }) => {
-            let name = expected.to_str();
-            format!(
-                "invalid peer certificate: certificate not valid for name {name:?}: `tlsServerName` says another"
-            )
-        }
-        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-            format!("{error}: `caCert` names the authority that it must come from")
+            format!("invalid peer certificate: certificate not valid for name {:?}", expected.to_str())
         }
         // What has come is no record of TLS.
         rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType) => {
             "what answers there is not TLS: is it `http://`?".to_owned()
         }
         error => error.to_string(),
+    }
+}
+
+/// What helps, if the peer is the store itself.
+pub(super) fn hint(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(CertificateError::NotValidForNameContext { .. }) => {
+            ": `tlsServerName` says another"
+        }
+        rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
+            ": `caCert` names the authority that it must come from"
+        }
+        _ => "",
     }
 }
 

@@ -96,6 +96,12 @@ impl Kind for Command {
     }
 }
 
+/// Whether a first word of a command line can be a program, and not all of one, or a variable that a shell would set.
+pub(crate) fn is_program(word: &[u8]) -> bool {
+    let is_strange = |byte: &u8| byte.is_ascii_whitespace() || byte.is_ascii_control() || *byte == b'=';
+    !word.iter().any(is_strange) && !word.windows(3).any(|part| part == b"://")
+}
+
 /// Those that one of these words has in it.
 fn parameters(words: &[impl AsRef<[u8]>]) -> Vec<&'static str> {
     let has = |word: &[u8], name: &str| word.windows(name.len()).any(|part| part == name.as_bytes());

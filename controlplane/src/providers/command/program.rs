@@ -7,17 +7,19 @@ use std::path::Path;
 
 use rustix::fs::{Access, access};
 
-use super::Flaw;
+use super::{Flaw, is_program};
 use crate::diagnostics::printable;
 
 /// What is wrong with `program` as of now, if it could not be run. A path that is not whole begins where the broker is started, which
 /// is not here.
 pub(super) fn missing(program: &str) -> Option<Flaw> {
     let path = Path::new(program);
-    if program.contains(char::is_whitespace) && !path.is_file() {
-        // All of a command line, and who knows what is in there.
-        let words = "the first word of `run` is no program, but several words".to_owned();
-        let help = "write each as a value of its own: `run: [program, first, second]`".to_owned();
+    if !is_program(program.as_bytes()) && !path.is_file() {
+        // Who knows what is in there.
+        let words = "the first word of `run` is no program".to_owned();
+        let help = "write each word as a value of its own, the program first: `run: [program, first, second]`; a variable is set by \
+                    `run: [env, NAME=VALUE, program]`"
+            .to_owned();
         return Some(Flaw { words, help, is_fatal: true });
     }
     let shown = printable(program);
@@ -69,7 +71,9 @@ mod tests {
         assert_eq!(words(path), "");
         assert_eq!(words("/bin"), "/bin: there is no such program");
         assert_eq!(words("./no-such-program"), "", "nobody knows where the broker is started");
-        assert_eq!(words("curl -H 'X: hunter2'"), "the first word of `run` is no program, but several words");
+        for line in ["curl -H 'X: hunter2'", "PGPASSWORD=hunter2", "curl\t-H", "https://hunter2"] {
+            assert_eq!(words(line), "the first word of `run` is no program", "{line}");
+        }
         let words = words("no-such-program-here");
         assert_eq!(words, "no-such-program-here: there is no such program in any folder of `PATH`");
     }

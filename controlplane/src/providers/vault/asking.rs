@@ -19,7 +19,7 @@ use super::said::Said;
 use super::session::{Session, Step};
 use super::site::Site;
 use super::store::{Failed, Store};
-use super::token::{Token, TokenFrom, given, is_given};
+use super::token::{Origin, Token, TokenFrom, given, is_given};
 use crate::clock;
 use crate::environment;
 use crate::providers::{FetchError, Fetched, Request, Settings};
@@ -108,7 +108,7 @@ impl Asking {
             match (self.blocking(&work, read).await?, token.login()) {
                 (Ok(mut fetched), _) => {
                     fetched.notes.extend(note);
-                    return Ok(self.bounded(fetched, asked).await);
+                    return self.bounded(fetched, asked).await;
                 }
                 (Err(Failed::Fetch(error)), _) => return Err(untold(error, &token)),
                 (Err(Failed::Token(words)), Some(number)) if !has_been_refused => {
@@ -131,33 +131,31 @@ impl Asking {
     }
 
     /// A lease ends with the token that it hangs on. `asked` is before the store was asked for it.
-    async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Fetched {
-        let Some(lease) = &mut fetched.lease else { return fetched };
-        self.store.session.lock().await.on_leased(lease.login);
-        self.prolong_token(lease.login, lease.duration).await;
-        if let Some((left, can_renew)) = self.left_of(lease.login, asked).await {
+    async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Result<Fetched, FetchError> {
+        let Some(lease) = &mut fetched.lease else { return Ok(fetched) };
+        if let Some((left, can_renew)) = self.left_of(lease.login, asked).await? {
             // Where the token is not renewed, another login comes first, and then another lease.
-            lease.renewable &= can_renew || lease.duration <= left;
+            lease.renewable &= can_renew || lease.duration <= left + lease::tolerance(left);
             lease.duration = lease.duration.min(left);
         }
-        fetched
+        self.note_lease(lease.login, asked + lease.duration).await?;
+        Ok(fetched)
     }
 
-    /// Has the token of `login` live for as long as the store gives it, if that is less than what is to hang on it: what comes to its
-    /// end sooner is replaced sooner, and each replacement is an account.
-    pub(super) async fn prolong_token(&self, login: u64, time: Duration) {
-        let Some((left, true)) = self.left_of(login, clock::now()).await else { return };
-        if left < time
-            && let Ok(token) = self.token_of(login).await
-        {
-            renewal::renew(&self.store, login, token).await;
-        }
+    /// Says until when a lease lives that hangs on the token of `login`.
+    pub(super) async fn note_lease(&self, login: u64, until: Instant) -> Result<(), FetchError> {
+        self.session().await?.on_leased(login, until);
+        Ok(())
     }
 
     /// How long the token of `login` lives from `asked` on, as of now, and whether that may be more.
-    pub(super) async fn left_of(&self, login: u64, asked: Instant) -> Option<(Duration, bool)> {
-        let (end, can_renew) = self.store.session.lock().await.end_of(login)?;
-        Some((end.saturating_duration_since(asked), can_renew))
+    pub(super) async fn left_of(
+        &self,
+        login: u64,
+        asked: Instant,
+    ) -> Result<Option<(Duration, bool)>, FetchError> {
+        let end = self.session().await?.end_of(login);
+        Ok(end.map(|(end, can_renew)| (end.saturating_duration_since(asked), can_renew)))
     }
 
     /// The token of `login`, if it may live.
@@ -180,7 +178,12 @@ impl Asking {
         token: Arc<Token>,
         body: String,
     ) -> Result<Answer, FetchError> {
-        let (site, shown) = (Arc::clone(&self.site), Arc::clone(&token));
+        // What a store has given is shown to that one alone, wherever the present one is.
+        let site = match &token.origin {
+            Origin::Login { site, .. } => site,
+            Origin::Given => &self.site,
+        };
+        let (site, shown) = (Arc::clone(site), Arc::clone(&token));
         let put = move |deadline| lease::put(&site, &shown, deadline, (what, path, &body));
         self.blocking(what, put).await?.map_err(|error| untold(error, &token))
     }
@@ -212,7 +215,7 @@ impl Asking {
                 (Err(error), None) => Err(error),
             },
             // What has changed since is another matter.
-            Step::Rest(_) if !session.has_refused(self.proof().await?) => {
+            Step::Rest(_) if session.is_news(self.proof().await?) => {
                 self.log_in(&mut session).await.map(|token| Known { is_fresh: true, ..Known::by(token) })
             }
             // In minutes, so that the same is not said anew all the time.

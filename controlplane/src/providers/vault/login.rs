@@ -15,6 +15,7 @@ use super::token::number_of;
 use crate::os_words::words;
 use crate::web::keys::{CLIENT_CERT, CLIENT_KEY};
 use crate::web::line::Line;
+use crate::web::pem::named;
 use crate::web::said::Values;
 
 /// How we become known to a store.
@@ -140,11 +141,12 @@ impl Method {
             None if self == Self::Kubernetes => SERVICE_ACCOUNT.to_owned(),
             None => return Err(missing(JWT)),
         };
+        let name = named(JWT_FILE, path.as_ref());
         let bytes =
-            Zeroizing::new(fs::read(&path).map_err(|error| format!("open {path}: {}", words(&error)))?);
+            Zeroizing::new(fs::read(&path).map_err(|error| format!("open {name}: {}", words(&error)))?);
         let token = bytes.trim_ascii();
         if token.is_empty() || token.len() > JWT_BYTES_MAX {
-            return Err(format!("what {path} holds is no token"));
+            return Err(format!("what {name} holds is no token"));
         }
         Ok(SecretArena::of_process().secret(token))
     }
@@ -229,6 +231,33 @@ mod tests {
                 "{method:?}"
             );
         }
+    }
+
+    #[test]
+    fn what_a_login_shows_is_another_thing_when_a_file_has_changed() {
+        let dir = TempDir::new();
+        let path = |name: &str, content: &str| dir.file(name, content).display().to_string();
+        let (token, certificate, key) = (path("token", "one"), path("c.pem", "c"), path("k.pem", "k"));
+        let number = |method, entry: &[(&'static str, &str)]| {
+            let values = settings(entry).1;
+            let said = |name| {
+                Ok(entry
+                    .iter()
+                    .find(|(known, _)| *known == name)
+                    .map(|(_, it)| Zeroizing::new((*it).to_owned())))
+            };
+            let line = Line::of("https://h.test".parse().expect("an address"), said, |_| None);
+            shown(method, &values, &line.unwrap_or_else(|wrong| panic!("{}", wrong.0)))
+        };
+        let jwt = || number(Method::Jwt, &[(ROLE, "r"), (JWT_FILE, &token)]);
+        let cert = || number(Method::Cert, &[(CLIENT_CERT, &certificate), (CLIENT_KEY, &key)]);
+        let before = (jwt(), cert());
+        assert_eq!((jwt(), cert()), before);
+        path("token", "two");
+        path("k.pem", "l");
+        assert!(jwt() != before.0 && cert() != before.1);
+        let words = request(Method::Jwt, &[(JWT_FILE, "eyJhbGciOi")]).expect_err("it is no path");
+        assert_eq!(words, "open the file that `jwtFile` names: no such file or directory");
     }
 
     #[test]

@@ -35,8 +35,7 @@ pub(super) fn keep(store: &Arc<Store>, login: u64) {
     });
 }
 
-/// Renews this token now.
-pub(super) async fn renew(store: &Arc<Store>, login: u64, token: Arc<Token>) {
+async fn renew(store: &Arc<Store>, login: u64, token: Arc<Token>) {
     let asked = clock::now();
     let work = format!("vault: renew the token of login {login} of {:p}", Arc::as_ptr(store));
     let renewed = offload(&work, PATIENCE + GRACE, move || ask(&token, Instant::now() + PATIENCE)).await;

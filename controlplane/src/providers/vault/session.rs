@@ -36,6 +36,8 @@ pub(super) struct Session {
     rest_until: Option<Instant>,
     /// Nobody who is in a hurry ends the rest earlier.
     hurried_until: Option<Instant>,
+    /// How often something else was shown during a rest since the last login that has worked.
+    news: u32,
     /// How often somebody was in a hurry since the last login that has worked.
     hurries: u32,
     is_over: bool,
@@ -52,8 +54,8 @@ struct Login {
     /// When it has to be renewed or replaced.
     due_at: Option<Instant>,
     can_renew: bool,
-    /// Whether leases hang on it.
-    has_leases: bool,
+    /// When the last lease ends that hangs on it.
+    leases_until: Option<Instant>,
 }
 
 /// What to do for a fetch.
@@ -105,6 +107,7 @@ impl Session {
     pub(super) fn on_login(&mut self, grant: Grant, site: Arc<Site>, asked: Instant) -> Arc<Token> {
         self.refusals = 0;
         self.hurries = 0;
+        self.news = 0;
         self.refused_proof = None;
         self.rest_until = None;
         self.logins += 1;
@@ -121,7 +124,7 @@ impl Session {
             ends_at: None,
             due_at: None,
             can_renew: renewable && lasts.is_some(),
-            has_leases: false,
+            leases_until: None,
         };
         login.lives(lasts, asked);
         self.past.extend(self.present.replace(login));
@@ -208,9 +211,12 @@ impl Session {
         &self.refused_words
     }
 
-    /// Whether the store has refused exactly this.
-    pub(super) fn has_refused(&self, proof: u64) -> bool {
-        self.refused_proof == Some(proof)
+    /// Whether this is another proof than the one that was refused last, so that it may be tried before the rest is over. Whoever
+    /// shows something else each time is not believed for ever.
+    pub(super) fn is_news(&mut self, proof: u64) -> bool {
+        let is_news = self.refused_proof != Some(proof) && self.news < NEWS_MAX;
+        self.news += u32::from(is_news);
+        is_news
     }
 
     /// The token of this login, if it may live.
@@ -222,11 +228,11 @@ impl Session {
         self.present.iter().chain(&self.past).find(|login| login.number == number)
     }
 
-    /// A lease hangs on the token of this login.
-    pub(super) fn on_leased(&mut self, number: u64) {
+    /// A lease hangs on the token of this login, and lives until then.
+    pub(super) fn on_leased(&mut self, number: u64, until: Instant) {
         let mut all = self.present.iter_mut().chain(&mut self.past);
         if let Some(login) = all.find(|login| login.number == number) {
-            login.has_leases = true;
+            login.leases_until = login.leases_until.max(Some(until));
         }
     }
 
@@ -234,7 +240,8 @@ impl Session {
     pub(super) fn close(&mut self, now: Instant) -> Vec<Arc<Token>> {
         self.is_over = true;
         let all = self.past.drain(..).chain(self.present.take());
-        let all = all.filter(|login| !(login.has_leases && login.token.keeps_leases()));
+        let has_leases = |login: &Login| login.leases_until.is_some_and(|until| now < until);
+        let all = all.filter(|login| !(has_leases(login) && login.token.keeps_leases()));
         all.filter(|login| login.ends_at.is_none_or(|end| now < end)).map(|login| login.token).collect()
     }
 }
@@ -254,6 +261,9 @@ const REST: Duration = Duration::from_secs(60);
 
 /// Stores lock an account after a few refusals.
 const HURRIES_MAX: u32 = 3;
+
+/// A person who sets things right needs a few.
+const NEWS_MAX: u32 = 8;
 
 /// More than the quarter of an hour in which stores count failures.
 const REST_MAX: Duration = Duration::from_secs(16 * 60);

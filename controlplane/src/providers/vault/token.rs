@@ -5,7 +5,6 @@
 
 use std::fs;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
@@ -19,6 +18,7 @@ use super::said::Said;
 use super::site::Site;
 use crate::providers::Revoke;
 use crate::web::header::is_token;
+use crate::web::pem::named;
 
 /// A token.
 pub(super) struct Token {
@@ -132,11 +132,7 @@ impl TokenFrom {
         let (bytes, place) = match self {
             Self::Value(token, place) => (Zeroizing::new(token.expose(<[u8]>::to_vec)), place.clone()),
             Self::File(path) | Self::Home(path) => {
-                // Somebody may have put the token itself there.
-                let place = match path.as_os_str().as_bytes().contains(&b'/') {
-                    true => path.display().to_string(),
-                    false => format!("the file that `{TOKEN_FILE}` names"),
-                };
+                let place = named(TOKEN_FILE, path);
                 let bytes = fs::read(path).map_err(|error| {
                     let before =
                         if matches!(self, Self::Home(_)) { "VAULT_TOKEN is not set, and " } else { "" };

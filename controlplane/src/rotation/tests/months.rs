@@ -87,7 +87,7 @@ impl Life {
                 {
                     let duration = known.ends_at - now;
                     let is_last = duration < HOUR;
-                    (account, term.renewed(now, Granted { duration, renewable: true, is_last }))
+                    (account, term.renewed(now, Granted { duration, renewable: !is_last, is_last }))
                 }
             }
             _ => {

@@ -178,8 +178,7 @@ fn a_store_that_gives_another_wrong_value_each_time_locks_no_account() {
                 }
             }
         }
-        // Where a pause ends while another value comes, both are tried.
-        assert!(tried.len() <= 15, "with a grace of {grace} s: {tried:?}");
+        assert!(tried.len() <= 12, "with a grace of {grace} s: {tried:?}");
         // While somebody waits, the store is asked every 400 ms.
         assert!(fetches <= if grace == 0 { 15 } else { 15 + 300 * 5 / 2 }, "{fetches} fetches");
         // A right one is found all the same.
@@ -189,6 +188,44 @@ fn a_store_that_gives_another_wrong_value_each_time_locks_no_account() {
         scene.accepted();
         assert_eq!(scene.in_force().1, Some(scene.generation));
     }
+}
+
+#[test]
+fn one_that_is_accepted_after_all_serves_while_the_next_one_rests() {
+    let mut scene = Scene::with_grace(Duration::from_secs(2));
+    scene.changed();
+    scene.fetched_new();
+    // Three are wrong, and the next one rests.
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    for is_last in [false, false, true] {
+        if scene.refused(1) != [Fetch] {
+            assert_eq!(scene.until_something(), [Fetch]);
+        }
+        let next = scene.generation + 1;
+        assert_eq!(scene.fetched_new(), if is_last { vec![] } else { vec![retry(1, next)] });
+    }
+    // The session waits for the end of the rest, and tries that one.
+    loop {
+        match scene.until_something()[..] {
+            [Fetch] => _ = scene.fetched(Outcome::Unchanged),
+            [Action::Answer(1, Answer::Retry(generation))] => {
+                break assert_eq!(generation.0, scene.generation);
+            }
+            ref other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(scene.asks(1), [proceed(1)]);
+    let tried = scene.generation;
+    // Another one comes meanwhile: so many were wrong that it has no turn beside that.
+    scene.changed();
+    assert_eq!(scene.fetched_new(), []);
+    assert_eq!(scene.asks(10), []);
+    let began = scene.now;
+    scene.wait(1);
+    let actions = scene.act(|rotation, now, actions| {
+        rotation.on_proven(now, Generation(tried), 1, began, actions);
+    });
+    assert_eq!(actions, [retry(10, tried)], "the target has taken the one before");
 }
 
 #[test]

@@ -168,6 +168,7 @@ fn a_signed_token_logs_in() {
 #[test]
 fn a_service_account_logs_in_with_the_token_that_lies_there_at_the_time() {
     let (login, service) = service_of_team();
+    let service = service.line("failureTtl: 1s");
     let (store, policy) = store_with(&login, &Options::default());
     let signer = Signer::new();
     let token = |name: &str| {
@@ -201,9 +202,10 @@ fn a_service_account_logs_in_with_the_token_that_lies_there_at_the_time() {
     });
     store.write("auth/kubernetes/role/app", &role).unwrap();
 
-    let token = written("token", &other);
+    let file_of_token = written("token", &other);
     let url = store.url();
-    let entry = [("address", url.as_str()), ("login", "kubernetes"), ("role", "app"), ("jwtFile", &token)];
+    let entry =
+        [("address", url.as_str()), ("login", "kubernetes"), ("role", "app"), ("jwtFile", &file_of_token)];
     let file = file_with(&service, &entry);
     let broker = launch_file(&file, &[]);
     wait_for_reason(&broker, "log in at 'auth/kubernetes/login': Error making API request. Code: 403.");
@@ -213,7 +215,12 @@ fn a_service_account_logs_in_with_the_token_that_lies_there_at_the_time() {
     let broker = launch_file(&file, &[]);
     // What it shows then is another thing: nobody waits for the end of the rest.
     wait_for_reason(&broker, "the store has refused our logins in a row and is left alone");
-    std::fs::write(&token, &good).unwrap();
+    // After four more the rest is a quarter of an hour.
+    for (name, minutes) in [("second", 2), ("third", 4), ("fourth", 8), ("fifth", 16)] {
+        std::fs::write(&file_of_token, token(name)).unwrap();
+        wait_for_reason(&broker, &format!("is left alone for up to {minutes} min"));
+    }
+    std::fs::write(&file_of_token, &good).unwrap();
     broker.wait_until_ready().unwrap();
     session(&service.listen, &login);
     assert_silent(&broker, &[&good, &other]);
