@@ -258,7 +258,7 @@ fn remedy(error: &FetchError) -> &'static str {
         FetchError::Empty(_) => "put a value there, or correct what `get` asks for",
         FetchError::Unusable(_) => "correct what is asked for, or what is there",
         FetchError::Denied(_) => "let the broker have it there, or correct what it shows itself with",
-        FetchError::Failing(_) => "see what it says; other values may come all the same",
+        FetchError::Failing(_) => "set that right, or try again when it is well",
         FetchError::Unavailable(_) | FetchError::Unasked(_) => "is it up, and is this where it is?",
         FetchError::Unsupported(_) => "take the value from another store",
     }

@@ -41,8 +41,11 @@ fn write_all(config: &Config, text: &mut String) -> fmt::Result {
                 (Source::Literal(value), Shown::Always) => text_of(value),
                 (Source::Literal(value), Shown::Path) if is_path(value) => text_of(value),
                 (Source::Literal(value), Shown::First) if is_first && value.expose(is_program) => {
-                    let more =
-                        if count > 1 { format!(", and {} more words", count - 1) } else { String::new() };
+                    let more = match count {
+                        1 => String::new(),
+                        2 => ", and one more word".to_owned(),
+                        count => format!(", and {} more words", count - 1),
+                    };
                     format!("{}{more}", text_of(value))
                 }
                 _ if count > 1 => format!("{} ({count} values)", origin(setting)),
