@@ -108,7 +108,7 @@ impl Asking {
             match (self.blocking(&work, read).await?, token.login()) {
                 (Ok(mut fetched), _) => {
                     fetched.notes.extend(note);
-                    return self.bounded(fetched, asked).await;
+                    return Ok(self.bounded(fetched, asked).await);
                 }
                 (Err(Failed::Fetch(error)), _) => return Err(untold(error, &token)),
                 (Err(Failed::Token(words)), Some(number)) if !has_been_refused => {
@@ -131,31 +131,27 @@ impl Asking {
     }
 
     /// A lease ends with the token that it hangs on. `asked` is before the store was asked for it.
-    async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Result<Fetched, FetchError> {
-        let Some(lease) = &mut fetched.lease else { return Ok(fetched) };
-        if let Some((left, can_renew)) = self.left_of(lease.login, asked).await? {
+    async fn bounded(&self, mut fetched: Fetched, asked: Instant) -> Fetched {
+        let Some(lease) = &mut fetched.lease else { return fetched };
+        if let Some((left, can_renew)) = self.left_of(lease.login, asked).await {
             // Where the token is not renewed, another login comes first, and then another lease.
             lease.renewable &= can_renew || lease.duration <= left + lease::tolerance(left);
             lease.duration = lease.duration.min(left);
         }
-        self.note_lease(lease.login, asked + lease.duration).await?;
-        Ok(fetched)
+        self.note_lease(lease.login, asked + lease.duration).await;
+        fetched
     }
 
-    /// Says until when a lease lives that hangs on the token of `login`.
-    pub(super) async fn note_lease(&self, login: u64, until: Instant) -> Result<(), FetchError> {
-        self.session().await?.on_leased(login, until);
-        Ok(())
+    /// Says until when a lease lives that hangs on the token of `login`. Like [`Asking::left_of`] it waits for a login under way, however
+    /// long that takes: what the store has given already must not be lost to a deadline.
+    pub(super) async fn note_lease(&self, login: u64, until: Instant) {
+        self.store.session.lock().await.on_leased(login, until);
     }
 
     /// How long the token of `login` lives from `asked` on, as of now, and whether that may be more.
-    pub(super) async fn left_of(
-        &self,
-        login: u64,
-        asked: Instant,
-    ) -> Result<Option<(Duration, bool)>, FetchError> {
-        let end = self.session().await?.end_of(login);
-        Ok(end.map(|(end, can_renew)| (end.saturating_duration_since(asked), can_renew)))
+    pub(super) async fn left_of(&self, login: u64, asked: Instant) -> Option<(Duration, bool)> {
+        let (end, can_renew) = self.store.session.lock().await.end_of(login)?;
+        Some((end.saturating_duration_since(asked), can_renew))
     }
 
     /// The token of `login`, if it may live.

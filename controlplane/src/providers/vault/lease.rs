@@ -29,9 +29,9 @@ pub(super) fn renew(store: Arc<Store>, lease: Lease, time: Duration) -> Renewing
         let found = Json::parse(&answer.body).and_then(Leased::of);
         let found =
             found.ok_or_else(|| FetchError::Failing("renew a lease: the answer has none in it".into()))?;
-        let token = asking.left_of(lease.login, asked).await?.unwrap_or((found.lasts, true));
+        let token = asking.left_of(lease.login, asked).await.unwrap_or((found.lasts, true));
         let granted = granted(&found, time, token);
-        asking.note_lease(lease.login, asked + granted.duration).await?;
+        asking.note_lease(lease.login, asked + granted.duration).await;
         Ok(granted)
     })
 }
