@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use protocol::{Credential, Doubt, Excluded, Generation, Secret};
 
 use super::model::{Config, CredentialConfig, ListenOn, ServiceConfig, Source};
-use super::nearest::nearest;
+use super::nearest::{elsewhere, nearest};
 use super::needs::{self, Need};
 use super::{Place, transport};
 use crate::diagnostics::{Finding, Report, Severity, printable};
@@ -269,18 +269,6 @@ fn add(
 fn meant<'k>(name: &str, known: &[&'k str]) -> Option<&'k str> {
     let elsewhere = elsewhere(name).and_then(|meant| known.iter().copied().find(|known| *known == meant));
     elsewhere.or_else(|| nearest(name, known))
-}
-
-/// What a value is called here that has this name in clients of databases.
-pub(super) fn elsewhere(name: &str) -> Option<&'static str> {
-    Some(match name.to_lowercase().replace(['-', '_'], "").as_str() {
-        "user" | "login" => "username",
-        "passwd" | "pass" | "pwd" => "password",
-        "hostname" | "server" => "host",
-        "db" | "dbname" => "database",
-        "sslca" | "cafile" | "cacert" => "sslrootcert",
-        _ => return None,
-    })
 }
 
 fn key_of(service: &ServiceConfig, credential: &str) -> String {

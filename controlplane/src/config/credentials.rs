@@ -9,11 +9,10 @@ use protocol::Secret;
 use zeroize::Zeroizing;
 
 use super::Place;
-use super::check::elsewhere;
 use super::findings::list_of;
 use super::literals::{LiteralSecrets, VARIABLE_IS_TEXT, names_variable};
 use super::model::{CredentialConfig, Source};
-use super::nearest::nearest;
+use super::nearest::{elsewhere, nearest};
 use super::section::{Field, Reader, Section};
 use super::words::{self, Word};
 use crate::diagnostics::quoted;

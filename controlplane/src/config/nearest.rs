@@ -1,4 +1,4 @@
-//! The known word that a mistyped one was meant to be.
+//! The known word that was meant by a mistyped one, or by the word for it elsewhere.
 
 /// The word of `known` that is few typing errors away from `word`.
 pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
@@ -12,6 +12,18 @@ pub(crate) fn nearest<'k>(word: &str, known: &[&'k str]) -> Option<&'k str> {
         .min()
         .filter(|(distance, known)| *distance <= known.chars().count() / 3)
         .map(|(_, known)| known)
+}
+
+/// What a value is called here that has this name in clients of databases.
+pub(super) fn elsewhere(name: &str) -> Option<&'static str> {
+    Some(match name.to_lowercase().replace(['-', '_'], "").as_str() {
+        "user" | "login" => "username",
+        "passwd" | "pass" | "pwd" => "password",
+        "hostname" | "server" => "host",
+        "db" | "dbname" => "database",
+        "sslca" | "cafile" | "cacert" => "sslrootcert",
+        _ => return None,
+    })
 }
 
 /// How many letters must be inserted, removed, replaced or swapped with their neighbour.
